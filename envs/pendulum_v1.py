@@ -1,0 +1,80 @@
+"""The binding of Gymnasium's own, unchanged ``Pendulum-v1``, started near upright by its reset options.
+
+The state is read, and written by tests, as ``env.unwrapped.state`` in float64. Actions are passed on as float64
+arrays: with a float32 action Gymnasium computes part of the step in float32, which is another plant.
+
+Source: Gymnasium, ``classic_control/pendulum.py``.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+
+from nprl.env.binding import Binding
+from nprl.env.plant import Actions
+from nprl.envs.pendulum import DT, MAX_ANGLE, MAX_SPEED, MAX_TORQUE, OMEGA, SAFE, SPEED, THETA, TORQUE
+from nprl.lang.terms import clip, cos, sin
+from nprl.model import Arithmetic, Coordinate, Model, Observation
+
+CLIPPED = clip(SPEED, -8, 8)
+START = 0.2  # rad and rad/s: the half width of the initial box, the float that Gymnasium is given
+FLOAT32 = Fraction(1, 2**23)  # half a float32 step below 2, twice over for the float64 function under it
+
+MODEL = Model(
+    name="gymnasium/Pendulum-v1",
+    state=(
+        Coordinate("theta", "rad", -MAX_ANGLE, MAX_ANGLE),
+        Coordinate("omega", "rad/s", -MAX_SPEED, MAX_SPEED),
+    ),
+    action=(Coordinate("torque", "N m", -MAX_TORQUE, MAX_TORQUE),),
+    step={THETA: THETA + CLIPPED * DT, OMEGA: CLIPPED},
+    init={
+        THETA: (-Fraction(START), Fraction(START)),
+        OMEGA: (-Fraction(START), Fraction(START)),
+    },
+    safe=SAFE,
+    observation=(
+        Observation("x", cos(THETA), FLOAT32),
+        Observation("y", sin(THETA), FLOAT32),
+        Observation("omega", OMEGA, FLOAT32),
+    ),
+    reward=-(THETA**2 + Fraction(0.1) * OMEGA**2 + Fraction(0.001) * TORQUE**2),
+    horizon=200,
+    dt=DT,
+    integrator="semi-implicit Euler",
+    arithmetic=Arithmetic(state="float64", scaled=False),
+    notes=(
+        "Gymnasium's Pendulum-v1 as it is, with float64 actions in N m. Started by "
+        "reset(options={'x_init': 0.2, 'y_init': 0.2}); a reset elsewhere is outside the proof. Leaving the safe "
+        "set does not end its episodes. The observation is float32. The reward is Gymnasium's for "
+        "|theta| <= pi, where its wrap of the angle changes nothing."
+    ),
+)
+
+
+def read_state(env: gym.Env[Any, Any]) -> tuple[float, ...]:
+    """The float64 state (theta in rad, not wrapped; omega in rad/s)."""
+    theta, omega = getattr(env.unwrapped, "state")  # noqa: B009 - gym.Env declares no state
+    return float(theta), float(omega)
+
+
+def write_state(env: gym.Env[Any, Any], state: Any) -> None:
+    """Put the pendulum into ``state``; for tests and replays."""
+    setattr(env.unwrapped, "state", np.array(state, dtype=np.float64))  # noqa: B010
+
+
+_ACTIONS = Actions(MODEL)
+
+BINDING = Binding(
+    env_id="Pendulum-v1",
+    model=MODEL,
+    read_state=read_state,
+    write_state=write_state,
+    to_units=_ACTIONS.to_units,
+    from_units=_ACTIONS.from_units,
+    reset_options={"x_init": START, "y_init": START},
+)

@@ -1,0 +1,64 @@
+"""What a teacher did where: the data of imitation, and how far a program is from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nprl.distill.censored import Target, target
+from nprl.distill.rollout import units_of
+from nprl.program import Program
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """Observations (n, d) and the teacher's actions there (n, m), in the outputs' units."""
+
+    observations: Floats
+    actions: Floats
+
+    def __post_init__(self) -> None:
+        """Refuse what is not finite or does not fit together."""
+        x, y = self.observations, self.actions
+        if x.ndim != 2 or y.ndim != 2 or len(x) != len(y) or not len(x):
+            raise ValueError(f"observations (n, d), actions (n, m), n >= 1; got {x.shape}, {y.shape}")
+        if not (np.isfinite(x).all() and np.isfinite(y).all()):
+            raise ValueError("observations and actions are finite; got NaN or infinity")
+
+    def __len__(self) -> int:
+        return len(self.observations)
+
+    def plus(self, other: Dataset) -> Dataset:
+        """Both, one after the other."""
+        return Dataset(
+            np.concatenate([self.observations, other.observations]),
+            np.concatenate([self.actions, other.actions]),
+        )
+
+    def sample(self, most: int, seed: int) -> Dataset:
+        """At most so many rows, drawn without replacement, in the old order."""
+        if len(self) <= most:
+            return self
+        rows = np.sort(np.random.default_rng(seed).choice(len(self), most, replace=False))
+        return Dataset(self.observations[rows], self.actions[rows])
+
+    def targets(self, program: Program) -> tuple[Target, ...]:
+        """One clip-aware target for each output of ``program``."""
+        return tuple(
+            target(self.actions[:, j], float(c.low), float(c.high))
+            for j, c in enumerate(program.outputs)
+        )
+
+
+def imitation_loss(program: Program, data: Dataset) -> float:
+    """The mean square of executed action minus teacher's, in half ranges, over outputs and rows.
+
+    With choices the executed action is the chosen one.
+    """
+    done = units_of(program, program.to_action(program.batch(data.observations)))
+    half = np.asarray([float(c.high - c.low) / 2 for c in program.outputs])
+    return float(np.mean(((done - data.actions) / half) ** 2))

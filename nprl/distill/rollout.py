@@ -1,0 +1,272 @@
+"""Whole episodes from listed seeds: what imitation learns from, and what decides between programs.
+
+With a model, one NumPy call steps all episodes; seed ``s`` starts the episode, and draws the disturbances, that
+``task.make().reset(seed=s)`` does, so two policies meet the same ones (common random numbers). Without a model
+the environments are stepped one by one. No shield acts here. For a foreign environment with a model it is the
+model that is rolled out, which serves to choose and is no evaluation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import Any, Protocol
+
+import numpy as np
+from gymnasium import spaces
+from gymnasium.utils import seeding
+from numpy.typing import NDArray
+
+from nprl.env.plant import Plant
+from nprl.env.sampling import Uniform
+from nprl.env.spaces import observation_space
+from nprl.env.task import Task
+from nprl.lang.terms import Term
+from nprl.model import Coordinate
+from nprl.program import Input, Program, program_for
+from nprl.search.constants import ZERO
+
+Floats = NDArray[np.float64]
+Act = Callable[[Floats], NDArray[Any]]
+"""From observations (n, d) to the environment's actions: (n, m), or (n,) indices."""
+NAMES: dict[str, tuple[tuple[tuple[str, str], ...], tuple[tuple[str, str], ...]]] = {
+    "InvertedPendulum": (
+        (("position", "m"), ("angle", "rad"), ("velocity", "m/s"), ("angular_velocity", "rad/s")),
+        (("force", "100 N"),),
+    ),
+    "InvertedDoublePendulum": (
+        tuple(
+            (name, unit)
+            for name, unit in zip(
+                "position sin1 sin2 cos1 cos2 velocity angular_velocity1 angular_velocity2 push".split(),
+                ("m", "", "", "", "", "m/s", "rad/s", "rad/s", "N"),
+                strict=True,
+            )
+        ),
+        (("force", "500 N"),),
+    ),
+    "CartPole": (
+        (("position", "m"), ("velocity", "m/s"), ("angle", "rad"), ("angular_velocity", "rad/s")),
+        (("push", ""),),
+    ),
+    "MountainCar": ((("position", ""), ("velocity", "")), (("push", ""),)),
+    "MountainCarContinuous": ((("position", ""), ("velocity", "")), (("force", ""),)),
+    "Pendulum": ((("x", ""), ("y", ""), ("omega", "rad/s")), (("torque", "N m"),)),
+}
+"""Names and units of the observations and actions of environments without a model, by id without version."""
+
+
+class Policy(Protocol):
+    """Anything with Stable-Baselines3's ``predict``."""
+
+    def predict(
+        self,
+        observation: Any,
+        state: Any = None,
+        episode_start: Any = None,
+        deterministic: bool = False,
+    ) -> tuple[Any, Any]:
+        """The environment's actions for a batch of observations, and the policy's state."""
+        ...
+
+
+def act_of(policy: Policy) -> Act:
+    """The deterministic actions of a policy without memory."""
+    return lambda observations: np.asarray(policy.predict(observations, deterministic=True)[0])
+
+
+def blank(task: Task) -> Program:
+    """The program of ``task`` whose outputs are all 0: its names, units and bounds, for `with_terms`.
+
+    Raises:
+        ValueError: for observations that are no vector, or actions that are neither a bounded box nor an index.
+    """
+    if task.model is not None:
+        return program_for(task.model, [ZERO] * len(task.model.action), task.name)
+    env = task.make()
+    try:
+        seen, acted = env.observation_space, env.action_space
+    finally:
+        env.close()
+    if not isinstance(seen, spaces.Box) or len(seen.shape) != 1:
+        raise ValueError(f"{task.name}: programs read a vector; got observations {seen}")
+    d = seen.shape[0]
+    known = NAMES.get(task.name.split(":")[-1].rpartition("-v")[0])
+    choices: tuple[tuple[Fraction, ...], ...] | None = None
+    if isinstance(acted, spaces.Discrete) and acted.n > 1:
+        first = int(acted.start)
+        if first != 0:
+            raise ValueError(f"{task.name}: indices of actions start at 0; got {first}")
+        ends = [(Fraction(0), Fraction(int(acted.n) - 1))]
+        choices = tuple((Fraction(k),) for k in range(int(acted.n)))
+    elif isinstance(acted, spaces.Box) and len(acted.shape) == 1 and acted.is_bounded():
+        low, high = acted.low.astype(np.float64).tolist(), acted.high.astype(np.float64).tolist()
+        ends = [(Fraction(a), Fraction(b)) for a, b in zip(low, high, strict=True)]
+    else:
+        raise ValueError(
+            f"{task.name}: programs answer a bounded vector or an index; got actions {acted}"
+        )
+    inputs, outputs = known or ((), ())
+    if len(inputs) != d:
+        inputs = tuple((f"o{k}", "") for k in range(d))
+    if len(outputs) != len(ends):
+        outputs = tuple((f"u{k}", "") for k in range(len(ends)))
+    return Program(
+        name=task.name,
+        inputs=tuple(Input(*i) for i in inputs),
+        outputs=tuple(Coordinate(*o, *e) for o, e in zip(outputs, ends, strict=True)),
+        output=(ZERO,) * len(ends),
+        scaled=False,
+        choices=choices,
+    )
+
+
+def with_terms(program: Program, terms: Sequence[Term]) -> Program:
+    """``program`` with other output terms."""
+    return replace(program, output=tuple(terms))
+
+
+def units_of(program: Program, actions: NDArray[Any]) -> Floats:
+    """Actions of the environment that ``program`` is for, in units, shape (n, outputs)."""
+    if program.choices is not None:
+        table = np.asarray([[float(v) for v in c] for c in program.choices])
+        return np.asarray(table[np.asarray(actions, dtype=np.int64).reshape(len(actions))])
+    low = np.asarray([float(c.low) for c in program.outputs])
+    high = np.asarray([float(c.high) for c in program.outputs])
+    a = np.asarray(actions, dtype=np.float64).reshape(len(actions), len(low))
+    if program.scaled:
+        a = (low + high) / 2 + (high - low) / 2 * np.clip(a, -1.0, 1.0)
+    return np.clip(a, low, high)
+
+
+@dataclass(frozen=True, slots=True)
+class Episodes:
+    """What happened: returns (n,) and lengths (n,), and, if recorded, every observation met, (steps, d)."""
+
+    returns: Floats
+    lengths: NDArray[np.int64]
+    observations: Floats | None
+
+    @property
+    def mean(self) -> float:
+        """The mean return."""
+        return float(self.returns.mean())
+
+    @property
+    def error(self) -> float:
+        """The standard error of the mean return; 0 for one episode."""
+        n = len(self.returns)
+        return float(self.returns.std(ddof=1) / np.sqrt(n)) if n > 1 else 0.0
+
+
+class Rollouts:
+    """Episodes of ``task`` from ``seeds``; each call of `run` plays the same ones.
+
+    The reward is the environment's, penalties included: a program that leaves the safe set is not chosen for it.
+    """
+
+    def __init__(self, task: Task, seeds: Sequence[int]) -> None:
+        """Draw every start and disturbance once.
+
+        Raises:
+            ValueError: without seeds.
+        """
+        if not seeds:
+            raise ValueError("at least one seed is needed")
+        self.task, self.seeds = task, tuple(int(s) for s in seeds)
+        self.steps = 0
+        """Environment steps so far."""
+        model = task.model
+        self._plant: Plant | None = None
+        self._envs: list[Any] = []
+        if model is None:
+            return
+        self._plant = Plant(model)
+        start = Uniform([model.init[n] for n in model.state_names], model.arithmetic.state)
+        noise = Uniform([(c.low, c.high) for c in model.disturbance])
+        generators = [seeding.np_random(s)[0] for s in self.seeds]
+        self._starts = np.stack([start.place(g.random(start.dim)) for g in generators])
+        shape = (task.horizon, noise.dim)
+        drawn = [noise.place(g.random(shape)) for g in generators] if noise.dim else []
+        self._noise = (
+            np.stack(drawn, axis=1) if drawn else np.empty((task.horizon, len(self.seeds), 0))
+        )
+        box = observation_space(model)
+        self._low, self._high = box.low, box.high
+
+    def run(self, act: Act, copies: int = 1, record: bool = False) -> Episodes:
+        """Play each seed ``copies`` times: row ``k * len(seeds) + i`` is seed i for the k-th time.
+
+        With a model ``act`` gets all rows at every step, also of episodes that ended; else those that go on.
+
+        Raises:
+            ValueError: for copies of a task without a model.
+        """
+        if self._plant is not None:
+            return self._batched(self._plant, act, copies, record)
+        if copies != 1:
+            raise ValueError("a task without a model plays one copy at a time")
+        return self._single(act, record)
+
+    @property
+    def batched(self) -> bool:
+        """Whether one call plays many copies."""
+        return self._plant is not None
+
+    def _batched(self, plant: Plant, act: Act, copies: int, record: bool) -> Episodes:
+        model = plant.model
+        x = np.tile(self._starts, (copies, 1))
+        n = len(x)
+        returns, lengths = np.zeros(n), np.zeros(n, dtype=np.int64)
+        alive = np.ones(n, dtype=np.bool_)
+        seen: list[Floats] = []
+        penalty = None if model.unsafe_reward is None else float(model.unsafe_reward)
+        for t in range(self.task.horizon):
+            obs = np.clip(plant.observe_batch(x), self._low, self._high)
+            if record:
+                seen.append(obs[alive])
+            units = plant.actions.to_units_batch(act(obs))
+            after = plant.step_batch(x, units, np.tile(self._noise[t], (copies, 1)))
+            safe, terminal = plant.verdict_batch(after)
+            reward = plant.reward_batch(x, units, after)
+            if self.task.is_own and penalty is not None:
+                reward = np.where(safe, reward, penalty)
+            returns += np.where(alive, reward, 0.0)
+            lengths += alive
+            x = np.where(alive[:, None], after, x)
+            alive &= ~terminal
+            if self.task.is_own:
+                alive &= safe
+            if not alive.any():
+                break
+        self.steps += int(lengths.sum())
+        return Episodes(returns, lengths, np.concatenate(seen) if record else None)
+
+    def _single(self, act: Act, record: bool) -> Episodes:
+        if not self._envs:
+            self._envs = [self.task.make() for _ in self.seeds]
+        n = len(self.seeds)
+        returns, lengths = np.zeros(n), np.zeros(n, dtype=np.int64)
+        obs = [e.reset(seed=s)[0] for e, s in zip(self._envs, self.seeds, strict=True)]
+        alive, seen = list(range(n)), []
+        while alive:
+            now = np.asarray([obs[i] for i in alive], dtype=np.float64)
+            if record:
+                seen.append(now)
+            actions, going = act(now), []
+            for i, action in zip(alive, actions, strict=True):
+                obs[i], reward, terminated, truncated, _ = self._envs[i].step(action)
+                returns[i] += float(reward)
+                lengths[i] += 1
+                if not terminated and not truncated:
+                    going.append(i)
+            alive = going
+        self.steps += int(lengths.sum())
+        return Episodes(returns, lengths, np.concatenate(seen) if record else None)
+
+    def close(self) -> None:
+        """Close the environments of a task without a model."""
+        for env in self._envs:
+            env.close()
+        self._envs = []

@@ -1,0 +1,108 @@
+"""Uniform draws from closed boxes, the same numbers for one environment and for a batch of them.
+
+A lane is one environment's stream of uniform numbers in [0, 1), consumed in order: the initial state at a reset,
+then one disturbance per step. The batch keeps a buffer per lane, filled from that lane's own generator, so that
+lane ``i`` of a batch seeded with ``s`` draws what a single environment seeded with ``s + i`` draws.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+from gymnasium.utils import seeding
+from numpy.typing import NDArray
+
+from nprl.lang.interval import above, below
+
+Floats = NDArray[np.float64]
+BUFFER = 512
+
+
+def inward(low: Fraction, high: Fraction, kind: str = "float64") -> tuple[float, float]:
+    """The least and the greatest float of ``kind`` inside the closed interval.
+
+    Raises:
+        ValueError: when the interval holds no float.
+    """
+    if kind == "float32":
+        up, down = np.float32(np.inf), np.float32(-np.inf)
+        first, last = np.float32(float(low)), np.float32(float(high))
+        first = np.nextafter(first, up) if Fraction(float(first)) < low else first
+        last = np.nextafter(last, down) if Fraction(float(last)) > high else last
+        least, greatest = float(first), float(last)
+    else:
+        least, greatest = above(low), below(high)
+    if not least <= greatest:
+        raise ValueError(f"no {kind} lies in [{low}, {high}]: widen the interval")
+    return least + 0.0, greatest + 0.0
+
+
+class Uniform:
+    """The uniform law on a closed box, drawn as ``low + (high - low) r`` and clipped into the box."""
+
+    def __init__(self, box: Sequence[tuple[Fraction, Fraction]], kind: str = "float64") -> None:
+        """The floats of ``kind`` inside each interval of ``box``."""
+        ends = [inward(low, high, kind) for low, high in box]
+        self.dim = len(ends)
+        self.low: Floats = np.array([low for low, _ in ends], dtype=np.float64)
+        self.high: Floats = np.array([high for _, high in ends], dtype=np.float64)
+        self.width: Floats = self.high - self.low
+        self.single = kind == "float32"
+        self._tight = bool((self.low + self.width <= self.high).all())  # rounding is monotone
+
+    def place(self, uniform: Floats) -> Floats:
+        """Points of the box, from uniform numbers in [0, 1); shape (..., dim) both."""
+        points = self.low + self.width * uniform
+        if self.single:
+            points = points.astype(np.float32).astype(np.float64)
+        elif self._tight:
+            return points
+        return np.minimum(np.maximum(points, self.low), self.high)
+
+    def draw(self, generator: np.random.Generator) -> tuple[float, ...]:
+        """One point, from the generator's next ``dim`` numbers."""
+        return tuple(self.place(generator.random(self.dim)).tolist())
+
+    def contains(self, points: Floats) -> bool:
+        """Whether every row lies in the box; a NaN does not."""
+        return bool(((self.low <= points) & (points <= self.high)).all())
+
+
+class Streams:
+    """One stream of uniform numbers per lane, read in whole batches."""
+
+    def __init__(self, lanes: int) -> None:
+        """Unseeded streams; `seed` replaces them one by one."""
+        self._generators: list[np.random.Generator | None] = [None] * lanes
+        self._buffer: Floats = np.empty((lanes, BUFFER), dtype=np.float64)
+        self._next = np.full(lanes, BUFFER, dtype=np.int64)
+
+    def seed(self, lane: int, seed: int) -> None:
+        """Restart one lane as Gymnasium's ``reset(seed=seed)`` restarts an environment."""
+        self._generators[lane] = seeding.np_random(seed)[0]
+        self._next[lane] = BUFFER
+
+    def take(self, lanes: NDArray[np.int64], count: int) -> Floats:
+        """The next ``count`` numbers (at most `BUFFER`) of each of the lanes, shape (len(lanes), count)."""
+        at = self._next[lanes]
+        short = at > BUFFER - count
+        if short.any():
+            for lane in lanes[short].tolist():
+                self._refill(lane)
+            at = self._next[lanes]
+        self._next[lanes] = at + count
+        first = lanes * BUFFER + at
+        return self._buffer.take(first[:, None] + np.arange(count))
+
+    def _refill(self, lane: int) -> None:
+        generator: Any = self._generators[lane]
+        if generator is None:
+            generator = self._generators[lane] = seeding.np_random(None)[0]
+        used = int(self._next[lane])
+        row = self._buffer[lane]
+        row[: BUFFER - used] = row[used:].copy()
+        row[BUFFER - used :] = generator.random(used)
+        self._next[lane] = 0

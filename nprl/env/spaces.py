@@ -1,0 +1,56 @@
+"""The Gymnasium spaces of a model: what its environments, single and batched, say of themselves."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from gymnasium import spaces
+
+from nprl.lang.interval import float_interval
+from nprl.model import Model
+
+ROOM = 10
+"""How much wider than the box of analysis an observation may be before it is clipped."""
+MOST = float(np.finfo(np.float32).max)
+"""The bound of an observation that has no smaller one."""
+
+Bounds = tuple[float, float]
+
+
+def observation_space(model: Model) -> spaces.Box:
+    """A float64 box with finite bounds around every observation of the box of analysis and its successors.
+
+    The box is widened `ROOM`-fold about its centre first, because a state may leave it without being unsafe; an
+    environment clips what lies even further out.
+    """
+    exact = {name: (float(low), float(high)) for name, (low, high) in model.box().items()}
+    reached = {}
+    for name, step in zip(model.state_names, model.steps, strict=True):
+        low, high = exact[name]
+        centre, half = (low + high) / 2, (high - low) / 2 * ROOM
+        after = float_interval(step, exact)
+        reached[name] = (min(centre - half, after[0]), max(centre + half, after[1]))
+    seen = [float_interval(o.value, reached) for o in model.observation]
+    return spaces.Box(
+        np.array([_finite(low) for low, _ in seen], dtype=np.float64),
+        np.array([_finite(high) for _, high in seen], dtype=np.float64),
+        dtype=np.float64,
+    )
+
+
+def action_space(model: Model) -> spaces.Box | spaces.Discrete:  # type: ignore[type-arg]
+    """The learner's actions: an index, [-1, 1], or units, as the model says; boxes are float32."""
+    if model.choices is not None:
+        return spaces.Discrete(len(model.choices))
+    if model.arithmetic.scaled:
+        return spaces.Box(-1.0, 1.0, shape=(len(model.action),), dtype=np.float32)
+    return spaces.Box(
+        np.array([float(c.low) for c in model.action], dtype=np.float32),
+        np.array([float(c.high) for c in model.action], dtype=np.float32),
+        dtype=np.float32,
+    )
+
+
+def _finite(end: float) -> float:
+    return math.copysign(MOST, end) if abs(end) > MOST else end

@@ -1,0 +1,225 @@
+"""How far the float meaning may be from the real one: section 4 of docs/certificate.md.
+
+Every subterm over a box gets a range R of its real values and a bound E of |float - real|, both
+rational. Each rule below is a row of that page's table. Library functions are off by at most
+``ulps * 2**-52 |value|``; sums may be taken in any order, fused or not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import assert_never
+
+from nprl.lang import functions
+from nprl.lang.exact import Interval, apply, hull, point, power, shorten
+from nprl.lang.terms import (
+    Binary,
+    BinaryOp,
+    Clip,
+    Compare,
+    Formula,
+    Num,
+    Pi,
+    Power,
+    Term,
+    Unary,
+    UnaryOp,
+    Var,
+    Where,
+    subterms,
+)
+
+U = Fraction(1, 2**53)
+TINY = Fraction(1, 2**1074)
+LIMIT = Fraction(2**1000)
+BITS = 128
+Pair = tuple[Interval, Fraction]
+
+
+class DomainError(ValueError):
+    """Over the box, a denominator, root or logarithm meets its edge, or a float may overflow."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """What holds of a term over a box."""
+
+    range: Interval
+    """Holds the real value."""
+    error: Fraction
+    """At least |float - real|, on the branches that the float code takes."""
+    guards: Fraction
+    """At least |float - real| of ``l - r``, for every comparison ``l ~ r`` inside a `where`."""
+
+
+def analyse(t: Term, box: Mapping[str, Interval], ulps: int = 4) -> Bound:
+    """Bound the rounding of ``t``, evaluated in float64 at any float point of ``box``.
+
+    Raises:
+        DomainError: the bound does not exist; the line names the subterm.
+        KeyError: ``box`` misses a variable of ``t``.
+    """
+    analysis = _Analysis(box, ulps)
+    value, error = analysis.of(t)
+    return Bound(value, error, analysis.guards)
+
+
+def _summands(t: Term) -> list[tuple[int, Term]]:
+    """The terms that + and - join, with their signs."""
+    match t:
+        case Binary(BinaryOp.ADD | BinaryOp.SUB as op, left, right):
+            sign = 1 if op is BinaryOp.ADD else -1
+            return _summands(left) + [(sign * s, part) for s, part in _summands(right)]
+        case _:
+            return [(1, t)]
+
+
+class _Analysis:
+    """One box, and what is known of the subterms over it."""
+
+    def __init__(self, box: Mapping[str, Interval], ulps: int) -> None:
+        self.box, self.function = box, ulps * 2 * U
+        self.known: dict[Term, Pair] = {}
+        self.guards = Fraction(0)
+
+    def of(self, t: Term) -> Pair:
+        """The range and the error of ``t``."""
+        if t not in self.known:
+            value, error = self.compute(t)
+            value = shorten(value, BITS)
+            error = self.finite(shorten(Interval(Fraction(0), error), BITS).hi, t)
+            if _size(value, t) + error > LIMIT:
+                raise DomainError(f"may overflow: {t}")
+            self.known[t] = value, error
+        return self.known[t]
+
+    def finite(self, end: functions.End, t: Term) -> Fraction:
+        """``end``, which must not be infinite."""
+        if isinstance(end, float):
+            raise DomainError(f"unbounded: {t}")
+        return end
+
+    def compute(self, t: Term) -> Pair:
+        """One row of the table."""
+        match t:
+            case Num(value):
+                if abs(value) > LIMIT:
+                    raise DomainError(f"may overflow: {t}")
+                return point(value), abs(value - Fraction(float(value)))
+            case Pi():
+                return apply(t, (), BITS), 4 * U
+            case Var(name):
+                return self.box[name], Fraction(0)
+            case Unary(op, arg):
+                return self.unary(t, op, arg)
+            case Power(base, exponent):
+                return self.power(t, *self.of(base), exponent)
+            case Binary(op, left, right):
+                return self.binary(t, op, left, right)
+            case Clip(arg, low, high):
+                parts = [self.of(part) for part in (arg, low, high)]
+                return apply(t, tuple(r for r, _ in parts), BITS), max(e for _, e in parts)
+            case Where(condition, then, other):
+                self.guard(condition)
+                (a, a_error), (b, b_error) = self.of(then), self.of(other)
+                return hull(a, b), max(a_error, b_error)
+            case _:
+                assert_never(t)
+
+    def guard(self, condition: Formula) -> None:
+        """Note the error of each comparison."""
+        for s in subterms(condition):
+            if isinstance(s, Compare):
+                self.guards = max(self.guards, self.of(s.left)[1] + self.of(s.right)[1])
+
+    def unary(self, t: Term, op: UnaryOp, arg: Term) -> Pair:
+        """The rows of the operators of one argument."""
+        a, error = self.of(arg)
+        least = Fraction(0)
+        if op is UnaryOp.LOG or op is UnaryOp.SQRT:
+            least = self.finite(a.lo, t) - error
+            if least <= 0:
+                raise DomainError(f"the argument is not proved positive: {t}")
+        value = apply(t, (a,), BITS)
+        if op is UnaryOp.NEG or op is UnaryOp.ABS:
+            return value, error
+        if op is UnaryOp.EXP:
+            most = functions.exp(self.finite(a.hi, t) + error, BITS)[1]
+            most = self.finite(most, t)
+            return value, most * error + self.function * most + TINY
+        inherited, own = error, self.function
+        match op:
+            case UnaryOp.SIN | UnaryOp.COS | UnaryOp.TANH:
+                pass
+            case UnaryOp.LOG:
+                inherited = error / least
+            case UnaryOp.SQRT:
+                inherited, own = error / functions.sqrt(least, BITS)[0], 2 * U
+            case UnaryOp.TAN:
+                low, high = self.finite(a.lo, t), self.finite(a.hi, t)
+                wide = Interval(low - error, high + error)
+                cosine = _least(apply(Unary(UnaryOp.COS, arg), (wide,), BITS), t)
+                if cosine <= 0:
+                    raise DomainError(f"the cosine is not proved nonzero: {t}")
+                inherited = error / cosine**2
+            case _:
+                assert_never(op)
+        return value, inherited + own * (_size(value, t) + inherited) + TINY
+
+    def power(self, t: Term, a: Interval, error: Fraction, exponent: int) -> Pair:
+        """A power: products from left to right."""
+        if exponent == 0:
+            return point(1), Fraction(0)
+        total = error
+        for k in range(1, exponent):
+            total = self.product(t, (power(a, k), total), (a, error))
+        return power(a, exponent), total
+
+    def product(self, t: Term, a: Pair, b: Pair) -> Fraction:
+        """The error of a product."""
+        (a_range, a_error), (b_range, b_error) = a, b
+        m, n = _size(a_range, t), _size(b_range, t)
+        rounding = 2 * U * (m + a_error) * (n + b_error) + TINY
+        return m * b_error + n * a_error + a_error * b_error + rounding
+
+    def binary(self, t: Term, op: BinaryOp, left: Term, right: Term) -> Pair:
+        """The rows of the operators of two arguments."""
+        if op is BinaryOp.ADD or op is BinaryOp.SUB:
+            parts = [(sign, *self.of(part)) for sign, part in _summands(t)]
+            total = point(0)
+            for sign, r, _ in parts:
+                step = BinaryOp.ADD if sign > 0 else BinaryOp.SUB
+                total = apply(Binary(step, left, right), (total, r), BITS)
+            inherited = sum((e for _, _, e in parts), Fraction(0))
+            sizes = sum((_size(r, t) for _, r, _ in parts), inherited)
+            return total, inherited + len(parts) * U * sizes
+        a, b = self.of(left), self.of(right)
+        if op is BinaryOp.MIN or op is BinaryOp.MAX:
+            return apply(t, (a[0], b[0]), BITS), max(a[1], b[1])
+        if op is BinaryOp.MUL:
+            return apply(t, (a[0], b[0]), BITS), self.product(t, a, b)
+        least = _least(b[0], t) - b[1]
+        if least <= 0:
+            raise DomainError(f"the denominator is not proved nonzero: {t}")
+        value = apply(t, (a[0], b[0]), BITS)
+        quotient = _size(value, t)
+        inherited = (a[1] + quotient * b[1]) / least
+        return value, inherited + 2 * U * (quotient + inherited) + TINY
+
+
+def _size(x: Interval, t: Term) -> Fraction:
+    """The greatest absolute value in ``x``."""
+    size = x.magnitude
+    if isinstance(size, float):
+        raise DomainError(f"unbounded: {t}")
+    return size
+
+
+def _least(x: Interval, t: Term) -> Fraction:
+    """The least absolute value in ``x``."""
+    least = max(Fraction(0), x.lo, -x.hi)
+    if isinstance(least, float):
+        raise DomainError(f"unbounded: {t}")
+    return least

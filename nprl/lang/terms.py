@@ -1,0 +1,473 @@
+"""Terms and formulas: the one syntax in which dynamics, programs and invariants are written.
+
+A term is data, not code: frozen, hashable, compared by structure. What it *means* (a float
+function, an exact number, an interval, a Z3 expression, text) lives in one module per meaning
+beside this one.
+
+Every operator is total, over the reals: ``x / 0 = 0``, ``log(x) = 0`` for ``x <= 0``,
+``sqrt(x) = 0`` for ``x < 0``, ``tan`` is the quotient ``sin / cos``, ``x ** 0 = 1``, and
+``clip(x, low, high)`` is ``min(max(x, low), high)``. The float meaning rounds, and saturates at the
+largest float instead of overflowing.
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import assert_never
+
+NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}", re.ASCII)
+"""What a user may call a coordinate; `RESERVED` words are refused."""
+PROVER_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,15}:[A-Za-z0-9_]{1,64}", re.ASCII)
+"""Names that the prover makes hold a colon, so they never meet a user's."""
+WORDS = frozenset({"pi", "true", "false", "and", "or", "not"})
+FUNCTIONS = {name: 1 for name in ("abs", "sin", "cos", "tan", "tanh", "exp", "log", "sqrt")} | {
+    "min": 2,
+    "max": 2,
+    "clip": 3,
+    "where": 3,
+}
+"""What is called in text, with the number of its arguments (``min`` and ``max`` take more, too)."""
+RESERVED = WORDS | FUNCTIONS.keys()
+MAX_EXPONENT = 16
+MAX_DEPTH = 200
+"""Terms that come from outside are at most this deep; a sum of n summands is n deep."""
+Exact = Fraction | int
+
+
+class UnaryOp(enum.Enum):
+    """Operators of one argument; the value is the name in text and JSON."""
+
+    NEG = "neg"
+    ABS = "abs"
+    SIN = "sin"
+    COS = "cos"
+    TAN = "tan"
+    TANH = "tanh"
+    EXP = "exp"
+    LOG = "log"
+    SQRT = "sqrt"
+
+
+class BinaryOp(enum.Enum):
+    """Operators of two arguments; the value is the name in text and JSON."""
+
+    ADD = "+"
+    SUB = "-"
+    MUL = "*"
+    DIV = "/"
+    MIN = "min"
+    MAX = "max"
+
+
+class Relation(enum.Enum):
+    """Comparisons of two terms."""
+
+    LE = "<="
+    LT = "<"
+    GE = ">="
+    GT = ">"
+
+
+class _Arithmetic:
+    """Python's operators, on terms."""
+
+    __slots__ = ()
+
+    def __add__(self, other: Operand) -> Term:
+        return Binary(BinaryOp.ADD, _self(self), term(other))
+
+    def __radd__(self, other: Operand) -> Term:
+        return Binary(BinaryOp.ADD, term(other), _self(self))
+
+    def __sub__(self, other: Operand) -> Term:
+        return Binary(BinaryOp.SUB, _self(self), term(other))
+
+    def __rsub__(self, other: Operand) -> Term:
+        return Binary(BinaryOp.SUB, term(other), _self(self))
+
+    def __mul__(self, other: Operand) -> Term:
+        return Binary(BinaryOp.MUL, _self(self), term(other))
+
+    def __rmul__(self, other: Operand) -> Term:
+        return Binary(BinaryOp.MUL, term(other), _self(self))
+
+    def __truediv__(self, other: Operand) -> Term:
+        return Binary(BinaryOp.DIV, _self(self), term(other))
+
+    def __rtruediv__(self, other: Operand) -> Term:
+        return Binary(BinaryOp.DIV, term(other), _self(self))
+
+    def __pow__(self, exponent: int) -> Term:
+        return Power(_self(self), exponent)
+
+    def __neg__(self) -> Term:
+        return Unary(UnaryOp.NEG, _self(self))
+
+    def __abs__(self) -> Term:
+        return Unary(UnaryOp.ABS, _self(self))
+
+    def __le__(self, other: Operand) -> Formula:
+        return Compare(Relation.LE, _self(self), term(other))
+
+    def __lt__(self, other: Operand) -> Formula:
+        return Compare(Relation.LT, _self(self), term(other))
+
+    def __ge__(self, other: Operand) -> Formula:
+        return Compare(Relation.GE, _self(self), term(other))
+
+    def __gt__(self, other: Operand) -> Formula:
+        return Compare(Relation.GT, _self(self), term(other))
+
+    def __str__(self) -> str:
+        from nprl.lang.text import to_text
+
+        return to_text(_self(self))
+
+
+class _Logic:
+    """``&``, ``|`` and ``~`` on formulas, which have no truth value (``and`` is refused)."""
+
+    __slots__ = ()
+
+    def __and__(self, other: Formula) -> Formula:
+        return And((_formula(self), other))
+
+    def __or__(self, other: Formula) -> Formula:
+        return Or((_formula(self), other))
+
+    def __invert__(self) -> Formula:
+        return Not(_formula(self))
+
+    def __bool__(self) -> bool:
+        raise TypeError(
+            "a formula has no truth value; write `&`, `|`, `~` instead of `and`, `or`, `not`"
+        )
+
+    def __str__(self) -> str:
+        from nprl.lang.text import formula_to_text
+
+        return formula_to_text(_formula(self))
+
+
+@dataclass(frozen=True, slots=True)
+class Num(_Arithmetic):
+    """An exact rational number."""
+
+    value: Fraction
+
+    def __post_init__(self) -> None:
+        """Refuse a float."""
+        object.__setattr__(self, "value", exact(self.value))
+
+
+@dataclass(frozen=True, slots=True)
+class Pi(_Arithmetic):
+    """The circle's constant, a real number; the float meaning is ``math.pi``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Var(_Arithmetic):
+    """A coordinate, by name."""
+
+    name: str
+
+    def __post_init__(self) -> None:
+        """Refuse what is no name."""
+        if self.name in RESERVED:
+            raise ValueError(f"{self.name!r} is a word of the language; choose another name")
+        if not (NAME.fullmatch(self.name) or PROVER_NAME.fullmatch(self.name)):
+            raise ValueError(
+                "a name is 1 to 64 letters, digits and underscores, no digit first; "
+                f"got {self.name[:80]!r}"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Unary(_Arithmetic):
+    """An operator of one argument."""
+
+    op: UnaryOp
+    arg: Term
+
+
+@dataclass(frozen=True, slots=True)
+class Binary(_Arithmetic):
+    """An operator of two arguments."""
+
+    op: BinaryOp
+    left: Term
+    right: Term
+
+
+@dataclass(frozen=True, slots=True)
+class Power(_Arithmetic):
+    """A power with a literal exponent, 0 to 16."""
+
+    base: Term
+    exponent: int
+
+    def __post_init__(self) -> None:
+        """Refuse another exponent."""
+        if type(self.exponent) is not int or not 0 <= self.exponent <= MAX_EXPONENT:
+            raise ValueError(
+                f"an exponent is an integer from 0 to {MAX_EXPONENT}; got {self.exponent!r}"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Clip(_Arithmetic):
+    """``min(max(arg, low), high)``."""
+
+    arg: Term
+    low: Term
+    high: Term
+
+
+@dataclass(frozen=True, slots=True)
+class Where(_Arithmetic):
+    """``then`` where the condition holds, else ``other``."""
+
+    condition: Formula
+    then: Term
+    other: Term
+
+
+@dataclass(frozen=True, slots=True)
+class Truth(_Logic):
+    """The formula that always holds, or never."""
+
+    value: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Compare(_Logic):
+    """A comparison of two terms."""
+
+    relation: Relation
+    left: Term
+    right: Term
+
+
+@dataclass(frozen=True, slots=True)
+class And(_Logic):
+    """All of the parts, two or more (`all_of` takes any number)."""
+
+    parts: tuple[Formula, ...]
+
+    def __post_init__(self) -> None:
+        """Refuse fewer than two."""
+        _two_or_more(self.parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Or(_Logic):
+    """One at least of the parts, two or more (`any_of` takes any number)."""
+
+    parts: tuple[Formula, ...]
+
+    def __post_init__(self) -> None:
+        """Refuse fewer than two."""
+        _two_or_more(self.parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Not(_Logic):
+    """The negation."""
+
+    part: Formula
+
+
+Term = Num | Pi | Var | Unary | Binary | Power | Clip | Where
+Formula = Truth | Compare | And | Or | Not
+Operand = Term | Fraction | int
+
+
+def exact(value: Exact) -> Fraction:
+    """``value`` as a Fraction; a float is refused, for it is rarely the number that was meant.
+
+    Raises:
+        TypeError: for a float, with the two exact numbers it may stand for.
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, Fraction)):
+        hint = ""
+        if isinstance(value, float) and value == value and abs(value) != float("inf"):
+            hint = (
+                f": write Fraction({str(value)!r}), or Fraction.from_float(...) for all its digits"
+            )
+        kind = type(value).__name__
+        raise TypeError(f"a constant is an int or a Fraction; got {kind} {value!r}{hint}")
+    return Fraction(value)
+
+
+def term(value: Operand) -> Term:
+    """``value`` as a term; exact numbers become `Num`."""
+    if isinstance(value, Term):
+        return value
+    return Num(exact(value))
+
+
+def _two_or_more(parts: tuple[Formula, ...]) -> None:
+    if len(parts) < 2:
+        raise ValueError(f"`and` and `or` join two formulas or more; got {len(parts)}")
+
+
+def _self(value: _Arithmetic) -> Term:
+    assert isinstance(value, Term)
+    return value
+
+
+def _formula(value: _Logic) -> Formula:
+    assert isinstance(value, Formula)
+    return value
+
+
+def _unary(op: UnaryOp) -> Callable[[Operand], Term]:
+    def build(arg: Operand) -> Term:
+        return Unary(op, term(arg))
+
+    build.__name__ = op.value
+    build.__doc__ = f"The term ``{op.value}(arg)``."
+    return build
+
+
+sin, cos, tan, tanh = (_unary(op) for op in (UnaryOp.SIN, UnaryOp.COS, UnaryOp.TAN, UnaryOp.TANH))
+exp, log, sqrt, absolute = (
+    _unary(op) for op in (UnaryOp.EXP, UnaryOp.LOG, UnaryOp.SQRT, UnaryOp.ABS)
+)
+
+
+def minimum(first: Operand, *rest: Operand) -> Term:
+    """The least of the arguments."""
+    result = term(first)
+    for other in rest:
+        result = Binary(BinaryOp.MIN, result, term(other))
+    return result
+
+
+def maximum(first: Operand, *rest: Operand) -> Term:
+    """The greatest of the arguments."""
+    result = term(first)
+    for other in rest:
+        result = Binary(BinaryOp.MAX, result, term(other))
+    return result
+
+
+def clip(arg: Operand, low: Operand, high: Operand) -> Term:
+    """``min(max(arg, low), high)``."""
+    return Clip(term(arg), term(low), term(high))
+
+
+def where(condition: Formula, then: Operand, other: Operand) -> Term:
+    """``then`` where the condition holds, else ``other``."""
+    return Where(condition, term(then), term(other))
+
+
+def all_of(*parts: Formula) -> Formula:
+    """The conjunction; of nothing, the formula that always holds."""
+    return parts[0] if len(parts) == 1 else And(parts) if parts else Truth(True)
+
+
+def any_of(*parts: Formula) -> Formula:
+    """The disjunction; of nothing, the formula that never holds."""
+    return parts[0] if len(parts) == 1 else Or(parts) if parts else Truth(False)
+
+
+def children(t: Term | Formula) -> tuple[Term | Formula, ...]:
+    """The direct parts of a term or formula, left to right."""
+    match t:
+        case Num() | Pi() | Var() | Truth():
+            return ()
+        case Unary(_, arg):
+            return (arg,)
+        case Binary(_, left, right) | Compare(_, left, right):
+            return (left, right)
+        case Power(base, _):
+            return (base,)
+        case Clip(arg, low, high):
+            return (arg, low, high)
+        case Where(condition, then, other):
+            return (condition, then, other)
+        case And(parts) | Or(parts):
+            return parts
+        case Not(part):
+            return (part,)
+        case _:
+            assert_never(t)
+
+
+def subterms(t: Term | Formula) -> Iterator[Term | Formula]:
+    """Every part, children before parents, left to right; a part that occurs twice comes twice."""
+    for child in children(t):
+        yield from subterms(child)
+    yield t
+
+
+def check_depth(t: Term | Formula) -> None:
+    """Refuse a term too deep for the recursion of the meanings.
+
+    Raises:
+        ValueError: where it is deeper than `MAX_DEPTH`.
+    """
+    level: list[Term | Formula] = [t]
+    for _ in range(MAX_DEPTH):
+        level = [child for parent in level for child in children(parent)]
+        if not level:
+            return
+    raise ValueError(f"the term is deeper than {MAX_DEPTH} levels; split its sums with parentheses")
+
+
+def variables(t: Term | Formula) -> frozenset[str]:
+    """The names that occur."""
+    return frozenset(s.name for s in subterms(t) if isinstance(s, Var))
+
+
+def nodes(t: Term | Formula) -> int:
+    """The size: each occurrence of an operator, a variable or a constant counts one."""
+    return sum(1 for _ in subterms(t))
+
+
+def constants(t: Term | Formula) -> int:
+    """How many numeric literals occur."""
+    return sum(1 for s in subterms(t) if isinstance(s, (Num, Pi)))
+
+
+def replace(t: Term, at: Mapping[Term, Term]) -> Term:
+    """``t`` with each occurrence of a key replaced by its value, which is not searched again."""
+    if t in at:
+        return at[t]
+    match t:
+        case Num() | Pi() | Var():
+            return t
+        case Unary(op, arg):
+            return Unary(op, replace(arg, at))
+        case Binary(op, left, right):
+            return Binary(op, replace(left, at), replace(right, at))
+        case Power(base, exponent):
+            return Power(replace(base, at), exponent)
+        case Clip(arg, low, high):
+            return Clip(replace(arg, at), replace(low, at), replace(high, at))
+        case Where(condition, then, other):
+            return Where(replace_in(condition, at), replace(then, at), replace(other, at))
+        case _:
+            assert_never(t)
+
+
+def replace_in(f: Formula, at: Mapping[Term, Term]) -> Formula:
+    """`replace`, in a formula."""
+    match f:
+        case Truth():
+            return f
+        case Compare(relation, left, right):
+            return Compare(relation, replace(left, at), replace(right, at))
+        case And(parts):
+            return And(tuple(replace_in(p, at) for p in parts))
+        case Or(parts):
+            return Or(tuple(replace_in(p, at) for p in parts))
+        case Not(part):
+            return Not(replace_in(part, at))
+        case _:
+            assert_never(f)

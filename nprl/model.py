@@ -1,0 +1,420 @@
+"""The model: one definition of a system, from which the environment, the proof and the pictures come.
+
+A `Model` is data: coordinates with units and closed bounds, the next state, the initial box, what is
+safe, what ends an episode, observation and reward, and the arithmetic of the plant that runs. It says
+nothing about policies or shields. The format is that of ``docs/certificate.md``, section 2.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from typing import Any
+
+from nprl.lang import serial
+from nprl.lang.terms import (
+    NAME,
+    Formula,
+    Num,
+    Operand,
+    Term,
+    Truth,
+    Var,
+    exact,
+    term,
+    variables,
+)
+
+FORMAT = "nprl-model/1"
+SEMANTICS = "1"
+NEXT = "next_"
+"""Prefix of the next state's names in the reward; no coordinate's own name may begin with it."""
+
+
+class ModelError(ValueError):
+    """A model that is not well formed: one line that says what, where, and what is accepted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Coordinate:
+    """A named real number with its unit and closed bounds."""
+
+    name: str
+    unit: str
+    low: Fraction
+    high: Fraction
+
+    def __post_init__(self) -> None:
+        _check_name(self.name)
+        for side in ("low", "high"):
+            object.__setattr__(self, side, _number(getattr(self, side), f"{self.name}.{side}"))
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What a policy sees: a term over the state, and a bound on how far the plant's value is off."""
+
+    name: str
+    value: Term
+    rounding: Fraction = Fraction(0)
+
+    def __post_init__(self) -> None:
+        _check_name(self.name)
+        object.__setattr__(self, "value", term(self.value))
+        object.__setattr__(self, "rounding", _number(self.rounding, f"{self.name}.rounding"))
+        if self.rounding < 0:
+            raise ModelError(f"observation {self.name}: its rounding is at least 0")
+
+
+@dataclass(frozen=True, slots=True)
+class Arithmetic:
+    """How the plant that runs computes: from it the checker derives the rounding of each coordinate."""
+
+    state: str = "float64"
+    """The type that the next state is stored in; everything before is float64."""
+    scaled: bool = True
+    """Whether the learner's action lies in [-1, 1] and is scaled to units by the plant."""
+    ulps: int = 4
+    """Bound on the error of each library function (sin, ...), in units of 2^-52 of its value."""
+
+    def __post_init__(self) -> None:
+        if self.state not in ("float64", "float32"):
+            raise ModelError(f"arithmetic.state is float64 or float32; got {self.state!r}")
+        if type(self.scaled) is not bool or type(self.ulps) is not int or not 1 <= self.ulps <= 64:
+            raise ModelError("arithmetic.scaled is true or false, arithmetic.ulps is 1 to 64")
+
+
+Box = dict[str, tuple[Fraction, Fraction]]
+
+
+@dataclass(frozen=True)
+class Model:
+    """A discrete-time system ``next = step(state, action, disturbance)``, exactly.
+
+    ``step`` and ``init`` are mappings from each state coordinate (a name or a `Var`) to its next value,
+    and to the closed interval in which episodes start, uniformly. The state's bounds are the box of
+    analysis: the invariant lies inside it; leaving it is not by itself unsafe. ``reward`` may read state,
+    action, and the next state under ``next_`` names; ``unsafe_reward`` replaces it on the step that
+    leaves ``safe``, which ends the episode. ``terminal`` states absorb and are not unsafe. With
+    ``choices`` the action is one of finitely many, in the order of the learner's index.
+
+    Raises:
+        ModelError: with one line, for whatever is not well formed.
+    """
+
+    name: str
+    state: tuple[Coordinate, ...]
+    action: tuple[Coordinate, ...]
+    step: Mapping[Any, Operand]
+    init: Mapping[Any, tuple[Fraction, Fraction]]
+    safe: Formula
+    disturbance: tuple[Coordinate, ...] = ()
+    choices: tuple[tuple[Fraction, ...], ...] | None = None
+    terminal: Formula = Truth(False)
+    observation: tuple[Observation, ...] = ()
+    reward: Operand = Num(Fraction(0))
+    unsafe_reward: Fraction | None = None
+    horizon: int = 1000
+    dt: Fraction | None = None
+    integrator: str = "map"
+    arithmetic: Arithmetic = field(default_factory=Arithmetic)
+    provenance: str = "exact"
+    notes: str = ""
+
+    def __post_init__(self) -> None:
+        """Normalise the mappings and refuse what is not well formed."""
+
+        def put(name: str, value: object) -> None:
+            object.__setattr__(self, name, value)
+
+        names = [c.name for c in (*self.state, *self.action, *self.disturbance)]
+        for name in names:
+            if names.count(name) > 1:
+                raise ModelError(
+                    f"the name {name!r} is used twice; state, action and disturbance names differ"
+                )
+            if name.startswith(NEXT):
+                raise ModelError(
+                    f"{name!r}: the prefix {NEXT!r} is kept for the next state in the reward"
+                )
+        if not self.state:
+            raise ModelError("a model has at least one state coordinate")
+        for c in (*self.state, *self.action):
+            if not c.low < c.high:
+                raise ModelError(f"{c.name}: low < high is needed; got {c.low} and {c.high}")
+        for c in self.disturbance:
+            if not c.low <= c.high:
+                raise ModelError(f"{c.name}: low <= high is needed; got {c.low} and {c.high}")
+        try:
+            put("step", _by_state("step", self.step, self.state, term))
+            put("init", _by_state("init", self.init, self.state, _interval))
+            put("reward", term(self.reward))
+        except TypeError as error:
+            raise ModelError(str(error)) from None
+        if not self.observation:
+            put("observation", tuple(Observation(c.name, Var(c.name)) for c in self.state))
+        xs, us = set(self.state_names), set(self.action_names)
+        for c in self.state:
+            _known(f"step[{c.name}]", self.step[c.name], xs | us | set(self.disturbance_names))
+        _known("safe", self.safe, xs)
+        _known("terminal", self.terminal, xs)
+        for o in self.observation:
+            _known(f"observation {o.name}", o.value, xs)
+        seen = [o.name for o in self.observation]
+        if len(set(seen)) != len(seen):
+            raise ModelError(f"observation names differ from each other; got {seen}")
+        _known("reward", self.reward_term, xs | us | {NEXT + n for n in xs})
+        if self.choices is not None:
+            put("choices", tuple(tuple(_number(v, "choices") for v in c) for c in self.choices))
+            self._check_choices()
+        if self.unsafe_reward is not None:
+            put("unsafe_reward", _number(self.unsafe_reward, "unsafe_reward"))
+        if self.dt is not None:
+            put("dt", _number(self.dt, "dt"))
+        if type(self.horizon) is not int or self.horizon < 1:
+            raise ModelError(f"horizon is a positive integer; got {self.horizon!r}")
+
+    def _check_choices(self) -> None:
+        assert self.choices is not None
+        if not self.choices or len(set(self.choices)) != len(self.choices):
+            raise ModelError("choices: at least one action, each once")
+        for choice in self.choices:
+            if len(choice) != len(self.action) or not all(
+                c.low <= v <= c.high for c, v in zip(self.action, choice, strict=True)
+            ):
+                raise ModelError(
+                    f"choices: {[str(v) for v in choice]} is no point of the action box"
+                )
+
+    @property
+    def state_names(self) -> tuple[str, ...]:
+        """Names of the state, in order."""
+        return tuple(c.name for c in self.state)
+
+    @property
+    def action_names(self) -> tuple[str, ...]:
+        """Names of the action, in order."""
+        return tuple(c.name for c in self.action)
+
+    @property
+    def disturbance_names(self) -> tuple[str, ...]:
+        """Names of the disturbance, in order."""
+        return tuple(c.name for c in self.disturbance)
+
+    @property
+    def steps(self) -> tuple[Term, ...]:
+        """The next state, in the order of the state."""
+        return tuple(self.step[c.name] for c in self.state)  # type: ignore[misc]
+
+    @property
+    def reward_term(self) -> Term:
+        """The reward as a term."""
+        return term(self.reward)
+
+    def nominal(self) -> dict[str, Fraction]:
+        """The centre of the disturbance box: what the run-time test assumes."""
+        return {c.name: (c.low + c.high) / 2 for c in self.disturbance}
+
+    def box(self) -> Box:
+        """The closed bounds of every coordinate: state, action and disturbance."""
+        return {c.name: (c.low, c.high) for c in (*self.state, *self.action, *self.disturbance)}
+
+    def digest(self) -> str:
+        """SHA-256 of the canonical JSON, with the version of the semantics in front."""
+        text = f"nprl-semantics/{SEMANTICS}\n" + serial.canonical(self.to_json())
+        return hashlib.sha256(text.encode("ascii")).hexdigest()
+
+    def to_json(self) -> dict[str, Any]:
+        """The model as JSON data; every number a string."""
+        number, from_term = serial.number_to_json, serial.term_to_json
+        return {
+            "format": FORMAT,
+            "name": self.name,
+            "state": [_coordinate_to_json(c) for c in self.state],
+            "action": [_coordinate_to_json(c) for c in self.action],
+            "choices": None
+            if self.choices is None
+            else [[number(v) for v in choice] for choice in self.choices],
+            "disturbance": [_coordinate_to_json(c) for c in self.disturbance],
+            "step": {n: from_term(t) for n, t in zip(self.state_names, self.steps, strict=True)},
+            "init": {n: [number(v) for v in self.init[n]] for n in self.state_names},
+            "safe": serial.formula_to_json(self.safe),
+            "terminal": serial.formula_to_json(self.terminal),
+            "observation": [
+                [o.name, from_term(o.value), number(o.rounding)] for o in self.observation
+            ],
+            "reward": from_term(self.reward_term),
+            "unsafe_reward": None if self.unsafe_reward is None else number(self.unsafe_reward),
+            "horizon": self.horizon,
+            "dt": None if self.dt is None else number(self.dt),
+            "integrator": self.integrator,
+            "arithmetic": {
+                "state": self.arithmetic.state,
+                "scaled": self.arithmetic.scaled,
+                "ulps": self.arithmetic.ulps,
+            },
+            "provenance": self.provenance,
+            "notes": self.notes,
+        }
+
+    def renamed(self, name: str) -> Model:
+        """The same system under another name."""
+        return replace(self, name=name)
+
+
+def model_from_json(data: object) -> Model:
+    """The model that `Model.to_json` wrote.
+
+    Raises:
+        ModelError: for another format, a missing or unknown key, or anything a `Model` refuses.
+    """
+    keys = (
+        "format name state action choices disturbance step init safe terminal observation reward "
+        "unsafe_reward horizon dt integrator arithmetic provenance notes"
+    ).split()
+    try:
+        d = fields(data, keys, "model")
+        if d["format"] != FORMAT:
+            raise ModelError(f"format: got {d['format']!r}; accepted is {FORMAT!r}")
+        number, to_term = serial.number_from_json, serial.term_from_json
+        arithmetic = fields(d["arithmetic"], ["state", "scaled", "ulps"], "arithmetic")
+        step, init = listed(d["step"], dict, "step"), listed(d["init"], dict, "init")
+        return Model(
+            name=text(d["name"], "name"),
+            state=_coordinates(d["state"], "state"),
+            action=_coordinates(d["action"], "action"),
+            choices=None
+            if d["choices"] is None
+            else tuple(
+                tuple(number(v) for v in listed(c, list, "choices"))
+                for c in listed(d["choices"], list, "choices")
+            ),
+            disturbance=_coordinates(d["disturbance"], "disturbance"),
+            step={name: to_term(value) for name, value in step.items()},
+            init={
+                name: tuple(number(v) for v in listed(value, list, "init"))
+                for name, value in init.items()
+            },
+            safe=serial.formula_from_json(d["safe"]),
+            terminal=serial.formula_from_json(d["terminal"]),
+            observation=tuple(
+                _observation(o) for o in listed(d["observation"], list, "observation")
+            ),
+            reward=to_term(d["reward"]),
+            unsafe_reward=None if d["unsafe_reward"] is None else number(d["unsafe_reward"]),
+            horizon=d["horizon"],
+            dt=None if d["dt"] is None else number(d["dt"]),
+            integrator=text(d["integrator"], "integrator"),
+            arithmetic=Arithmetic(arithmetic["state"], arithmetic["scaled"], arithmetic["ulps"]),
+            provenance=text(d["provenance"], "provenance"),
+            notes=text(d["notes"], "notes"),
+        )
+    except ModelError:
+        raise
+    except (ValueError, TypeError, RecursionError) as error:
+        raise ModelError(f"model: {error}") from None
+
+
+def fields(data: object, keys: Sequence[str], what: str) -> dict[str, Any]:
+    """``data`` as an object with exactly these keys; ValueError otherwise."""
+    if not isinstance(data, dict):
+        raise ValueError(f"{what}: an object is accepted; got {type(data).__name__}")
+    missing, unknown = [k for k in keys if k not in data], [k for k in data if k not in keys]
+    if missing or unknown:
+        problem = f"missing {missing[0]!r}" if missing else f"unknown key {unknown[0]!r}"
+        raise ValueError(f"{what}: {problem}; the keys are {', '.join(keys)}")
+    return data
+
+
+def listed(data: object, kind: type, what: str) -> Any:
+    """``data``, which must be of the JSON ``kind``; ValueError otherwise."""
+    if type(data) is not kind:
+        raise ValueError(f"{what}: a {kind.__name__} is accepted; got {type(data).__name__}")
+    return data
+
+
+def text(data: object, what: str) -> str:
+    """``data``, which must be text; ValueError otherwise."""
+    result: str = listed(data, str, what)
+    return result
+
+
+def _coordinate_to_json(c: Coordinate) -> dict[str, str]:
+    return {
+        "name": c.name,
+        "unit": c.unit,
+        "low": serial.number_to_json(c.low),
+        "high": serial.number_to_json(c.high),
+    }
+
+
+def coordinate_from_json(data: object, what: str) -> Coordinate:
+    """A coordinate from its JSON object; ValueError otherwise."""
+    d = fields(data, ["name", "unit", "low", "high"], what)
+    return Coordinate(
+        text(d["name"], what),
+        text(d["unit"], what),
+        serial.number_from_json(d["low"]),
+        serial.number_from_json(d["high"]),
+    )
+
+
+def _coordinates(data: object, what: str) -> tuple[Coordinate, ...]:
+    return tuple(coordinate_from_json(c, what) for c in listed(data, list, what))
+
+
+def _observation(data: object) -> Observation:
+    parts = listed(data, list, "observation")
+    if len(parts) != 3:
+        raise ValueError("observation: [name, term, rounding] is accepted")
+    return Observation(
+        text(parts[0], "observation"),
+        serial.term_from_json(parts[1]),
+        serial.number_from_json(parts[2]),
+    )
+
+
+def _check_name(name: object) -> None:
+    if not isinstance(name, str) or not NAME.fullmatch(name) or len(name) > 64:
+        raise ModelError(
+            f"a name is at most 64 letters, digits and underscores, no digit first; got {name!r}"
+        )
+
+
+def _number(value: Any, what: str) -> Fraction:
+    if value is None:
+        raise ModelError(f"{what}: a finite bound is needed; got none")
+    try:
+        return exact(value)
+    except TypeError as error:
+        raise ModelError(f"{what}: {error}") from None
+
+
+def _interval(value: Any) -> tuple[Fraction, Fraction]:
+    low, high = (_number(v, "init") for v in value)
+    if not low <= high:
+        raise ModelError(f"init: low <= high is needed; got {low} and {high}")
+    return low, high
+
+
+def _by_state(what: str, given: Mapping[Any, Any], state: Sequence[Coordinate], read: Any) -> Any:
+    named = {key.name if isinstance(key, Var) else key: value for key, value in given.items()}
+    for c in state:
+        if c.name not in named:
+            raise ModelError(f"{what} misses the state coordinate {c.name!r}")
+    for name in named:
+        if name not in [c.name for c in state]:
+            raise ModelError(
+                f"{what} has {name!r}, which is no state coordinate; they are "
+                + ", ".join(c.name for c in state)
+            )
+    return {c.name: read(named[c.name]) for c in state}
+
+
+def _known(what: str, t: Term | Formula, names: set[str]) -> None:
+    for name in sorted(variables(t) - names):
+        raise ModelError(
+            f"{what} has the unknown name {name!r}; known here: {', '.join(sorted(names))}"
+        )

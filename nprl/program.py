@@ -1,0 +1,335 @@
+"""Programs: policies as terms, with names and units, that a person reads and the checker proves.
+
+A `Program` maps an observation to an action in physical units; what it computes is clipped to the bounds
+of its outputs, and the clip is part of what is executed, exported and proved. `Program.predict` is the
+policy that Stable-Baselines3 and Gymnasium expect: it returns the environment's action, in float64, so
+that the number that was computed is the number that is applied. Registers (memory) are reserved: the
+format has them, and this version accepts none.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import math
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nprl.files import write_atomic
+from nprl.lang import serial
+from nprl.lang.floats import compile_batch, compile_scalar
+from nprl.lang.terms import Clip, Num, Term, constants, nodes, variables
+from nprl.lang.text import parse, to_text
+from nprl.model import Coordinate, Model, coordinate_from_json, fields, listed, text
+
+FORMAT = "nprl-program/1"
+FloatArray = npt.NDArray[np.float64]
+
+
+class ProgramError(ValueError):
+    """A program, or a program file, that is not well formed; one line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """An observed number: its name and unit."""
+
+    name: str
+    unit: str = ""
+
+
+@dataclass(frozen=True)
+class Program:
+    """A policy as terms: ``output[j]`` over the inputs' names, in the unit of ``outputs[j]``.
+
+    ``scaled`` says that the environment's action lies in [-1, 1] and stands for the outputs' bounds;
+    ``choices`` that it is an index of these actions, of which the nearest (the first of equals) is meant.
+
+    Raises:
+        ProgramError: for unknown names, or other numbers of terms than of outputs.
+    """
+
+    name: str
+    inputs: tuple[Input, ...]
+    outputs: tuple[Coordinate, ...]
+    output: tuple[Term, ...]
+    scaled: bool = True
+    choices: tuple[tuple[Fraction, ...], ...] | None = None
+    registers: tuple[()] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse what is not well formed."""
+        names = [i.name for i in self.inputs]
+        if len(set(names)) != len(names):
+            raise ProgramError(f"input names differ from each other; got {names}")
+        if len(self.output) != len(self.outputs):
+            raise ProgramError(
+                f"one term for each output is needed; got {len(self.output)} for {len(self.outputs)}"
+            )
+        if self.registers:
+            raise ProgramError("registers are reserved; this version runs programs without memory")
+        for c in self.outputs:
+            if not c.low < c.high:
+                raise ProgramError(f"output {c.name}: low < high is needed")
+        for c, t in zip(self.outputs, self.output, strict=True):
+            for name in sorted(variables(t) - set(names)):
+                raise ProgramError(
+                    f"{c.name} = {t}: unknown name {name!r}; the inputs are {', '.join(names)}"
+                )
+
+    @property
+    def nodes(self) -> int:
+        """The size: each occurrence of an operator, a variable or a constant."""
+        return sum(nodes(t) for t in self.output)
+
+    @property
+    def constants(self) -> int:
+        """How many numeric literals occur."""
+        return sum(constants(t) for t in self.output)
+
+    @property
+    def clipped(self) -> tuple[Term, ...]:
+        """What is executed: each output clipped to its bounds."""
+        return tuple(
+            Clip(t, Num(c.low), Num(c.high)) for c, t in zip(self.outputs, self.output, strict=True)
+        )
+
+    @functools.cached_property
+    def _scalar(self) -> Callable[..., tuple[float, ...]]:
+        return compile_scalar(self.clipped, [[i.name for i in self.inputs]])
+
+    @functools.cached_property
+    def _batch(self) -> Callable[..., list[FloatArray]]:
+        return compile_batch(self.clipped, [[i.name for i in self.inputs]])
+
+    def __call__(self, observation: Sequence[float]) -> tuple[float, ...]:
+        """The action in units, for one observation given as Python floats.
+
+        Raises:
+            ValueError: for an observation that is not finite or has another length.
+        """
+        if len(observation) != len(self.inputs) or not all(map(math.isfinite, observation)):
+            raise ValueError(
+                f"an observation is {len(self.inputs)} finite numbers; got {list(observation)}"
+            )
+        return self._scalar(observation)
+
+    def batch(self, observations: npt.ArrayLike) -> FloatArray:
+        """Actions in units, shape (n, outputs), for observations of shape (n, inputs).
+
+        Raises:
+            ValueError: for another shape, or numbers that are not finite.
+        """
+        x = np.asarray(observations, dtype=np.float64)
+        if x.ndim != 2 or x.shape[1] != len(self.inputs) or not np.isfinite(x).all():
+            raise ValueError(
+                f"observations are finite, of shape (n, {len(self.inputs)}); got shape {x.shape}"
+            )
+        return np.stack([np.broadcast_to(v, x.shape[:1]) for v in self._batch(x)], axis=1)
+
+    def predict(
+        self,
+        observation: Any,
+        state: Any = None,
+        episode_start: Any = None,
+        deterministic: bool = True,
+    ) -> tuple[npt.NDArray[Any], Any]:
+        """The environment's action for one observation or a batch, as Stable-Baselines3's ``predict``."""
+        x = np.asarray(observation, dtype=np.float64)
+        single = x.ndim == 1
+        units = np.asarray([self(x.tolist())]) if single else self.batch(x)
+        action = self.to_action(units)
+        return (action[0] if single else action), state
+
+    def to_action(self, units: FloatArray) -> npt.NDArray[Any]:
+        """The environment's actions for actions in units, shape (n, outputs)."""
+        if self.choices is not None:
+            table = np.asarray([[float(v) for v in c] for c in self.choices])
+            distance = ((units[:, None, :] - table[None]) ** 2).sum(axis=2)
+            return np.asarray(distance.argmin(axis=1), dtype=np.int64)
+        if not self.scaled:
+            return units
+        low = np.asarray([float(c.low) for c in self.outputs])
+        high = np.asarray([float(c.high) for c in self.outputs])
+        centre, half = (low + high) / 2, (high - low) / 2
+        return np.clip((units - centre) / half, -1.0, 1.0)
+
+    def __str__(self) -> str:
+        """The program as a person reads it; `program_from_text` reads it back."""
+        lines = ["nprl-program 1", f"name {self.name}"]
+        lines += [f"input {i.name} [{i.unit}]" for i in self.inputs]
+        for c in self.outputs:
+            lines.append(
+                f"output {c.name} [{c.unit}] in {to_text(Num(c.low))} .. {to_text(Num(c.high))}"
+            )
+        if not self.scaled:
+            lines.append("action in units")
+        for choice in self.choices or ():
+            lines.append("choice " + ", ".join(to_text(Num(v)) for v in choice))
+        lines += [f"{c.name} = {t}" for c, t in zip(self.outputs, self.output, strict=True)]
+        return "\n".join(lines) + "\n"
+
+    def to_json(self) -> dict[str, Any]:
+        """The program as JSON data; every number a string."""
+        number = serial.number_to_json
+        return {
+            "format": FORMAT,
+            "name": self.name,
+            "inputs": [{"name": i.name, "unit": i.unit} for i in self.inputs],
+            "outputs": [
+                {"name": c.name, "unit": c.unit, "low": number(c.low), "high": number(c.high)}
+                for c in self.outputs
+            ],
+            "scaled": self.scaled,
+            "choices": None
+            if self.choices is None
+            else [[number(v) for v in c] for c in self.choices],
+            "registers": [],
+            "output": [serial.term_to_json(t) for t in self.output],
+        }
+
+    def save(self, path: str | Path) -> Path:
+        """Write ``path`` (JSON) and, beside it, the same program as text (``.txt``)."""
+        target = write_atomic(path, json.dumps(self.to_json(), indent=1) + "\n")
+        write_atomic(target.with_suffix(".txt"), str(self))
+        return target
+
+
+def program_for(model: Model, output: Sequence[Term], name: str = "") -> Program:
+    """The program with these terms, its inputs and outputs those of ``model``."""
+    units = {c.name: c.unit for c in model.state}
+    return Program(
+        name=name or model.name,
+        inputs=tuple(Input(o.name, units.get(o.name, "")) for o in model.observation),
+        outputs=model.action,
+        output=tuple(output),
+        scaled=model.arithmetic.scaled,
+        choices=model.choices,
+    )
+
+
+def program_from_json(data: object) -> Program:
+    """The program that `Program.to_json` wrote.
+
+    Raises:
+        ProgramError: for anything else; nothing of the file is executed.
+    """
+    keys = ["format", "name", "inputs", "outputs", "scaled", "choices", "registers", "output"]
+    try:
+        d = fields(data, keys, "program")
+        if d["format"] != FORMAT:
+            raise ProgramError(f"format: got {d['format']!r}; accepted is {FORMAT!r}")
+        inputs = [
+            fields(i, ["name", "unit"], "inputs") for i in listed(d["inputs"], list, "inputs")
+        ]
+        return Program(
+            name=text(d["name"], "name"),
+            inputs=tuple(
+                Input(text(i["name"], "inputs"), text(i["unit"], "inputs")) for i in inputs
+            ),
+            outputs=tuple(
+                coordinate_from_json(c, "outputs") for c in listed(d["outputs"], list, "outputs")
+            ),
+            output=tuple(serial.term_from_json(t) for t in listed(d["output"], list, "output")),
+            scaled=listed(d["scaled"], bool, "scaled"),
+            choices=None
+            if d["choices"] is None
+            else tuple(
+                tuple(serial.number_from_json(v) for v in listed(c, list, "choices"))
+                for c in listed(d["choices"], list, "choices")
+            ),
+            registers=tuple(listed(d["registers"], list, "registers")),
+        )
+    except ProgramError:
+        raise
+    except (ValueError, TypeError, RecursionError) as error:
+        raise ProgramError(f"program: {error}") from None
+
+
+_LINES = {
+    "name": re.compile(r"name (.*)"),
+    "input": re.compile(r"input (\w+) \[(.*)\]"),
+    "output": re.compile(r"output (\w+) \[(.*)\] in (\S+) \.\. (\S+)"),
+    "choice": re.compile(r"choice (.*)"),
+    "assignment": re.compile(r"(\w+) = (.*)"),
+}
+
+
+def program_from_text(source: str) -> Program:
+    """The program whose text this is (see `Program.__str__`); lines with ``#`` in front are comments.
+
+    Raises:
+        ProgramError: with the line, for anything else; nothing of the text is executed.
+    """
+    lines = [s.strip() for s in source.splitlines() if s.strip() and not s.strip().startswith("#")]
+    if not lines or lines[0] != "nprl-program 1":
+        raise ProgramError("a program's text begins with the line 'nprl-program 1'")
+    name, scaled = "", True
+    inputs: list[Input] = []
+    outputs: list[Coordinate] = []
+    terms: dict[str, Term] = {}
+    choices: list[tuple[Fraction, ...]] = []
+    try:
+        for line in lines[1:]:
+            kind, match = next(
+                ((k, m) for k, p in _LINES.items() if (m := p.fullmatch(line))), ("", None)
+            )
+            if line == "action in units":
+                scaled = False
+            elif match is None:
+                raise ValueError(
+                    "accepted are: name, input, output, choice, action in units, X = term"
+                )
+            elif kind == "name":
+                name = match[1]
+            elif kind == "input":
+                inputs.append(Input(match[1], match[2]))
+            elif kind == "output":
+                bounds = [_literal(match[3]), _literal(match[4])]
+                outputs.append(Coordinate(match[1], match[2], bounds[0], bounds[1]))
+            elif kind == "choice":
+                choices.append(tuple(_literal(v) for v in match[1].split(",")))
+            elif match[1] in terms:
+                raise ValueError(f"{match[1]} is assigned twice")
+            else:
+                terms[match[1]] = parse(match[2])
+        line = "the outputs"
+        if set(terms) != {c.name for c in outputs}:
+            raise ValueError(f"one line 'X = term' for each output; got {sorted(terms)}")
+        output = tuple(terms[c.name] for c in outputs)
+        known = tuple(choices) or None
+        return Program(name, tuple(inputs), tuple(outputs), output, scaled, known)
+    except ValueError as error:
+        raise ProgramError(f"program, line {line!r}: {error}") from None
+
+
+def _literal(source: str) -> Fraction:
+    value = parse(source.strip())
+    if not isinstance(value, Num):
+        raise ValueError(f"a number is accepted; got {source!r}")
+    return value.value
+
+
+def load_program(path: str | Path) -> Program:
+    """The program in a ``.json`` or text file.
+
+    Raises:
+        ProgramError: for a file that is not there, or is no program.
+    """
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise ProgramError(f"{path}: {error.strerror or error}") from None
+    try:
+        if Path(path).suffix == ".json":
+            return program_from_json(serial.loads(data))
+        return program_from_text(data.decode("utf-8"))
+    except ValueError as error:
+        raise ProgramError(f"{path}: {error}") from None

@@ -1,0 +1,166 @@
+"""The typed grammar that the enumeration draws terms from, and what its terms are worth on many observations.
+
+Two types: reals (terms) and booleans (comparisons, only inside ``where``). Constants are holes, to be fitted. The
+outputs' clip is not part of the grammar: every program has it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, assert_never
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nprl.lang.terms import (
+    And,
+    Binary,
+    BinaryOp,
+    Clip,
+    Compare,
+    Formula,
+    Not,
+    Num,
+    Or,
+    Pi,
+    Power,
+    Relation,
+    Term,
+    Truth,
+    Unary,
+    UnaryOp,
+    Var,
+    Where,
+)
+
+Floats = NDArray[np.float64]
+UNARY = (UnaryOp.NEG, UnaryOp.ABS, UnaryOp.SIN, UnaryOp.COS, UnaryOp.TANH)
+BINARY = (BinaryOp.ADD, BinaryOp.SUB, BinaryOp.MUL, BinaryOp.DIV, BinaryOp.MIN, BinaryOp.MAX)
+
+
+@dataclass(frozen=True, slots=True)
+class Grammar:
+    """Which terms there are: ``variables``, the operators, how many nodes, and how many holes.
+
+    Raises:
+        ValueError: without variables, for operators that the search does not know, or for limits below 1 node, 0 holes.
+    """
+
+    variables: tuple[str, ...]
+    unary: tuple[UnaryOp, ...] = UNARY
+    binary: tuple[BinaryOp, ...] = BINARY
+    conditions: bool = True
+    """Whether ``where(a <= b, c, d)`` occurs."""
+    max_nodes: int = 11
+    max_holes: int = 3
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be searched."""
+        if not self.variables or self.max_nodes < 1 or self.max_holes < 0:
+            raise ValueError(
+                "a grammar has variables, one node or more and no negative number of holes; "
+                f"got {self.variables}, {self.max_nodes}, {self.max_holes}"
+            )
+        for name in (o.value for o in self.unary if o not in UNARY):
+            raise ValueError(f"operators searched are neg abs sin cos tanh; got {name!r}")
+
+
+def apply_unary(op: UnaryOp, a: Floats) -> Floats:
+    """The operator's values."""
+    match op:
+        case UnaryOp.NEG:
+            return -a
+        case UnaryOp.ABS:
+            return np.abs(a)
+        case UnaryOp.SIN:
+            return np.asarray(np.sin(a))
+        case UnaryOp.COS:
+            return np.asarray(np.cos(a))
+        case UnaryOp.TANH:
+            return np.asarray(np.tanh(a))
+        case UnaryOp.TAN:
+            return apply_binary(BinaryOp.DIV, np.sin(a), np.cos(a))
+        case UnaryOp.EXP:
+            return np.asarray(np.exp(np.minimum(a, 700.0)))
+        case UnaryOp.LOG:
+            return np.asarray(np.log(np.where(a > 0, a, 1.0)))
+        case UnaryOp.SQRT:
+            return np.asarray(np.sqrt(np.maximum(a, 0.0)))
+        case _:
+            assert_never(op)
+
+
+def apply_binary(op: BinaryOp, a: Floats, b: Floats) -> Floats:
+    """The operator's values; a quotient with 0 below is 0."""
+    match op:
+        case BinaryOp.ADD:
+            return a + b
+        case BinaryOp.SUB:
+            return a - b
+        case BinaryOp.MUL:
+            return a * b
+        case BinaryOp.DIV:
+            return np.asarray(np.where(b == 0, 0.0, a / np.where(b == 0, 1.0, b)))
+        case BinaryOp.MIN:
+            return np.asarray(np.minimum(a, b))
+        case BinaryOp.MAX:
+            return np.asarray(np.maximum(a, b))
+        case _:
+            assert_never(op)
+
+
+def values(t: Term, columns: Mapping[str, Floats]) -> Floats:
+    """The values of ``t``; variables and holes are arrays that broadcast against each other.
+
+    For the search only: it neither saturates nor compiles. What a program does is `Program.batch`.
+    """
+    match t:
+        case Num(value):
+            return np.asarray(float(value))
+        case Pi():
+            return np.asarray(np.pi)
+        case Var(name):
+            return columns[name]
+        case Unary(op, arg):
+            return apply_unary(op, values(arg, columns))
+        case Binary(op, left, right):
+            return apply_binary(op, values(left, columns), values(right, columns))
+        case Power(base, exponent):
+            return np.asarray(values(base, columns) ** exponent)
+        case Clip(arg, low, high):
+            raised = np.maximum(values(arg, columns), values(low, columns))
+            return np.asarray(np.minimum(raised, values(high, columns)))
+        case Where(condition, then, other):
+            test = truths(condition, columns)
+            return np.asarray(np.where(test, values(then, columns), values(other, columns)))
+        case _:
+            assert_never(t)
+
+
+def truths(f: Formula, columns: Mapping[str, Floats]) -> Any:
+    """Where ``f`` holds, as `values`."""
+    match f:
+        case Truth(value):
+            return np.asarray(value)
+        case Compare(relation, left, right):
+            a, b = values(left, columns), values(right, columns)
+            match relation:
+                case Relation.LE:
+                    return a <= b
+                case Relation.LT:
+                    return a < b
+                case Relation.GE:
+                    return a >= b
+                case Relation.GT:
+                    return a > b
+                case _:
+                    assert_never(relation)
+        case And(parts):
+            return np.logical_and.reduce([truths(p, columns) for p in parts])
+        case Or(parts):
+            return np.logical_or.reduce([truths(p, columns) for p in parts])
+        case Not(part):
+            return np.logical_not(truths(part, columns))
+        case _:
+            assert_never(f)

@@ -1,0 +1,223 @@
+"""The certificate: a model, a shield, and the proof objects, all numbers exact, in one JSON file.
+
+This file holds the data and the reader, which refuses whatever ``docs/certificate.md`` does not allow.
+It proves nothing: a `Certificate` that was read is a claim, and `nprl.shields.checker` decides it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from nprl.files import write_atomic
+from nprl.lang import serial
+from nprl.lang.terms import Term, variables
+from nprl.model import SEMANTICS, Model, fields, listed, model_from_json, text
+from nprl.shields.polynomial import NotPolynomial, polynomial
+
+FORMAT = "nprl-certificate/1"
+Point = Mapping[str, Fraction]
+WITNESSES = ("init", "invariant", "action", "disturbance")
+
+
+class CertificateError(ValueError):
+    """A certificate that is not well formed: one line; nothing of it was used."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShieldData:
+    """What runs: the parts of I (each a list of terms, meant >= 0), the test's margins, the backup."""
+
+    family: str
+    invariant: tuple[tuple[Term, ...], ...]
+    margins: tuple[tuple[Fraction, ...], ...]
+    backup: tuple[Term, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Rounding:
+    """Claimed bounds on the rounding of plant, backup, test and guards; the checker derives its own."""
+
+    plant: Mapping[str, Fraction]
+    backup: tuple[Fraction, ...]
+    test: tuple[tuple[Fraction, ...], ...]
+    guard: Fraction
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """A claim about a model and a shield, with the proof trees (JSON data, by goal) that shall show it."""
+
+    model: Model
+    shield: ShieldData
+    rounding: Rounding
+    witness: Mapping[str, Point]
+    proofs: Mapping[str, Any] = field(default_factory=dict)
+    info: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Refuse shapes and names that do not fit the model."""
+        model, shield, rounding = self.model, self.shield, self.rounding
+        shape = [len(part) for part in shield.invariant]
+        if not shape or not all(shape):
+            raise CertificateError("invariant: at least one part, each with at least one term")
+        if [len(p) for p in shield.margins] != shape or [len(p) for p in rounding.test] != shape:
+            raise CertificateError(
+                "margins and rounding.test: one number for each term of invariant"
+            )
+        if len(shield.backup) != len(model.action) or len(rounding.backup) != len(model.action):
+            raise CertificateError("backup and rounding.backup: one entry for each action")
+        if set(rounding.plant) != set(model.state_names):
+            raise CertificateError("rounding.plant: one number for each state coordinate")
+        known = set(model.state_names)
+        for t in (*shield.backup, *(g for part in shield.invariant for g in part)):
+            for name in sorted(variables(t) - known):
+                raise CertificateError(f"shield: {name!r} is no state coordinate")
+        for g in (g for part in shield.invariant for g in part):
+            try:
+                polynomial(g)
+            except NotPolynomial as error:
+                raise CertificateError(f"invariant: {error}") from None
+        for m in (m for part in shield.margins for m in part):
+            if abs(m) > 10**300 or Fraction(float(m)) != m:
+                raise CertificateError(f"margins: {m} is no float64; round it first")
+        claims = (
+            *rounding.plant.values(),
+            *rounding.backup,
+            rounding.guard,
+            *(r for part in rounding.test for r in part),
+        )
+        if any(c < 0 for c in claims):
+            raise CertificateError("rounding: a bound is at least 0")
+        names = {
+            "init": model.state_names,
+            "invariant": model.state_names,
+            "action": model.action_names,
+            "disturbance": model.disturbance_names,
+        }
+        if set(self.witness) != set(WITNESSES) or any(
+            set(self.witness[k]) != set(names[k]) for k in WITNESSES
+        ):
+            raise CertificateError("witness: points init, invariant, action, disturbance by name")
+
+    def to_json(self) -> dict[str, Any]:
+        """The certificate as JSON data."""
+        number, from_term = serial.number_to_json, serial.term_to_json
+        shield, rounding = self.shield, self.rounding
+        return {
+            "format": FORMAT,
+            "semantics": SEMANTICS,
+            "model": self.model.to_json(),
+            "model_digest": self.model.digest(),
+            "shield": {
+                "family": shield.family,
+                "invariant": [[from_term(g) for g in part] for part in shield.invariant],
+                "margins": [[number(m) for m in part] for part in shield.margins],
+                "backup": [from_term(t) for t in shield.backup],
+            },
+            "rounding": {
+                "plant": {k: number(v) for k, v in rounding.plant.items()},
+                "backup": [number(v) for v in rounding.backup],
+                "test": [[number(v) for v in part] for part in rounding.test],
+                "guard": number(rounding.guard),
+            },
+            "witness": {
+                k: {n: number(v) for n, v in point.items()} for k, point in self.witness.items()
+            },
+            "proofs": dict(self.proofs),
+            "info": dict(self.info),
+        }
+
+    def save(self, path: str | Path) -> Path:
+        """Write the certificate, atomically."""
+        return write_atomic(path, json.dumps(self.to_json(), separators=(",", ":")) + "\n")
+
+
+def certificate_from_json(data: object) -> Certificate:
+    """The certificate in JSON data.
+
+    Raises:
+        CertificateError: for another format or version, another model's digest, or anything malformed.
+    """
+    number, to_term = serial.number_from_json, serial.term_from_json
+
+    def numbers(value: object, what: str) -> tuple[Fraction, ...]:
+        return tuple(number(v) for v in listed(value, list, what))
+
+    try:
+        keys = [
+            "format",
+            "semantics",
+            "model",
+            "model_digest",
+            "shield",
+            "rounding",
+            "witness",
+            "proofs",
+            "info",
+        ]
+        d = fields(data, keys, "certificate")
+        if d["format"] != FORMAT or d["semantics"] != SEMANTICS:
+            raise CertificateError(
+                f"format {d['format']!r}, semantics {d['semantics']!r}; accepted are {FORMAT!r} and "
+                f"{SEMANTICS!r}: prove it again with this version"
+            )
+        model = model_from_json(d["model"])
+        if d["model_digest"] != model.digest():
+            raise CertificateError("model_digest does not fit the model: the file was changed")
+        shield = fields(d["shield"], ["family", "invariant", "margins", "backup"], "shield")
+        rounding = fields(d["rounding"], ["plant", "backup", "test", "guard"], "rounding")
+        witness = fields(d["witness"], WITNESSES, "witness")
+        return Certificate(
+            model=model,
+            shield=ShieldData(
+                family=text(shield["family"], "family"),
+                invariant=tuple(
+                    tuple(to_term(g) for g in listed(part, list, "invariant"))
+                    for part in listed(shield["invariant"], list, "invariant")
+                ),
+                margins=tuple(
+                    numbers(part, "margins") for part in listed(shield["margins"], list, "margins")
+                ),
+                backup=tuple(to_term(t) for t in listed(shield["backup"], list, "backup")),
+            ),
+            rounding=Rounding(
+                plant={k: number(v) for k, v in listed(rounding["plant"], dict, "plant").items()},
+                backup=numbers(rounding["backup"], "rounding.backup"),
+                test=tuple(
+                    numbers(part, "rounding.test")
+                    for part in listed(rounding["test"], list, "rounding.test")
+                ),
+                guard=number(rounding["guard"]),
+            ),
+            witness={
+                k: {n: number(v) for n, v in listed(witness[k], dict, "witness").items()}
+                for k in WITNESSES
+            },
+            proofs=listed(d["proofs"], dict, "proofs"),
+            info=listed(d["info"], dict, "info"),
+        )
+    except CertificateError:
+        raise
+    except (ValueError, TypeError, RecursionError) as error:
+        raise CertificateError(f"certificate: {error}") from None
+
+
+def load_certificate(path: str | Path) -> Certificate:
+    """The certificate in a file: read, not proved.
+
+    Raises:
+        CertificateError: for a file that is not there, or is no certificate.
+    """
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise CertificateError(f"{path}: {error.strerror or error}") from None
+    try:
+        return certificate_from_json(serial.loads(data))
+    except ValueError as error:
+        raise CertificateError(f"{path}: {error}") from None

@@ -1,0 +1,254 @@
+"""The checker: builds the goals from a certificate, walks the proof trees, and has Z3 prove each leaf.
+
+It trusts the language, `goals`, `sequent`, `leaf` and Z3's linear real arithmetic; it trusts nothing that
+found the shield. Unknown is not verified: whatever is missing, malformed, too large or undecided leaves
+its goal unproved. A verdict never depends on the clock: Z3 is limited by counted resources; a limit on
+time (``timeout``) can only turn a proof into "not proved".
+"""
+
+from __future__ import annotations
+
+import enum
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import z3
+
+from nprl.lang.terms import Num
+from nprl.model import listed
+from nprl.shields.certificate import Certificate
+from nprl.shields.goals import domain, goals, witnesses
+from nprl.shields.leaf import Premises, basis, combination
+from nprl.shields.polynomial import (
+    Monomial,
+    NotPolynomial,
+    Polynomial,
+    Range,
+    bernstein,
+    lower_bound,
+    monomial_range,
+    names,
+    polynomial,
+)
+from nprl.shields.sequent import Conclusion, ProofError, Sequent, expand, subtrees
+
+RLIMIT = 20_000_000
+"""Z3's resource units for one leaf."""
+
+
+class Verdict(enum.Enum):
+    """What is known of a claim."""
+
+    VERIFIED = "verified"
+    FALSIFIED = "falsified"
+    UNKNOWN = "unknown"
+
+    def __bool__(self) -> bool:
+        raise TypeError(
+            "a Verdict has three values and no truth value; compare it: "
+            "`report.verdict is Verdict.VERIFIED`"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class GoalResult:
+    """What became of one goal: proved, or why not; by which kinds of leaf; how many; how long."""
+
+    goal: str
+    proved: bool
+    reason: str
+    engines: tuple[str, ...]
+    leaves: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The outcome for a certificate."""
+
+    results: tuple[GoalResult, ...]
+    solver: str
+
+    @property
+    def verdict(self) -> Verdict:
+        """VERIFIED if every goal is proved, else UNKNOWN: refuting is `nprl.shields.refute`'s work."""
+        proved = bool(self.results) and all(r.proved for r in self.results)
+        return Verdict.VERIFIED if proved else Verdict.UNKNOWN
+
+    @property
+    def engines(self) -> tuple[str, ...]:
+        """Every kind of leaf that was used."""
+        return tuple(sorted({e for r in self.results for e in r.engines}))
+
+
+Query = tuple[list[z3.BoolRef], str]
+"""Assertions that must be unsatisfiable together, and the kind of leaf that they come from."""
+
+
+def check(
+    certificate: Certificate,
+    timeout: float | None = None,
+    progress: Callable[[str], None] | None = None,
+    export: Callable[[str, int, str], None] | None = None,
+) -> Report:
+    """Prove every goal of a certificate, or say which are not proved.
+
+    ``timeout`` in seconds, for the whole; ``progress`` is told each goal's name; ``export`` is given
+    (goal, number, SMT-LIB2 text) of every query.
+    """
+    end = None if timeout is None else time.monotonic() + timeout
+    built = goals(certificate)
+    results = []
+    for what, found in (("domain", {"domain": domain(certificate)}), ("", witnesses(certificate))):
+        for goal, reason in found.items():
+            results.append(GoalResult(goal, not reason, reason, (what or "exact",), 0, 0.0))
+    for goal in sorted(set(certificate.proofs) - set(built)):
+        results.append(
+            GoalResult(goal, False, "the model and shield have no such goal", (), 0, 0.0)
+        )
+    for goal, sequent in built.items():
+        if progress is not None:
+            progress(goal)
+        results.append(_check_goal(goal, sequent, certificate.proofs.get(goal), end, export))
+    return Report(tuple(results), f"Z3 {z3.get_version_string()}")
+
+
+def _check_goal(
+    goal: str,
+    sequent: Sequent,
+    tree: Any,
+    end: float | None,
+    export: Callable[[str, int, str], None] | None,
+) -> GoalResult:
+    start = time.monotonic()
+    engines: set[str] = set()
+    leaves = 0
+    reason = "" if tree is not None else "there is no proof object"
+    try:
+        for premises, alternative, hints in _leaves(tree, sequent) if tree is not None else ():
+            if end is not None and time.monotonic() > end:
+                raise ProofError("the time limit is over")
+            leaves += 1
+            for conclusion, hint in zip(alternative, hints, strict=True):
+                for assertions, engine in _queries(conclusion, hint, premises):
+                    engines.add(engine)
+                    if export is not None:
+                        export(goal, leaves, _smtlib(assertions))
+                    _prove(assertions)
+    except (ProofError, NotPolynomial, ValueError, TypeError, RecursionError) as error:
+        reason = f"leaf {leaves}: {error}"
+    except z3.Z3Exception as error:
+        reason = f"leaf {leaves}: Z3 failed: {error}"
+    seconds = time.monotonic() - start
+    return GoalResult(goal, not reason, reason, tuple(sorted(engines)), leaves, seconds)
+
+
+def _leaves(
+    tree: Any, sequent: Sequent
+) -> Iterator[tuple[Premises, Sequence[Conclusion], Sequence[Any]]]:
+    """The leaves of a tree, with premises, conclusions and hints; ProofError where it does not fit."""
+    cache: dict[Any, Polynomial | None] = {}
+    stack = [(tree, sequent)]
+    while stack:
+        node, s = stack.pop()
+        parts = listed(node, list, "proof")
+        match parts:
+            case ["leaf", list(hints)]:
+                if len(s.alternatives) != 1:
+                    raise ProofError("a leaf comes after the choice of a part")
+                if len(hints) != len(s.alternatives[0]):
+                    raise ProofError("a leaf has one combination for each conclusion")
+                yield Premises(s.premises, cache), s.alternatives[0], hints
+            case ["absurd", hint]:
+                false = Conclusion(Num(Fraction(-1)))
+                yield Premises(s.premises, cache), [false], [hint]
+            case _:
+                below = expand(parts, s)
+                stack.extend(reversed(list(zip(subtrees(parts), below, strict=True))))
+
+
+def _queries(conclusion: Conclusion, hint: Any, premises: Premises) -> Iterator[Query]:
+    """What Z3 must refute so that the conclusion follows from the premises.
+
+    First that the conclusion is not the sum of the named combination and the remainder, each monomial a
+    real; then, that sum at hand, that the conclusion fails though each product is nonnegative.
+    """
+    goal = polynomial(conclusion.term)
+    c = combination(hint, goal, premises)
+    reals: dict[Monomial, z3.ArithRef] = {}
+    total = _linear(goal, reals)
+    sides = [_number(f) * _linear(p, reals) for f, p in zip(c.factors, c.lemmas, strict=True)]
+    engine = "squares" if c.squares else "linear"
+    yield [total != _sum([*sides, _linear(c.remainder, reals)])], engine
+    box = premises.box()
+    for v in names(c.remainder):
+        if v not in box:
+            raise ProofError(f"the remainder holds {v}, which the premises do not bound")
+    affine, parts = c.remainder, []
+    if max((sum(k for _, k in m) for m in affine), default=0) > 1 and lower_bound(affine, box) < 0:
+        form = bernstein(c.remainder, box)
+        if form is None:
+            raise ProofError("the remainder has too many variables or too high a degree")
+        engine, affine, parts = "bernstein", form.rest, basis(form, box)
+        spanned = [_number(f) * _linear(p, reals) for f, p in parts]
+        total = _linear(c.remainder, reals)
+        yield [total != _sum([*spanned, _linear(affine, reals)])], engine
+    elif any(sum(k for _, k in m) > 1 for m in affine):
+        engine = "interval"
+    factors = [*c.factors, *(f for f, _ in parts)]
+    products = [z3.Real(f"h{k}") for k in range(len(factors))]
+    one = [_sum(products[len(c.factors) :]) == 1] if parts else []
+    rest: dict[Monomial, z3.ArithRef] = {}
+    value = _sum(
+        [_number(f) * h for f, h in zip(factors, products, strict=True)] + [_linear(affine, rest)]
+    )
+    ranges = [s for m, r in rest.items() for s in _within(r, monomial_range(m, box))]
+    negated = value <= 0 if conclusion.strict else value < 0
+    yield [*(h >= 0 for h in products), *one, *ranges, negated], engine
+
+
+def _within(real: z3.ArithRef, ends: Range) -> list[z3.BoolRef]:
+    return [real >= _number(ends[0]), real <= _number(ends[1])]
+
+
+def _number(value: Fraction) -> z3.RatNumRef:
+    return z3.RatVal(value.numerator, value.denominator)
+
+
+def _linear(p: Polynomial, reals: dict[Monomial, z3.ArithRef]) -> z3.ArithRef:
+    """``p`` with each monomial a real of its own."""
+    parts = []
+    for m, c in sorted(p.items()):
+        if not m:
+            parts.append(_number(c))
+        else:
+            real = reals.setdefault(m, z3.Real(f"m{len(reals)}"))
+            parts.append(_number(c) * real)
+    return _sum(parts)
+
+
+def _sum(parts: list[z3.ArithRef]) -> z3.ArithRef:
+    """A sum; never the unary one, which other solvers refuse."""
+    if not parts:
+        return _number(Fraction(0))
+    return parts[0] if len(parts) == 1 else z3.Sum(parts)
+
+
+def _prove(assertions: list[z3.BoolRef]) -> None:
+    solver = z3.SolverFor("QF_LRA")
+    solver.set("rlimit", RLIMIT)
+    solver.add(*assertions)
+    answer = solver.check()
+    if answer == z3.sat:
+        raise ProofError("the combination does not give the conclusion")
+    if answer != z3.unsat:
+        raise ProofError(f"Z3 does not decide it: {solver.reason_unknown()}")
+
+
+def _smtlib(assertions: list[z3.BoolRef]) -> str:
+    solver = z3.Solver()
+    solver.add(*assertions)
+    return "(set-logic QF_LRA)\n" + str(solver.to_smt2())

@@ -1,0 +1,157 @@
+"""The shield around a policy: any object with Stable-Baselines3's ``predict``, made safe.
+
+For where the environment cannot be wrapped: a robot's loop asks a policy for actions. The shield sees what
+the policy sees, so it needs the state from the observation, and cannot watch the plant.
+"""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nprl.env.plant import Actions
+from nprl.lang.terms import Var
+from nprl.shields.nearest import Action, Floats
+from nprl.shields.shield import Filter
+from nprl.shields.wrapper import NOT_AN_ACTION, ShieldWarning
+
+
+class Policy(Protocol):
+    """What Stable-Baselines3 expects of a policy."""
+
+    def predict(
+        self,
+        observation: Any,
+        state: Any = None,
+        episode_start: Any = None,
+        deterministic: bool = False,
+    ) -> tuple[Any, Any]:
+        """The action for an observation, and the policy's next internal state."""
+        ...
+
+
+class ShieldedPolicy:
+    """A policy whose every answer has passed the shield, in the environment's actions, float64.
+
+    An exception in the policy means the backup, and so does an answer that came later than ``deadline_s``
+    (looked at when it returns: a policy that never returns is not interrupted). ``overrides`` counts
+    replaced actions, ``failures`` the exceptions and late answers, ``outside`` the states that were not in
+    the invariant, for which nothing is promised (the first one warns).
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        shield: Filter | str | Path,
+        *,
+        deadline_s: float | None = None,
+        state: Callable[[Any], Any] | None = None,
+    ) -> None:
+        """Shield ``policy`` by a filter, or by the certificate in a file.
+
+        ``state`` gives the exact state, (d,) or (n, d), for an observation; it may be left out where the
+        observation is the state.
+
+        Raises:
+            CertificateError: for a file that is no certificate, or is not proved.
+            ValueError: where the observation is not the state and ``state`` is missing.
+        """
+        self.policy = policy
+        self.shield = shield if isinstance(shield, Filter) else Filter.from_file(shield)
+        self.deadline_s = deadline_s
+        self._state = state
+        self._actions = Actions(self.shield.model)
+        self.overrides = self.failures = self.outside = 0
+        model = self.shield.model
+        seen = [(o.value, o.rounding) for o in model.observation]
+        if state is None and seen != [(Var(n), 0) for n in model.state_names]:
+            raise ValueError(
+                f"{model.name}: the observation is not the state ({', '.join(model.state_names)}); "
+                "give ShieldedPolicy(..., state=...), a function from the observation to it"
+            )
+
+    def predict(
+        self,
+        observation: Any,
+        state: Any = None,
+        episode_start: Any = None,
+        deterministic: bool = False,
+    ) -> tuple[NDArray[Any], Any]:
+        """The shielded action for one observation or a batch, as Stable-Baselines3's ``predict``.
+
+        Raises:
+            ValueError: for a float32 observation that should be the state: it was rounded.
+            ShieldError: for a state that is not finite.
+        """
+        x = self._read(observation)
+        started = time.perf_counter()
+        action: Any = None
+        try:
+            action, state = self.policy.predict(observation, state, episode_start, deterministic)
+            late = self.deadline_s is not None and time.perf_counter() - started > self.deadline_s
+        except Exception:  # whatever a policy raises, the plant needs an action now
+            late = True
+        if late:
+            self.failures += 1
+            action = None
+        return (self._one(x, action) if x.ndim == 1 else self._batch(x, action)), state
+
+    def _read(self, observation: Any) -> Floats:
+        seen = np.asarray(observation if self._state is None else self._state(observation))
+        if seen.dtype.kind == "f" and seen.dtype.itemsize < 8:
+            raise ValueError(
+                f"the observation is {seen.dtype}, so it is not the exact state; give float64, or state=..."
+            )
+        return seen.astype(np.float64)
+
+    def _one(self, x: Floats, action: Any) -> NDArray[Any]:
+        if not self.shield.inside(x.tolist()):
+            self._warn(1, x)
+        try:
+            units = None if action is None else self._actions.units(action)
+        except NOT_AN_ACTION:
+            units = None
+        decision = self.shield.filter(x.tolist(), units or (), self._through)
+        self.overrides += decision.overridden
+        if decision.overridden:
+            return np.asarray(self._actions.from_units(decision.action))
+        return np.asarray(action, dtype=None if self.shield.choices else np.float64)
+
+    def _batch(self, x: Floats, action: Any) -> NDArray[Any]:
+        inside = self.shield.inside_batch(x)
+        if not inside.all():
+            self._warn(int(np.count_nonzero(~inside)), x[~inside][0])
+        units = np.full((len(x), self._actions.dim), np.nan)
+        if action is not None:
+            try:
+                given = self._actions.to_units_batch(action)
+                units = given if given.shape == units.shape else units
+            except NOT_AN_ACTION:
+                action = None
+        units, overridden = self.shield.filter_batch(x, units, self._through_batch)
+        self.overrides += int(np.count_nonzero(overridden))
+        result = np.asarray(self._actions.from_units(units))
+        if action is not None and not overridden.all():
+            result[~overridden] = np.asarray(action)[~overridden]
+        return result
+
+    def _through(self, units: Action) -> Action:
+        return tuple(self._actions.units(self._actions.from_units(units)))
+
+    def _through_batch(self, units: Floats) -> Floats:
+        return self._actions.to_units_batch(self._actions.from_units(units))
+
+    def _warn(self, count: int, x: Floats) -> None:
+        if not self.outside:
+            warnings.warn(
+                f"the state {x.tolist()} is outside the proved invariant: nothing is promised there",
+                ShieldWarning,
+                stacklevel=4,
+            )
+        self.outside += count

@@ -1,0 +1,286 @@
+"""Sequents, and the rules that take one apart: what both the checker and the provers work with.
+
+A sequent says: for all reals, if every premise is >= 0, then all conclusions of one of the alternatives
+hold. A rule replaces a sequent by others that together imply it; `expand` is the one place that does
+so. The leaves are left to the checker. See ``docs/certificate.md``, sections 5 and 6.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import Any, assert_never
+
+from nprl.lang.serial import term_from_json
+from nprl.lang.terms import (
+    And,
+    Binary,
+    BinaryOp,
+    Clip,
+    Compare,
+    Formula,
+    Not,
+    Num,
+    Or,
+    Pi,
+    Power,
+    Relation,
+    Term,
+    Truth,
+    Unary,
+    UnaryOp,
+    Var,
+    Where,
+    maximum,
+    minimum,
+)
+from nprl.lang.terms import replace as substitute
+
+MAX_ORDER = 12
+PI_LOW = Fraction(314159265358979323846, 10**20)
+PI_HIGH = Fraction(314159265358979323847, 10**20)
+ZERO = Num(Fraction(0))
+
+
+class ProofError(ValueError):
+    """A proof object that does not fit its sequent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Conclusion:
+    """``term >= 0``, or ``term > 0`` if strict."""
+
+    term: Term
+    strict: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Sequent:
+    """Premises (each >= 0) imply all conclusions of one alternative; ``names`` counts given names."""
+
+    premises: tuple[Term, ...]
+    alternatives: tuple[tuple[Conclusion, ...], ...]
+    names: int = 0
+
+    def given(self, *terms: Term) -> Sequent:
+        """The same with further premises."""
+        return replace(self, premises=self.premises + terms)
+
+    def concluding(self, term: Term, strict: bool = False) -> Sequent:
+        """The same premises, this one conclusion."""
+        return replace(self, alternatives=((Conclusion(term, strict),),))
+
+    def replacing(self, old: Term, new: Term) -> Sequent:
+        """``new`` for ``old`` everywhere."""
+        at = {old: new}
+        return replace(
+            self,
+            premises=tuple(substitute(t, at) for t in self.premises),
+            alternatives=tuple(
+                tuple(Conclusion(substitute(c.term, at), c.strict) for c in alternative)
+                for alternative in self.alternatives
+            ),
+        )
+
+    def naming(self, old: Term) -> tuple[Var, Sequent]:
+        """A fresh variable, and the sequent with it for ``old`` everywhere."""
+        fresh = Var(f"a:{self.names}")
+        return fresh, replace(self.replacing(old, fresh), names=self.names + 1)
+
+
+def expand(node: list[Any], s: Sequent) -> list[Sequent]:
+    """The sequents that the subtrees of an inner node must prove, in the order of the subtrees.
+
+    Raises:
+        ProofError: for a node that does not fit.
+    """
+    match node:
+        case ["part", int(k), _] if not isinstance(k, bool) and 0 <= k < len(s.alternatives):
+            return [replace(s, alternatives=(s.alternatives[k],))]
+        case ["split", q, _, _]:
+            test = expanded(term_from_json(q))
+            return [s.given(test), s.given(-test)]
+        case ["cut", q, _, _]:
+            lemma = expanded(term_from_json(q))
+            return [s.concluding(lemma), s.given(lemma)]
+        case ["pieces", t, _, _]:
+            return _pieces(expanded(term_from_json(t)), s)
+        case ["function", t, int(k), _] if not isinstance(k, bool) and 1 <= k <= MAX_ORDER:
+            return [_function(expanded(term_from_json(t)), k, s)]
+        case ["divide", t, ("+" | "-") as sign, _, _]:
+            return _divide(expanded(term_from_json(t)), sign, s)
+        case ["root", t, _, _]:
+            return _root(expanded(term_from_json(t)), s)
+        case ["name", t, _]:
+            return [s.naming(expanded(term_from_json(t)))[1]]
+        case _:
+            head = node[0] if isinstance(node, list) and node else node
+            raise ProofError(f"no rule fits the node {str(head)[:40]!r}")
+
+
+def subtrees(node: list[Any]) -> list[Any]:
+    """The subtrees of an inner node, in order."""
+    return node[1:][-2:] if node[0] in ("split", "cut", "pieces", "divide", "root") else node[-1:]
+
+
+def _pieces(t: Term, s: Sequent) -> list[Sequent]:
+    match t:
+        case Binary(BinaryOp.MIN, a, b):
+            return [s.replacing(t, a).given(b - a), s.replacing(t, b).given(a - b)]
+        case Binary(BinaryOp.MAX, a, b):
+            return [s.replacing(t, a).given(a - b), s.replacing(t, b).given(b - a)]
+        case Unary(UnaryOp.ABS, a):
+            return [s.replacing(t, a).given(a), s.replacing(t, -a).given(-a)]
+        case Where(Compare(Relation.GE | Relation.GT, q, _), a, b):
+            return [s.replacing(t, a).given(q), s.replacing(t, b).given(-q)]
+        case _:
+            raise ProofError(f"pieces: min, max, abs or where is needed; got {str(t)[:60]}")
+
+
+def _function(t: Term, k: int, s: Sequent) -> Sequent:
+    v, s = s.naming(t)
+    match t:
+        case Pi():
+            return s.given(v - Num(PI_LOW), Num(PI_HIGH) - v)
+        case Unary(UnaryOp.SIN | UnaryOp.COS as op, a):
+            low, high = taylor(op, a, k)
+            return s.given(v - low, high - v, 1 - v, 1 + v)
+        case _:
+            raise ProofError(f"function: sin, cos or pi is needed; got {str(t)[:60]}")
+
+
+def taylor(op: UnaryOp, a: Term, k: int) -> tuple[Term, Term]:
+    """Polynomials below and above sin(a) or cos(a), for all real a (Taylor, Lagrange's remainder)."""
+    offset = 1 if op is UnaryOp.SIN else 0
+    total: Term | None = None
+    for j in range(k):
+        n = 2 * j + offset
+        part = Num(Fraction((-1) ** j, math.factorial(n))) * _power(a, n)
+        total = part if total is None else total + part
+    assert total is not None
+    rest = Num(Fraction(1, math.factorial(2 * k))) * _power(a, 2 * k)
+    return total - rest, total + rest
+
+
+def _power(a: Term, n: int) -> Term:
+    """``a ** n`` for n up to 24: the language's exponents end at 16."""
+    return Power(a, n) if n <= 16 else Power(a, 16) * Power(a, n - 16)
+
+
+def _divide(t: Term, sign: str, s: Sequent) -> list[Sequent]:
+    match t:
+        case Binary(BinaryOp.DIV, n, d):
+            v, after = s.naming(t)
+            positive = s.concluding(d if sign == "+" else -d, strict=True)
+            return [positive, after.given(v * d - n, n - v * d)]
+        case _:
+            raise ProofError(f"divide: a quotient is needed; got {str(t)[:60]}")
+
+
+def _root(t: Term, s: Sequent) -> list[Sequent]:
+    match t:
+        case Unary(UnaryOp.SQRT, a):
+            v, after = s.naming(t)
+            return [s.concluding(a), after.given(v * v - a, a - v * v, v)]
+        case _:
+            raise ProofError(f"root: sqrt is needed; got {str(t)[:60]}")
+
+
+def expanded(t: Term) -> Term:
+    """``t`` with clip as min of max, and every ``where`` on a single comparison ``q >= 0`` or ``q > 0``."""
+    match t:
+        case Num() | Pi() | Var():
+            return t
+        case Unary(op, arg):
+            return Unary(op, expanded(arg))
+        case Binary(op, left, right):
+            return Binary(op, expanded(left), expanded(right))
+        case Power(base, exponent):
+            return Power(expanded(base), exponent)
+        case Clip(arg, low, high):
+            return minimum(maximum(expanded(arg), expanded(low)), expanded(high))
+        case Where(condition, then, other):
+            return _where(condition, expanded(then), expanded(other))
+        case _:
+            assert_never(t)
+
+
+def _where(f: Formula, then: Term, other: Term) -> Term:
+    match f:
+        case Truth(value):
+            return then if value else other
+        case Not(part):
+            return _where(part, other, then)
+        case And(parts):
+            result = then
+            for part in reversed(parts):
+                result = _where(part, result, other)
+            return result
+        case Or(parts):
+            result = other
+            for part in reversed(parts):
+                result = _where(part, then, result)
+            return result
+        case Compare():
+            q, strict = literal(f)
+            return Where(Compare(Relation.GT if strict else Relation.GE, q, ZERO), then, other)
+        case _:
+            assert_never(f)
+
+
+def literal(f: Compare) -> tuple[Term, bool]:
+    """A comparison as (q, strict): ``q >= 0``, or ``q > 0``; its terms expanded."""
+    left, right = expanded(f.left), expanded(f.right)
+    q = left - right if f.relation in (Relation.GE, Relation.GT) else right - left
+    return q, f.relation in (Relation.GT, Relation.LT)
+
+
+Literals = tuple[tuple[Term, bool], ...]
+
+
+def conjunctive(f: Formula, positive: bool = True) -> tuple[Literals, ...]:
+    """Conjunctive normal form of ``f`` (of its negation, if not ``positive``): clauses of literals."""
+    match f:
+        case Truth(value):
+            return () if value is positive else ((),)
+        case Not(part):
+            return conjunctive(part, not positive)
+        case Compare(relation, left, right):
+            if not positive:
+                opposite = {
+                    Relation.GE: Relation.LT,
+                    Relation.GT: Relation.LE,
+                    Relation.LE: Relation.GT,
+                    Relation.LT: Relation.GE,
+                }[relation]
+                f = Compare(opposite, left, right)
+            return ((literal(f),),)
+        case And(parts) | Or(parts):
+            forms = [conjunctive(p, positive) for p in parts]
+            if isinstance(f, And) is positive:
+                return tuple(clause for form in forms for clause in form)
+            result: tuple[Literals, ...] = ((),)
+            for form in forms:
+                result = tuple(a + b for a in result for b in form)
+            return result
+        case _:
+            assert_never(f)
+
+
+def disjunctive(f: Formula, positive: bool = True) -> tuple[Literals, ...]:
+    """Disjunctive normal form: alternatives of literals, by duality."""
+    opposite = conjunctive(f, not positive)
+    return tuple(tuple((_negated(q), not strict) for q, strict in clause) for clause in opposite)
+
+
+def _negated(q: Term) -> Term:
+    """``r - l`` for ``l - r``: the literal of the opposite comparison, written the same way."""
+    assert isinstance(q, Binary)
+    return Binary(q.op, q.right, q.left)
+
+
+def assign(t: Term, at: Mapping[str, Term]) -> Term:
+    """``t`` with the named variables replaced, all at once."""
+    return substitute(t, {Var(name): value for name, value in at.items()})

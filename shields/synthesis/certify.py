@@ -1,0 +1,187 @@
+"""From a candidate to a certificate: claims on rounding, margins, witnesses, and a proof of every goal."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from nprl.lang import exact
+from nprl.lang.floats import compile_scalar
+from nprl.lang.terms import Num, Term, Var
+from nprl.model import Model
+from nprl.shields.certificate import Certificate, Rounding, ShieldData
+from nprl.shields.goals import goals, rounding_of
+from nprl.shields.polynomial import Polynomial, add, lower_bound, polynomial
+from nprl.shields.sequent import Sequent, assign, expand, expanded
+from nprl.shields.synthesis.candidate import Candidate
+from nprl.shields.synthesis.nonlinear import enclose_steps
+from nprl.shields.synthesis.prove import NotProved, Search, Tree, prove
+from nprl.shields.synthesis.squares import degree
+
+Rows = Sequence[Sequence[Term]]
+
+
+def dyadic_up(value: Fraction, bits: int = 12) -> Fraction:
+    """A dyadic number at or above ``value`` (>= 0) with a short mantissa: exactly a float64."""
+    if value <= 0:
+        return Fraction(0)
+    exponent = 0
+    scaled = value
+    while scaled >= 2**bits:
+        scaled /= 2
+        exponent += 1
+    while scaled < 2 ** (bits - 1):
+        scaled *= 2
+        exponent -= 1
+    mantissa = -((-scaled.numerator) // scaled.denominator)
+    return Fraction(mantissa) * Fraction(2) ** exponent
+
+
+def certify(
+    model: Model,
+    candidate: Candidate,
+    seconds: float = 60.0,
+    progress: Callable[[str], None] | None = None,
+) -> Certificate:
+    """A certificate with a proof tree for every goal.
+
+    Raises:
+        NotProved: naming the goal that could not be proved.
+        DomainError: where the model's step or the backup meets the edge of an operator's domain.
+    """
+    start = time.monotonic()
+    draft = claim(model, candidate)
+    proofs: dict[str, Tree] = {}
+    for goal, sequent in goals(draft).items():
+        if progress is not None:
+            progress(goal)
+        left = seconds - (time.monotonic() - start)
+        try:
+            proofs[goal] = _prove_goal(goal, sequent, draft, left)
+        except NotProved as error:
+            raise NotProved(f"{goal}: {error}") from None
+    info: dict[str, Any] = {"proof_s": round(time.monotonic() - start, 3), **candidate.notes}
+    return Certificate(model, draft.shield, draft.rounding, draft.witness, proofs, info)
+
+
+def claim(model: Model, candidate: Candidate) -> Certificate:
+    """The certificate without its proofs."""
+    derived = rounding_of(model, candidate.invariant, candidate.backup)
+    claims = {k: [dyadic_up(2 * v) for v in values] for k, values in derived.items()}
+    test: list[tuple[Fraction, ...]] = []
+    rest = claims["test"]
+    for part in candidate.invariant:
+        test.append(tuple(rest[: len(part)]))
+        rest = rest[len(part) :]
+    rounding = Rounding(
+        plant=dict(zip(model.state_names, claims["plant"], strict=True)),
+        backup=tuple(claims["backup"]),
+        test=tuple(test),
+        guard=claims["guard"][0],
+    )
+    spread = _spread(model, rounding)
+    margins = tuple(
+        tuple(
+            dyadic_up(_margin(expanded(g), model, spread, r) + r)
+            for g, r in zip(part, errors, strict=True)
+        )
+        for part, errors in zip(candidate.invariant, test, strict=True)
+    )
+    shield = ShieldData(candidate.family, candidate.invariant, margins, candidate.backup)
+    return Certificate(model, shield, rounding, _witness(model, candidate))
+
+
+def _spread(model: Model, rounding: Rounding) -> dict[str, Fraction]:
+    """How far each next coordinate may be from the nominal one: disturbance and rounding."""
+    box = {n: exact.Interval(*ends) for n, ends in model.box().items()}
+    centre = {n: Num(v) for n, v in model.nominal().items()}
+    result = {}
+    for n, t in zip(model.state_names, model.steps, strict=True):
+        atoms: dict[Term, Term] = {}
+        here, there = expanded(t), expanded(assign(t, centre))
+        if here == there:
+            result[n] = rounding.plant[n]
+            continue
+        try:
+            difference = add(_atomic(here, atoms), _atomic(there, atoms), Fraction(-1))
+            limits = {v: (i.lo, i.hi) for v, i in box.items()}
+            for old, new in atoms.items():
+                value = exact.enclose(old, box)
+                assert isinstance(new, Var)
+                limits[new.name] = (value.lo, value.hi)
+            low = lower_bound(difference, limits)
+            high = -lower_bound({m: -c for m, c in difference.items()}, limits)
+        except (ValueError, TypeError):
+            value = exact.enclose(here - there, box)
+            low, high = Fraction(value.lo), Fraction(value.hi)
+        result[n] = max(abs(low), abs(high)) + rounding.plant[n]
+    return result
+
+
+def _atomic(t: Term, atoms: dict[Term, Term]) -> Polynomial:
+    """``t`` as a polynomial, whatever is none inside it as a name of its own."""
+    from nprl.lang.terms import Binary, BinaryOp, Power, Unary, UnaryOp
+
+    def walk(s: Term) -> Term:
+        match s:
+            case Num() | Var():
+                return s
+            case Unary(UnaryOp.NEG, a):
+                return -walk(a)
+            case Binary(BinaryOp.ADD | BinaryOp.SUB | BinaryOp.MUL as op, a, b):
+                return Binary(op, walk(a), walk(b))
+            case Binary(BinaryOp.DIV, a, Num() as b):
+                return Binary(BinaryOp.DIV, walk(a), b)
+            case Power(a, k):
+                return Power(walk(a), k)
+            case _:
+                return atoms.setdefault(s, Var(f"f:{len(atoms)}"))
+
+    return polynomial(walk(t))
+
+
+def _margin(g: Term, model: Model, spread: dict[str, Fraction], rounding: Fraction) -> Fraction:
+    """How much of ``g`` the worst disturbance and rounding can take away, bounded."""
+    p = polynomial(g)
+    limits = {n: ends for n, ends in model.box().items() if n in spread}
+    if degree(p) <= 1:
+        slopes = {n: abs(p.get(((n, 1),), Fraction(0))) for n in spread}
+        return sum((slopes[n] * spread[n] for n in spread), Fraction(0)) + Fraction(1, 2**40)
+    # quadratic 1 - V: 1 - V(y + d) >= 0 follows from 1 - V(y) >= 2 sqrt(D) + D, D = max V(d)
+    from nprl.shields.polynomial import names
+
+    d = {m: c for m, c in p.items() if sum(k for _, k in m) == 2}
+    limits = {n: (-spread[n], spread[n]) for n in names(d)}
+    worst = -lower_bound(d, limits)
+    size = Fraction(float(worst) ** 0.5).limit_denominator(10**12) + Fraction(1, 10**9)
+    return 2 * size + 2 * worst + 2 * rounding + Fraction(1, 2**14)
+
+
+def _witness(model: Model, candidate: Candidate) -> dict[str, dict[str, Fraction]]:
+    """Points that show that no premise is empty: the centre of the initial box, and the backup there."""
+    x = {n: (low + high) / 2 for n, (low, high) in model.init.items()}
+    f = compile_scalar(candidate.backup, [model.state_names])
+    u = f([float(v) for v in x.values()])
+    action = {
+        c.name: min(max(Fraction(v).limit_denominator(10**6), c.low), c.high)
+        for c, v in zip(model.action, u, strict=True)
+    }
+    if model.choices is not None:
+        table = np.array([[float(v) for v in c] for c in model.choices])
+        nearest = int(np.abs(table - np.array(u)).sum(axis=1).argmin())
+        action = dict(zip(model.action_names, model.choices[nearest], strict=True))
+    return {"init": x, "invariant": x, "action": action, "disturbance": model.nominal()}
+
+
+def _prove_goal(goal: str, sequent: Sequent, draft: Certificate, seconds: float) -> Tree:
+    quadratic = any(degree(polynomial(expanded(g))) > 1 for p in draft.shield.invariant for g in p)
+    if quadratic and goal.split("/")[0] in ("backup", "test"):
+        return enclose_steps(sequent, draft, seconds)
+    return prove(sequent, Search(seconds=max(1.0, seconds)))
+
+
+__all__ = ["certify", "claim", "dyadic_up", "expand"]

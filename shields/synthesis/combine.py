@@ -1,0 +1,209 @@
+"""Search for the combination that closes a polynomial leaf: a linear program, then exact arithmetic.
+
+Given polynomial premises and a conclusion p on a box, it looks for multipliers c >= 0 with the
+remainder ``p - sum c h`` nonnegative on the box: at sample points of the variables that occur
+nonlinearly, with the others at their worst ends (both linear in c). What the linear program proposes is
+rounded and then checked exactly, by the bound that the checker uses; nothing here is trusted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import product
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import linprog
+
+from nprl.shields.polynomial import (
+    Monomial,
+    Polynomial,
+    Range,
+    add,
+    bernstein_bound,
+    lower_bound,
+    names,
+)
+
+Floats = npt.NDArray[np.float64]
+MAX_MULTIPLIER = 1e6
+MAX_SAMPLES = 800
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """Multipliers by premise number, and the exact lower bound of the remainder that they leave."""
+
+    multipliers: dict[int, Fraction]
+    slack: Fraction
+    remainder: Polynomial
+
+
+def nonlinear_variables(polynomials: Sequence[Polynomial]) -> list[str]:
+    """The variables of monomials of degree two or more."""
+    return sorted({n for p in polynomials for m in p if sum(k for _, k in m) > 1 for n, _ in m})
+
+
+def remainder_bound(
+    r: Polynomial, box: Mapping[str, Range], strict: bool = False
+) -> Fraction | None:
+    """The bound that the checkers compute for a remainder; None where they refuse it."""
+    if any(v not in box for v in names(r)):
+        return None
+    bound = lower_bound(r, box)
+    if bound > 0 or (bound == 0 and not strict):
+        return bound
+    finer = bernstein_bound(r, box)
+    return bound if finer is None else max(bound, finer)
+
+
+def combine(
+    goal: Polynomial,
+    premises: Mapping[int, Polynomial],
+    box: Mapping[str, Range],
+    strict: bool = False,
+) -> Proposal | None:
+    """Multipliers that close ``goal`` (>= 0, or > 0), or the best found (slack < 0); None: no candidate.
+
+    ``premises`` are the polynomials that may be used, by number.
+    """
+    used = {k: h for k, h in premises.items() if all(v in box for v in names(h))}
+    if any(v not in box for v in names(goal)):
+        missing = {v for v in names(goal) if v not in box}
+        used = {k: h for k, h in premises.items()}
+        if not any(v in names(h) for v in missing for h in used.values()):
+            return None
+    polynomials = [goal, *used.values()]
+    everything = {v for p in polynomials for v in names(p)}
+    bounded = {v: box[v] for v in everything if v in box}
+    mixed = [v for v in nonlinear_variables(polynomials) if v in bounded]
+    free = sorted(everything - set(mixed))
+    points = _samples([bounded[v] for v in mixed])
+    solution = _solve(goal, used, bounded, mixed, free, points)
+    if solution is None:
+        return None
+    multipliers = {
+        k: Fraction(round(c * 2**36), 2**36)
+        for k, c in zip(used, solution, strict=True)
+        if c > 1e-9
+    }
+    multipliers = {k: c for k, c in multipliers.items() if c > 0}
+    r = goal
+    for k, c in multipliers.items():
+        r = add(r, premises[k], -c)
+    slack = remainder_bound(r, box, strict)
+    return None if slack is None else Proposal(multipliers, slack, r)
+
+
+def closes(proposal: Proposal | None, strict: bool) -> bool:
+    """Whether the proposal proves its goal."""
+    return proposal is not None and (proposal.slack > 0 or (proposal.slack == 0 and not strict))
+
+
+def _samples(box: Sequence[Range]) -> Floats:
+    if not box:
+        return np.zeros((1, 0))
+    per_axis = 7 if len(box) == 1 else 4 if len(box) <= 3 else 3 if len(box) <= 5 else 2
+    axes = [np.linspace(float(low), float(high), per_axis) for low, high in box]
+    grid = np.array(list(product(*axes)))
+    return grid if len(grid) <= MAX_SAMPLES else grid[:: len(grid) // MAX_SAMPLES + 1]
+
+
+def values(p: Polynomial, order: Sequence[str], points: Floats) -> Floats:
+    """A polynomial at points, in floats."""
+    column = {v: points[:, i] for i, v in enumerate(order)}
+    total = np.zeros(len(points))
+    for m, c in p.items():
+        part = np.full(len(points), float(c))
+        for n, k in m:
+            part = part * column[n] ** k
+        total += part
+    return total
+
+
+def _solve(
+    goal: Polynomial,
+    premises: Mapping[int, Polynomial],
+    box: Mapping[str, Range],
+    mixed: Sequence[str],
+    free: Sequence[str],
+    points: Floats,
+) -> Floats | None:
+    """maximise t: goal(s) - sum c h(s) - (worst of the linear rest) >= t at every sample s."""
+    ours = set(mixed)
+
+    def split(p: Polynomial) -> tuple[Floats, Floats]:
+        inner = {m: c for m, c in p.items() if all(n in ours for n, _ in m)}
+        linear = np.array([float(p.get(((v, 1),), 0)) for v in free])
+        return values(inner, mixed, points), linear
+
+    base, base_linear = split(goal)
+    columns = [split(h) for h in premises.values()]
+    k, f, s = len(columns), len(free), len(points)
+    # unknowns: c (k), plus and minus parts of the linear rest (2 f), t
+    scale = [
+        max(1e-12, float(np.abs(v).max(initial=0) + np.abs(w).max(initial=0))) for v, w in columns
+    ]
+    inner = (
+        np.stack([v / q for (v, _), q in zip(columns, scale, strict=True)], 1)
+        if k
+        else np.zeros((s, 0))
+    )
+    outer = (
+        np.stack([w / q for (_, w), q in zip(columns, scale, strict=True)], 1)
+        if k
+        else np.zeros((f, 0))
+    )
+    low = np.array([float(box[v][0]) if v in box else 0.0 for v in free])
+    high = np.array([float(box[v][1]) if v in box else 0.0 for v in free])
+    at_most = np.hstack([inner, -np.tile(low, (s, 1)), np.tile(high, (s, 1)), np.ones((s, 1))])
+    equal = np.hstack([outer, np.eye(f), -np.eye(f), np.zeros((f, 1))])
+    size = max(1e-9, float(np.abs(base).max(initial=0)), float(np.abs(base_linear).max(initial=0)))
+    cost = np.zeros(k + 2 * f + 1)
+    cost[:k] = 1e-7
+    cost[-1] = -1.0
+    rest = [(0, None if v in box else 0) for v in free]
+    bounds = [(0, MAX_MULTIPLIER)] * k + rest + rest + [(None, 1.0)]
+    answer = linprog(
+        cost,
+        A_ub=at_most,
+        b_ub=base / size,
+        A_eq=equal if f else None,
+        b_eq=base_linear / size if f else None,
+        bounds=bounds,
+        method="highs",
+    )
+    if answer.status != 0:
+        return None
+    result: Floats = answer.x[:k] * size / np.array(scale) if k else np.zeros(0)
+    return result
+
+
+def variables_to_split(
+    r: Polynomial, box: Mapping[str, Range], allowed: Sequence[str]
+) -> list[str]:
+    """The allowed variables, those first in which the remainder is most curved on the box."""
+
+    def curvature(v: str) -> float:
+        low, high = box[v]
+        width = float(high - low)
+        total = 0.0
+        for m, c in r.items():
+            power = dict(m).get(v, 0)
+            degree = sum(k for _, k in m)
+            if power and degree > 1:
+                size = abs(float(c))
+                for n, k in m:
+                    size *= max(abs(float(box[n][0])), abs(float(box[n][1])), 1e-9) ** (
+                        k - (1 if n == v else 0)
+                    )
+                total += size * power * width
+        return total
+
+    weights = {v: curvature(v) for v in allowed}
+    return sorted((v for v in allowed if weights[v] > 0), key=lambda v: -weights[v])
+
+
+__all__ = ["Monomial", "Proposal", "closes", "combine", "remainder_bound", "variables_to_split"]

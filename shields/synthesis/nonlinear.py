@@ -1,0 +1,154 @@
+"""Quadratic invariants of nonlinear systems: the step as a linear map and a bounded remainder.
+
+For each coordinate whose next value is no polynomial of degree one, two cuts say that it stays within a
+constant of its linearisation on the set's box; then it gets a name, and what remains is quadratic.
+"""
+
+from __future__ import annotations
+
+import time
+from fractions import Fraction
+
+import numpy as np
+
+from nprl.lang.floats import compile_batch
+from nprl.lang.serial import term_to_json
+from nprl.lang.terms import Num, Term, Var, children, variables
+from nprl.shields.certificate import Certificate
+from nprl.shields.goals import Pieces
+from nprl.shields.leaf import Premises
+from nprl.shields.polynomial import NotPolynomial, Range, polynomial
+from nprl.shields.sequent import Sequent, expand, expanded
+from nprl.shields.synthesis.prove import NotProved, Search, Tree, prove
+from nprl.shields.synthesis.squares import degree
+
+SAMPLES = 20_000
+
+
+def enclose_steps(sequent: Sequent, draft: Certificate, seconds: float) -> Tree:
+    """A proof of a kept or test goal of a quadratic invariant.
+
+    Raises:
+        NotProved: where a bound on the remainder, or the quadratic rest, is not found.
+    """
+    end = time.monotonic() + seconds
+    model = draft.model
+    terms = []
+    for t in Pieces.of(draft).plant:
+        try:
+            if degree(polynomial(t)) <= 1:
+                continue
+        except NotPolynomial:
+            pass
+        terms.append(t)
+    s = sequent
+    cuts: list[tuple[Term, Tree]] = []
+    kept = _state_box(s, draft)
+    if not kept:  # the test's goal: the premises speak of the same steps, so their names are enough
+        terms = [u for t in terms for u in _undisturbed(t, set(model.disturbance_names))]
+    for name, edge in kept if terms else ():
+        s, tree = _cut(s, edge, end, f"the box in {name}")
+        cuts.append((edge, tree))
+    box = Premises(s.premises).box()
+    for t in terms if kept else ():
+        for lemma in _remainder(t, model.state_names + model.action_names, box):
+            s, tree = _cut(s, lemma, end, f"the remainder of {str(t)[:40]}")
+            cuts.append((lemma, tree))
+    heads: list[Tree] = []
+    for t in terms:
+        head: Tree = ["name", term_to_json(t)]
+        s = expand([*head, None], s)[0]
+        heads.append(head)
+    result = prove(s, Search(seconds=max(1.0, end - time.monotonic())))
+    for head in reversed(heads):
+        result = [*head, result]
+    for lemma, tree in reversed(cuts):
+        result = ["cut", term_to_json(lemma), tree, result]
+    return result
+
+
+def _undisturbed(t: Term, disturbance: set[str]) -> list[Term]:
+    """The largest parts of a step that are not affine and hold no disturbance."""
+    try:
+        if degree(polynomial(t)) <= 1:
+            return []
+    except NotPolynomial:
+        pass
+    if not variables(t) & disturbance:
+        return [t]
+    return [u for c in children(t) if isinstance(c, Term) for u in _undisturbed(c, disturbance)]
+
+
+def _cut(s: Sequent, lemma: Term, end: float, what: str) -> tuple[Sequent, Tree]:
+    try:
+        tree = prove(s.concluding(lemma), Search(seconds=max(1.0, end - time.monotonic())))
+    except NotProved as error:
+        raise NotProved(f"{what}: {error}") from None
+    return s.given(lemma), tree
+
+
+def _state_box(s: Sequent, draft: Certificate) -> list[tuple[str, Term]]:
+    """Bounds of the set, tighter than the model's ranges: from the quadratic row itself."""
+    row = next(
+        (k for k, t in enumerate(s.premises) if t == expanded(draft.shield.invariant[0][0])), None
+    )
+    if row is None:
+        return []
+    p = polynomial(s.premises[row])
+    names = draft.model.state_names
+    centre, half = _extent(p, names)
+    result: list[tuple[str, Term]] = []
+    for n, c, h in zip(names, centre, half, strict=True):
+        top = Fraction(round((c + 1.01 * h) * 2**20), 2**20)
+        bottom = Fraction(round((c - 1.01 * h) * 2**20), 2**20)
+        result += [(n, Num(top) - Var(n)), (n, Var(n) - Num(bottom))]
+    return result
+
+
+def _extent(p: object, names: tuple[str, ...]) -> tuple[list[float], list[float]]:
+    """Centre and half-widths of the ellipsoid p >= 0."""
+    assert isinstance(p, dict)
+    n = len(names)
+    index = {v: i for i, v in enumerate(names)}
+    q, b, c0 = np.zeros((n, n)), np.zeros(n), float(p.get((), 0))
+    for m, c in p.items():
+        flat = [index[v] for v, k in m for _ in range(k)]
+        if len(flat) == 1:
+            b[flat[0]] += float(c)
+        elif len(flat) == 2:
+            q[flat[0], flat[1]] -= float(c) / 2
+            q[flat[1], flat[0]] -= float(c) / 2
+    inverse = np.linalg.inv(q)
+    centre = inverse @ b / 2
+    level = c0 + float(centre @ q @ centre)
+    return list(centre), list(np.sqrt(np.diag(inverse) * level))
+
+
+def _remainder(t: Term, names: tuple[str, ...], box: dict[str, Range]) -> list[Term]:
+    """``R - (t - affine) >= 0`` and ``R + (t - affine) >= 0``, R from samples with room to spare."""
+    used = [n for n in names if n in box]
+    rng = np.random.default_rng(0)
+    low = np.array([float(box[n][0]) for n in used])
+    high = np.array([float(box[n][1]) for n in used])
+    x = low + (high - low) * rng.random((SAMPLES, len(used)))
+    corners = rng.integers(0, 2, (SAMPLES // 4, len(used)))
+    x = np.vstack([x, np.where(corners == 1, high, low)])
+    y = np.asarray(compile_batch([t], [used])(x)[0])
+    design = np.hstack([x, np.ones((len(x), 1))])
+    slopes = np.linalg.lstsq(design, y, rcond=None)[0]
+    slopes = np.where(
+        np.abs(slopes * np.append(np.maximum(abs(low), abs(high)), 1)) < 1e-9, 0, slopes
+    )
+    rest = y - design @ slopes
+    middle = (rest.max() + rest.min()) / 2
+    radius = (rest.max() - rest.min()) / 2
+    affine: Term = Num(_short(float(slopes[-1] + middle)))
+    for n, slope in zip(used, slopes[:-1], strict=True):
+        if slope:
+            affine = affine + Num(_short(float(slope))) * Var(n)
+    bound = Num(_short(1.2 * float(radius) + 1e-6))
+    return [bound - (t - affine), bound + (t - affine)]
+
+
+def _short(value: float) -> Fraction:
+    return Fraction(round(value * 2**24), 2**24)

@@ -1,0 +1,523 @@
+"""Find proof trees: from a sequent to the JSON that the checkers verify.
+
+The search is generic: min, max, abs and where are taken apart where they occur; functions are named and
+bounded; what is left is polynomial, and closed by a combination of premises, splitting the box where the
+true dynamics are too curved for one. Nothing here is trusted.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any
+
+from nprl.lang import exact
+from nprl.lang.serial import number_to_json, term_to_json
+from nprl.lang.terms import (
+    Binary,
+    BinaryOp,
+    Num,
+    Pi,
+    Power,
+    Term,
+    Unary,
+    UnaryOp,
+    Var,
+    Where,
+    children,
+    subterms,
+)
+from nprl.shields.leaf import Premises
+from nprl.shields.polynomial import (
+    NotPolynomial,
+    Polynomial,
+    Range,
+    add,
+    bound_of,
+    names,
+    polynomial,
+)
+from nprl.shields.sequent import MAX_ORDER, Sequent, expand
+from nprl.shields.synthesis.combine import (
+    Proposal,
+    closes,
+    combine,
+    nonlinear_variables,
+    remainder_bound,
+    variables_to_split,
+)
+from nprl.shields.synthesis.squares import degree, square_combination
+
+Tree = list[Any]
+FUNCTIONS = (UnaryOp.SIN, UnaryOp.COS, UnaryOp.SQRT)
+TAYLOR_ERROR = Fraction(1, 10**7)
+MINUS_ONE: Polynomial = {(): Fraction(-1)}
+
+
+class NotProved(Exception):
+    """The search ended without a proof; says where."""
+
+
+@dataclass(slots=True)
+class Search:
+    """Limits of one search, and what it counts."""
+
+    seconds: float = 60.0
+    max_leaves: int = 4000
+    max_depth: int = 40
+    original: int = 0
+    leaves: int = 0
+    end: float = field(init=False)
+    cache: dict[Term, Polynomial | None] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.end = time.monotonic() + self.seconds
+
+    def step(self, where: str) -> None:
+        """Count; stop where a limit is met."""
+        if time.monotonic() > self.end:
+            raise NotProved(f"{where}: {self.seconds:g} s are over, after {self.leaves} leaves")
+        if self.leaves > self.max_leaves:
+            raise NotProved(f"{where}: more than {self.max_leaves} leaves")
+
+
+def prove(sequent: Sequent, search: Search | None = None) -> Tree:
+    """A proof tree of the sequent.
+
+    Raises:
+        NotProved: with the conclusion at which the search ended.
+    """
+    search = search or Search()
+    search.original = len(sequent.premises)
+    return _close(sequent, search, 0)
+
+
+def _close(s: Sequent, search: Search, depth: int) -> Tree:
+    search.step("proof")
+    if len(s.alternatives) > 1:
+        problem = ""
+        for k in range(len(s.alternatives)):
+            node: Tree = ["part", k, None]
+            try:
+                return ["part", k, _close(expand(node, s)[0], search, depth)]
+            except NotProved as error:
+                problem = str(error)
+        raise NotProved(problem)
+    piece = _first_piece(s, search)
+    if piece is not None:
+        head = ["pieces", term_to_json(piece)]
+        return [*head, *(_branch(c, search, depth) for c in expand([*head, None, None], s))]
+    function = _first_function(s)
+    if function is not None:
+        return _eliminate(function, s, search, depth)
+    return _polynomial_stage(s, search, depth)
+
+
+def _branch(s: Sequent, search: Search, depth: int) -> Tree:
+    absurd = _absurd(s, search)
+    return absurd if absurd is not None else _close(s, search, depth)
+
+
+def _first_piece(s: Sequent, search: Search) -> Term | None:
+    """The first outermost min, max, abs or where of the conclusions, then of the goal's premises."""
+    for t in (*(c.term for c in s.alternatives[0]), *s.premises[: search.original]):
+        found = _outermost(t)
+        if found is not None:
+            return found
+    return None
+
+
+def _outermost(t: Any) -> Term | None:
+    match t:
+        case Binary(BinaryOp.MIN | BinaryOp.MAX) | Unary(UnaryOp.ABS) | Where():
+            return t
+        case _:
+            return next((f for c in children(t) if (f := _outermost(c)) is not None), None)
+
+
+def _innermost_functions(t: Term) -> Iterator[Term]:
+    for s in subterms(t):
+        match s:
+            case Pi():
+                yield s
+            case Unary(op, a) if op in FUNCTIONS and not _has_functions(a):
+                yield s
+            case Binary(BinaryOp.DIV, n, d) if not isinstance(d, Num):
+                if not _has_functions(n) and not _has_functions(d):
+                    yield s
+            case _:
+                pass
+
+
+def _has_functions(t: Term) -> bool:
+    return any(
+        isinstance(s, Pi)
+        or (isinstance(s, Unary) and s.op is not UnaryOp.NEG)
+        or (isinstance(s, Binary) and s.op in (BinaryOp.MIN, BinaryOp.MAX))
+        or (isinstance(s, Binary) and s.op is BinaryOp.DIV and not isinstance(s.right, Num))
+        or isinstance(s, Where)
+        for s in subterms(t)
+    )
+
+
+def _first_function(s: Sequent) -> Term | None:
+    for t in (*(c.term for c in s.alternatives[0]), *s.premises):
+        if _outermost(t) is None:
+            for f in _innermost_functions(t):
+                return f
+    return None
+
+
+def _box(s: Sequent, search: Search) -> dict[str, Range]:
+    return Premises(s.premises, search.cache).box()
+
+
+def _eliminate(t: Term, s: Sequent, search: Search, depth: int) -> Tree:
+    """Name a function, state what is known of it, and bound the name by cuts."""
+    box = _box(s, search)
+    at = {v: exact.Interval(low, high) for v, (low, high) in box.items()}
+    match t:
+        case Pi():
+            node: Tree = ["function", term_to_json(t), 1]
+            return [*node, _close(expand([*node, None], s)[0], search, depth)]
+        case Unary(UnaryOp.SIN | UnaryOp.COS, a):
+            size = _magnitude(a, at)
+            node = ["function", term_to_json(t), _order(size)]
+            after = expand([*node, None], s)[0]
+            return [*node, _bounded(t, at, s, after, search, depth)]
+        case Unary(UnaryOp.SQRT, a):
+            node = ["root", term_to_json(t)]
+            inside, after = expand([*node, None, None], s)
+            proof = _close(inside, search, depth)
+            return [*node, proof, _bounded(t, at, s, after, search, depth)]
+        case Binary(BinaryOp.DIV, _, d):
+            sign = "+" if exact.enclose(d, at).hi > 0 else "-"
+            node = ["divide", term_to_json(t), sign]
+            positive, after = expand([*node, None, None], s)
+            proof = _close(positive, search, depth)
+            return [*node, proof, _bounded(t, at, s, after, search, depth)]
+        case _:
+            raise NotProved(f"no rule for {str(t)[:60]}")
+
+
+def _order(size: Fraction) -> int:
+    """The Taylor order that makes the remainder small for arguments up to ``size``."""
+    rest, k = Fraction(1), 0
+    while k < MAX_ORDER and (k == 0 or rest > TAYLOR_ERROR):
+        k += 1
+        rest *= size * size / ((2 * k - 1) * (2 * k))
+    return k
+
+
+def _magnitude(t: Term, at: dict[str, exact.Interval]) -> Fraction:
+    try:
+        value = exact.enclose(t, at)
+    except KeyError as error:
+        raise NotProved(f"{t}: no bounds for {error}") from None
+    size = max(abs(value.lo), abs(value.hi))
+    if not isinstance(size, Fraction):
+        raise NotProved(f"{t} is not bounded")
+    return size
+
+
+def _bounded(
+    t: Term,
+    at: dict[str, exact.Interval],
+    before: Sequent,
+    after: Sequent,
+    search: Search,
+    depth: int,
+) -> Tree:
+    """Cuts that bound the fresh name, then the rest of the proof."""
+    name = Var(f"a:{before.names}")
+    value = exact.enclose(t, at)
+    cuts = []
+    s = after
+    for bound, upper in ((value.lo, False), (value.hi, True)):
+        if not isinstance(bound, Fraction):
+            continue
+        pad = (abs(bound) + 1) / 2**16
+        edge = Num(_outward(bound + pad if upper else bound - pad, upper))
+        lemma = edge - name if upper else name - edge
+        goal = s.concluding(lemma)
+        proof = _quotient_bound(t, name, goal, search, depth)
+        if proof is None:
+            try:
+                proof = _close(goal, search, depth)
+            except NotProved:
+                continue
+        cuts.append(["cut", term_to_json(lemma), proof])
+        s = s.given(lemma)
+    tree = _close(s, search, depth)
+    for cut in reversed(cuts):
+        tree = [*cut, tree]
+    return tree
+
+
+def _outward(value: Fraction, up: bool) -> Fraction:
+    scaled = value * 2**20
+    whole = (
+        -((-scaled.numerator) // scaled.denominator)
+        if up
+        else scaled.numerator // scaled.denominator
+    )
+    return Fraction(whole, 2**20)
+
+
+def _quotient_bound(t: Term, name: Var, goal: Sequent, search: Search, depth: int) -> Tree | None:
+    """``q >= 0`` for a quotient's name: if q <= 0 then q d <= 0, but q d is a polynomial that is > 0."""
+    if not (isinstance(t, Binary) and t.op is BinaryOp.DIV):
+        return None
+    return clear_denominator(goal, t, name, search, depth)
+
+
+def clear_denominator(
+    goal: Sequent, t: Binary, name: Var, search: Search, depth: int
+) -> Tree | None:
+    """Prove a conclusion that is linear in the name of ``n / d`` by multiplying with d > 0."""
+    q = goal.alternatives[0][0].term
+    n, d = t.left, t.right
+    box = _box(goal, search)
+    at = {v: exact.Interval(*r) for v, r in box.items()}
+    try:
+        denominator = exact.enclose(d, at)
+        p, pn, pd = polynomial(q), polynomial(n), polynomial(d)
+    except (KeyError, NotPolynomial):
+        return None
+    sign = 1 if denominator.lo > 0 else -1 if denominator.hi < 0 else 0
+    key = ((name.name, 1),)
+    slope = p.get(key)
+    if not sign or slope is None or any(name.name in dict(m) and m != key for m in p):
+        return None
+    rest = {m: c for m, c in p.items() if m != key}
+    from nprl.shields.polynomial import times
+
+    cleared = add(times(rest, pd), pn, slope)
+    cleared = {m: sign * c for m, c in cleared.items()}  # = |d| q where the equation holds
+    floor = Num(_outward(abs(Fraction(min(abs(denominator.lo), abs(denominator.hi)))) / 2, False))
+    lemma = (d if sign > 0 else -d) - floor
+    if not floor.value > 0:
+        return None
+    try:
+        positive = _close(goal.concluding(lemma), search, depth)
+        low = _close(goal.concluding(from_polynomial(cleared), strict=True), search, depth)
+    except NotProved:
+        return None
+    # In the branch -q >= 0: (-q)(|d| - floor) + floor (-q) + |d| q - cleared = 0 and cleared > 0.
+    cut2 = from_polynomial(cleared)
+    s = goal.given(lemma)
+    shift = _least(cut2, s, low, search)
+    if shift is None:
+        return None
+    bounded = cut2 - Num(shift)
+    try:
+        low = _close(s.concluding(bounded), search, depth)
+    except NotProved:
+        return None
+    s = s.given(bounded)
+    k = len(s.premises)
+    negative = s.given(-q)
+    trivial = ["leaf", [{"products": [["1", [k]]]}]]
+    equation = _equation(negative, polynomial(name * d - n), search)
+    if equation is None:
+        return None
+    up, down = equation
+    scale = 1 / shift
+    use = (up if sign * slope > 0 else down, abs(slope))
+    products = [
+        [number_to_json(scale), [k, k - 2]],
+        [number_to_json(scale * floor.value), [k]],
+        [number_to_json(scale), [k - 1]],
+        [number_to_json(scale * use[1]), [use[0]]],
+    ]
+    absurd = ["absurd", {"products": products}]
+    return [
+        "cut", term_to_json(lemma), positive,
+        ["cut", term_to_json(bounded), low, ["split", term_to_json(q), trivial, absurd]],
+    ]  # fmt: skip
+
+
+def _equation(s: Sequent, p: Polynomial, search: Search) -> tuple[int, int] | None:
+    """The numbers of the premises p >= 0 and -p >= 0."""
+    cache = Premises(s.premises, search.cache)
+    minus = {m: -c for m, c in p.items()}
+    found: dict[int, int] = {}
+    for k in range(len(s.premises)):
+        h = cache.polynomial(k)
+        if h == p:
+            found[1] = k
+        elif h == minus:
+            found[-1] = k
+    return (found[1], found[-1]) if len(found) == 2 else None
+
+
+def _least(t: Term, s: Sequent, proof: Tree, search: Search) -> Fraction | None:
+    """A positive number below the polynomial ``t``, by its bound on the box; a guess, proved after."""
+    bound = remainder_bound(polynomial(t), _box(s, search), True)
+    if bound is not None and bound > 0:
+        return _outward(bound / 2, False) or None
+    return Fraction(1, 2**20)
+
+
+def from_polynomial(p: Polynomial) -> Term:
+    """A polynomial as a term: a sum of products, constants in front."""
+    total: Term | None = None
+    for m, c in sorted(p.items()):
+        part: Term = Num(c)
+        for i, (n, k) in enumerate(m):
+            factor: Term = Var(n) if k == 1 else Power(Var(n), k)
+            part = factor if i == 0 and c == 1 else part * factor
+        total = part if total is None else total + part
+    return total if total is not None else Num(Fraction(0))
+
+
+def _polynomials(s: Sequent, search: Search) -> dict[int, Polynomial]:
+    premises = Premises(s.premises, search.cache)
+    found = ((k, premises.polynomial(k)) for k in range(len(s.premises)))
+    return {k: p for k, p in found if p is not None}
+
+
+def _absurd(s: Sequent, search: Search) -> Tree | None:
+    premises = _polynomials(s, search)
+    proposal = combine(MINUS_ONE, premises, _box(s, search))
+    if not closes(proposal, False):
+        return None
+    assert proposal is not None
+    search.leaves += 1
+    return ["absurd", _hint(proposal)]
+
+
+def _hint(proposal: Proposal) -> dict[str, Any]:
+    return {"products": [[number_to_json(c), [k]] for k, c in sorted(proposal.multipliers.items())]}
+
+
+def _opposite(premises: dict[int, Polynomial]) -> list[tuple[int, int]]:
+    """Pairs of affine premises that bound one form from both sides."""
+    seen: dict[Any, int] = {}
+    pairs = []
+    for k, p in premises.items():
+        if degree(p) != 1:
+            continue
+        key = tuple(sorted((m, c) for m, c in p.items() if m))
+        minus = tuple(sorted((m, -c) for m, c in p.items() if m))
+        if minus in seen:
+            pairs.append((seen[minus], k))
+        seen.setdefault(key, k)
+    return pairs
+
+
+def _close_one(
+    goal: Polynomial,
+    strict: bool,
+    premises: dict[int, Polynomial],
+    box: dict[str, Range],
+    original: int,
+) -> tuple[dict[str, Any] | None, Proposal | None]:
+    """The combination that closes one conclusion, or the nearest proposal.
+
+    First with the affine premises and the facts about names alone, then with every premise.
+    """
+    bound = remainder_bound(goal, box, strict)
+    if bound is not None and (bound > 0 or (bound == 0 and not strict)):
+        return {}, None
+    for k, p in premises.items():
+        if p == goal and not strict:
+            return {"products": [["1", [k]]]}, None
+    quadratic = degree(goal) == 2 or any(
+        degree(p) == 2 and names(p) & names(goal) for p in premises.values()
+    )
+    if quadratic and degree(goal) <= 2:
+        squares = square_combination(goal, premises, _opposite(premises), box, strict)
+        if squares is not None:
+            return {
+                "products": [[number_to_json(c), list(i)] for c, i in squares.products],
+                "squares": [[number_to_json(d), term_to_json(q), []] for d, q in squares.squares],
+            }, None
+    first = {k: p for k, p in premises.items() if k >= original or degree(p) <= 1}
+    nearest: Proposal | None = None
+    for usable in (first, premises) if len(first) < len(premises) else (premises,):
+        proposal = combine(goal, usable, box, strict)
+        if closes(proposal, strict):
+            assert proposal is not None
+            return _hint(proposal), None
+        nearest = nearest or proposal
+    return None, nearest
+
+
+def _polynomial_stage(s: Sequent, search: Search, depth: int) -> Tree:
+    search.step(_where(s))
+    premises, box = _polynomials(s, search), _box(s, search)
+    try:
+        goals = [(polynomial(c.term), c.strict) for c in s.alternatives[0]]
+    except NotPolynomial as error:
+        raise NotProved(str(error)) from None
+    tries = [_close_one(p, strict, premises, box, search.original) for p, strict in goals]
+    if all(hint is not None for hint, _ in tries):
+        search.leaves += 1
+        return ["leaf", [hint for hint, _ in tries]]
+    if depth:
+        absurd = _absurd(s, search)
+        if absurd is not None:
+            return absurd
+    piece = next((f for t in s.premises if (f := _outermost(t)) is not None), None)
+    if piece is not None:
+        head = ["pieces", term_to_json(piece)]
+        return [*head, *(_branch(c, search, depth) for c in expand([*head, None, None], s))]
+    if depth >= search.max_depth:
+        raise NotProved(f"{_where(s)}: split {depth} times")
+    return _split(s, goals, tries, premises, box, search, depth)
+
+
+def _split(
+    s: Sequent,
+    goals: Sequence[tuple[Polynomial, bool]],
+    tries: Sequence[tuple[dict[str, Any] | None, Proposal | None]],
+    premises: dict[int, Polynomial],
+    box: dict[str, Range],
+    search: Search,
+    depth: int,
+) -> Tree:
+    """Cut what is closed already, then halve the box along the most curved variable."""
+    open_goals = [i for i, (hint, _) in enumerate(tries) if hint is None]
+    proposal = next((p for _, p in tries if p is not None), None)
+    allowed = [
+        v for v in nonlinear_variables([p for p, _ in goals] + list(premises.values())) if v in box
+    ]
+    basis = proposal.remainder if proposal is not None else goals[open_goals[0]][0]
+    order = variables_to_split(basis, box, [v for v in allowed if v in names(basis)])
+    order = [v for v in order if not v.startswith("a:")] or order
+    if not order:
+        raise NotProved(f"{_where(s, open_goals[0])}: no combination, and nothing to split")
+    cuts = []
+    now = s
+    for i, (hint, _) in enumerate(tries):
+        if hint:
+            conclusion = s.alternatives[0][i]
+            if conclusion.strict:
+                continue
+            cuts.append(["cut", term_to_json(conclusion.term), ["leaf", [hint]]])
+            search.leaves += 1
+            now = now.given(conclusion.term)
+    low, high = box[order[0]]
+    middle = _outward((low + high) / 2, False)
+    if not low < middle < high:
+        raise NotProved(f"{_where(s, open_goals[0])}: the box is too small to split")
+    head = ["split", term_to_json(Var(order[0]) - Num(middle))]
+    above, below = expand([*head, None, None], now)
+    tree = [
+        *head,
+        _polynomial_stage(above, search, depth + 1),
+        _polynomial_stage(below, search, depth + 1),
+    ]
+    for cut in reversed(cuts):
+        tree = [*cut, tree]
+    return tree
+
+
+def _where(s: Sequent, i: int = 0) -> str:
+    return f"conclusion {str(s.alternatives[0][i].term)[:80]}"
+
+
+__all__ = ["NotProved", "Search", "Tree", "bound_of", "prove"]

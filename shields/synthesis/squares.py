@@ -1,0 +1,215 @@
+"""Search for the squares that close a quadratic leaf: a semidefinite program, then exact LDL^T.
+
+Given quadratic polynomials, it looks for multipliers c >= 0 of premises and of products of opposite
+bounds, such that ``p - sum c h`` is a positive definite quadratic form; the multipliers are rounded, the
+form is computed exactly, and its LDL^T decomposition over the rationals is the proof.
+
+Source: the S-procedure; exact rounding after Peyrl and Parrilo, Computing sum of squares decompositions
+with rational coefficients, 2008.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+import cvxpy as cp
+import numpy as np
+import numpy.typing as npt
+
+from nprl.lang.terms import Num, Term, Var
+from nprl.shields.polynomial import Polynomial, Range, add, names, times
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Squares:
+    """``goal = sum c prod h + sum d square^2``, exactly."""
+
+    products: tuple[tuple[Fraction, tuple[int, ...]], ...]
+    squares: tuple[tuple[Fraction, Term], ...]
+
+
+def degree(p: Polynomial) -> int:
+    """The total degree."""
+    return max((sum(k for _, k in m) for m in p), default=0)
+
+
+def square_combination(
+    goal: Polynomial,
+    premises: Mapping[int, Polynomial],
+    pairs: Sequence[tuple[int, int]],
+    box: Mapping[str, Range],
+    strict: bool = False,
+) -> Squares | None:
+    """Multipliers and squares that close a goal of degree two at most; None where none is found.
+
+    ``pairs`` are premises whose products may be used (opposite bounds of one affine form).
+    """
+    if degree(goal) > 2:
+        return None
+    candidates: list[tuple[tuple[int, ...], Polynomial]] = [
+        ((k,), h) for k, h in premises.items() if degree(h) <= 2
+    ]
+    candidates += [
+        ((i, j), times(premises[i], premises[j]))
+        for i, j in pairs
+        if degree(premises[i]) <= 1 and degree(premises[j]) <= 1
+    ]
+    near = _related(set(names(goal)), [h for i, h in candidates if len(i) == 1 and degree(h) == 2])
+    every = _related(set(names(goal)), [h for _, h in candidates])
+    for wanted in (near, every) if near != every else (every,):
+        usable = [(i, h) for i, h in candidates if names(h) and names(h) <= wanted]
+        found = _solve(goal, usable, wanted, box, strict)
+        if found is not None:
+            return found
+    return None
+
+
+def _related(wanted: set[str], polynomials: Sequence[Polynomial]) -> set[str]:
+    """The variables that are tied to the wanted ones by a chain of polynomials."""
+    while True:
+        related = {v for h in polynomials if names(h) & wanted for v in names(h)}
+        if related <= wanted:
+            return wanted
+        wanted = wanted | related
+
+
+def _solve(
+    goal: Polynomial,
+    candidates: Sequence[tuple[tuple[int, ...], Polynomial]],
+    wanted: set[str],
+    box: Mapping[str, Range],
+    strict: bool,
+) -> Squares | None:
+    order = sorted(wanted)
+    centre = {v: (box[v][0] + box[v][1]) / 2 if v in box else Fraction(0) for v in order}
+    width = {v: float(box[v][1] - box[v][0]) / 2 if v in box else 1.0 for v in order}
+    width = {v: w if w > 0 else 1.0 for v, w in width.items()}
+    shape = np.array([1.0, *(width[v] for v in order)])
+
+    def scaled(p: Polynomial) -> Floats:
+        result: Floats = _gram(_shifted(p, centre), order) * np.outer(shape, shape)
+        return result
+
+    forms = [scaled(h) for _, h in candidates]
+    sizes = [max(float(np.abs(f).max()), 1e-300) for f in forms]
+    target = scaled(goal)
+    unit = max(float(np.abs(target).max()), 1e-300)
+    c = cp.Variable(len(forms), nonneg=True)
+    margin = cp.Variable()
+    total = target / unit
+    if forms:
+        flat = np.stack([(f / s).ravel() for f, s in zip(forms, sizes, strict=True)])
+        total = total - cp.reshape(flat.T @ c, target.shape, order="C")
+    n = len(order) + 1
+    form = (total + total.T) / 2 >> margin * np.eye(n)
+    try:
+        cp.Problem(cp.Maximize(margin), [form, margin <= 1, c <= 1e7]).solve(solver=cp.CLARABEL)
+        if margin.value is None or float(margin.value) < -1e-6:
+            return None
+        best = float(margin.value)  # then the smallest multipliers that leave half of it
+        enough = margin >= (best / 2 if best > 0 else best - 1e-7)
+        cp.Problem(cp.Minimize(cp.sum(c)), [form, enough]).solve(solver=cp.CLARABEL)
+    except cp.SolverError:
+        return None
+    if c.value is None:
+        return None
+    chosen: list[tuple[Fraction, tuple[int, ...]]] = []
+    rest = goal
+    for value, size, (index, h) in zip(np.atleast_1d(c.value), sizes, candidates, strict=True):
+        if value > 1e-12:
+            exact = _short(value * unit / size)
+            chosen.append((exact, index))
+            rest = add(rest, h, -exact)
+    squares = ldl(_shifted(rest, centre), order, centre)
+    if squares is None or (strict and not _positive_constant(rest, centre)):
+        return None
+    return Squares(tuple(chosen), tuple(squares))
+
+
+def _positive_constant(p: Polynomial, centre: Mapping[str, Fraction]) -> bool:
+    """A positive definite form is positive everywhere; a semidefinite one is not trusted to be."""
+    return bool(_shifted(p, centre).get((), Fraction(0)) > 0)
+
+
+def _short(value: float) -> Fraction:
+    """A nearby rational with 30 significant bits."""
+    mantissa, exponent = np.frexp(value)
+    return Fraction(round(float(mantissa) * 2**30)) * Fraction(2) ** int(exponent - 30)
+
+
+def _shifted(p: Polynomial, centre: Mapping[str, Fraction]) -> Polynomial:
+    """``p`` in the variables v - centre(v), under the same names."""
+    result: Polynomial = {}
+    for m, c in p.items():
+        factor: Polynomial = {(): c}
+        for n, k in m:
+            shift: Polynomial = {((n, 1),): Fraction(1)}
+            if centre[n]:
+                shift[()] = centre[n]
+            for _ in range(k):
+                factor = times(factor, shift)
+        result = add(result, factor)
+    return result
+
+
+def _gram(p: Polynomial, order: Sequence[str]) -> Floats:
+    index = {v: i + 1 for i, v in enumerate(order)}
+    gram = np.zeros((len(order) + 1, len(order) + 1))
+    for m, c in p.items():
+        flat = [index[n] for n, k in m for _ in range(k)]
+        i, j = (flat + [0, 0])[:2]
+        gram[i, j] += float(c) / 2
+        gram[j, i] += float(c) / 2
+    return gram
+
+
+def ldl(
+    p: Polynomial, order: Sequence[str], centre: Mapping[str, Fraction]
+) -> list[tuple[Fraction, Term]] | None:
+    """``p`` (in v - centre) as a sum of d * square^2 with d > 0, exactly; None if it is none."""
+    keys: list[str] = [*order, ""]
+    index = {v: i for i, v in enumerate(keys)}
+    n = len(keys)
+    a = [[Fraction(0)] * n for _ in range(n)]
+    for m, c in p.items():
+        flat = [index[v] for v, k in m for _ in range(k)]
+        i, j = (flat + [n - 1, n - 1])[:2]
+        a[i][j] += c / 2
+        a[j][i] += c / 2
+    result: list[tuple[Fraction, Term]] = []
+    for k in range(n):
+        d = a[k][k]
+        if d < 0 or (d == 0 and any(a[k][j] for j in range(k + 1, n))):
+            return None
+        if d == 0:
+            continue
+        row = [a[k][j] / d for j in range(n)]
+        result.append((d, _linear_form(row, keys, centre, k)))
+        for i in range(k + 1, n):
+            if a[k][i]:
+                for j in range(k + 1, n):
+                    a[i][j] -= d * row[i] * row[j]
+    return result
+
+
+def _linear_form(
+    row: Sequence[Fraction], keys: Sequence[str], centre: Mapping[str, Fraction], start: int
+) -> Term:
+    offset = Fraction(0)
+    total: Term | None = None
+    for j in range(start, len(keys)):
+        if not row[j]:
+            continue
+        if keys[j] == "":
+            offset += row[j]
+            continue
+        offset -= row[j] * centre[keys[j]]
+        part = Var(keys[j]) if row[j] == 1 else Num(row[j]) * Var(keys[j])
+        total = part if total is None else total + part
+    if total is None:
+        return Num(offset)
+    return total + Num(offset) if offset else total
