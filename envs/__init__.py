@@ -1,9 +1,10 @@
-"""Our environments, one small file each: a file defines ``MODEL``, and importing this package registers it.
+"""Our environments, a small file each, with its ``MODEL``; importing this package registers them.
 
 Registration is by strings: nothing else is imported until an environment is made. With `gymnasium`:
-``gym.make("nprl.envs:nprl/Pendulum-v0")``, or ``import nprl.envs`` and ``gym.make("nprl/Pendulum-v0")``.
-``gym.make("nprl/Model-v0", model="my.json")`` is a user's own model; it has no time limit of its own, so
-``max_episode_steps`` is the caller's choice (`nprl.env.task.load_task` takes the model's horizon).
+``gym.make("nprl.envs:nprl/Pendulum-v0")``, or ``import nprl.envs`` and
+``gym.make("nprl/Pendulum-v0")``. ``gym.make("nprl/Model-v0", model="my.json")`` is a user's own
+model; it has no time limit of its own, so ``max_episode_steps`` is the caller's choice
+(`nprl.env.task.load_task` takes the model's horizon).
 """
 
 from gymnasium.envs.registration import register

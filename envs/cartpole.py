@@ -1,4 +1,4 @@
-"""``nprl/CartPole-v0``: Gymnasium's cart-pole with a continuous force, its limits, its starts and its reward.
+"""``nprl/CartPole-v0``: Gymnasium's cart-pole, its limits, starts and reward; a continuous force.
 
 Every constant is the float that Gymnasium computes with, exactly, in its order of operations.
 
@@ -36,7 +36,12 @@ MODEL = Model(
         Coordinate("omega", "rad/s", Fraction(-4), Fraction(4)),
     ),
     action=(Coordinate("force", "N", -MAX_FORCE, MAX_FORCE),),
-    step={X: X + DT * V, V: V + DT * LINEAR, THETA: THETA + DT * OMEGA, OMEGA: OMEGA + DT * ANGULAR},
+    step={
+        X: X + DT * V,
+        V: V + DT * LINEAR,
+        THETA: THETA + DT * OMEGA,
+        OMEGA: OMEGA + DT * ANGULAR,
+    },
     init={c: (-Fraction(0.05), Fraction(0.05)) for c in (X, V, THETA, OMEGA)},
     safe=(X >= -MAX_X) & (X <= MAX_X) & (THETA >= -MAX_ANGLE) & (THETA <= MAX_ANGLE),
     reward=Num(Fraction(1)),
@@ -45,8 +50,9 @@ MODEL = Model(
     dt=DT,
     integrator="Euler",
     notes=(
-        "The dynamics, limits, starts and reward of Gymnasium's CartPole-v1 (the step that fails is rewarded "
-        "too), with a force in [-10, 10] N instead of two pushes, and the state observed in float64. The safe "
-        "set is closed. |v| <= 4 and |omega| <= 4 are the box of analysis; leaving it is not unsafe."
+        "The dynamics, limits, starts and reward of Gymnasium's CartPole-v1 (the step that fails "
+        "is rewarded too), with a force in [-10, 10] N instead of two pushes, and the state "
+        "observed in float64. The safe set is closed. |v| <= 4 and |omega| <= 4 are the box of "
+        "analysis; leaving it is not unsafe."
     ),
 )

@@ -1,7 +1,8 @@
-"""``nprl/LaneKeeping-v0``: the published benchmark vrl-lanekeeping, a car at 27.7 m/s in a disturbed lane.
+"""``nprl/LaneKeeping-v0``: the published benchmark vrl-lanekeeping, a car in its lane.
 
-Source: Zhu, Xiong, Magill, Jagannathan, "An inductive synthesis framework for verifiable reinforcement
-learning", PLDI 2019, and its repository caffett/VRL_CodeReview, ``benchmarks/lanekeeping.py``.
+Source: Zhu, Xiong, Magill, Jagannathan, "An inductive synthesis framework for verifiable
+reinforcement learning", PLDI 2019, and its repository caffett/VRL_CodeReview,
+``benchmarks/lanekeeping.py``.
 """
 
 from fractions import Fraction
@@ -65,11 +66,12 @@ MODEL = Model(
     dt=DT,
     integrator="Euler",
     notes=(
-        "Choices: the source's formulas in exact rationals, with true division (133000/1650, where Python 2 computed "
-        "80); the inputs clipped to their bounds (the source does not clip); of its four disturbances the "
-        "three whose range is zero are left out; safe is closed, because y > 0.9 or y < -0.9 is unsafe; reward of the "
-        "state after the step, -900 on the step that leaves the safe set. The source has two independent "
-        "inputs where one steering angle would be physical. |vy| <= 20, |psi| <= 1, |r| <= 5 are the box of "
+        "Choices: the source's formulas in exact rationals, with true division (133000/1650, "
+        "where Python 2 computed 80); the inputs clipped to their bounds (the source does not "
+        "clip); of its four disturbances the three whose range is zero are left out; safe is "
+        "closed, because y > 0.9 or y < -0.9 is unsafe; reward of the state after the step, -900 "
+        "on the step that leaves the safe set. The source has two independent inputs where one "
+        "steering angle would be physical. |vy| <= 20, |psi| <= 1, |r| <= 5 are the box of "
         "analysis; leaving it is not unsafe."
     ),
 )

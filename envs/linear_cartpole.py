@@ -1,7 +1,8 @@
-"""``nprl/LinearCartPole-v0``: the published benchmark vrl-cartpole, a cart-pole linearised about upright.
+"""``nprl/LinearCartPole-v0``: the published benchmark vrl-cartpole, linearised about upright.
 
-Source: Zhu, Xiong, Magill, Jagannathan, "An inductive synthesis framework for verifiable reinforcement
-learning", PLDI 2019, and its repository caffett/VRL_CodeReview, ``benchmarks/cartpole.py``.
+Source: Zhu, Xiong, Magill, Jagannathan, "An inductive synthesis framework for verifiable
+reinforcement learning", PLDI 2019, and its repository caffett/VRL_CodeReview,
+``benchmarks/cartpole.py``.
 """
 
 from fractions import Fraction
@@ -38,9 +39,10 @@ MODEL = Model(
     dt=DT,
     integrator="Euler",
     notes=(
-        "Choices: the source's decimals as exact rationals; the input clipped to its bounds (the source does "
-        "not clip); the safe box open, as the source says strict; reward of the state after the step, and -900 "
-        "on the step that leaves the safe set, as in the source; the episode length is its training length. "
-        "The paper states a pole limit of 30 degrees, the source 0.3 rad: taken from the source."
+        "Choices: the source's decimals as exact rationals; the input clipped to its bounds (the "
+        "source does not clip); the safe box open, as the source says strict; reward of the state "
+        "after the step, and -900 on the step that leaves the safe set, as in the source; the "
+        "episode length is its training length. The paper states a pole limit of 30 degrees, the "
+        "source 0.3 rad: taken from the source."
     ),
 )

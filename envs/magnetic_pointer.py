@@ -1,7 +1,8 @@
-"""``nprl/MagneticPointer-v0``: the published benchmark vrl-magnetic-pointer, three states, linear, unstable.
+"""``nprl/MagneticPointer-v0``: the published benchmark vrl-magnetic-pointer, linear.
 
-Source: Zhu, Xiong, Magill, Jagannathan, "An inductive synthesis framework for verifiable reinforcement
-learning", PLDI 2019, and its repository caffett/VRL_CodeReview, ``benchmarks/magnetic-pointer.py``.
+Source: Zhu, Xiong, Magill, Jagannathan, "An inductive synthesis framework for verifiable
+reinforcement learning", PLDI 2019, and its repository caffett/VRL_CodeReview,
+``benchmarks/magnetic-pointer.py``.
 """
 
 from fractions import Fraction
@@ -31,8 +32,9 @@ MODEL = Model(
     horizon=100,
     integrator="map",
     notes=(
-        "Choices: the source's decimals as exact rationals; the input clipped to its bounds (the source does "
-        "not clip); the safe box open, as the source says strict; reward of the state after the step, and -900 "
-        "on the step that leaves the safe set, as in the source; the episode length is its training length."
+        "Choices: the source's decimals as exact rationals; the input clipped to its bounds (the "
+        "source does not clip); the safe box open, as the source says strict; reward of the state "
+        "after the step, and -900 on the step that leaves the safe set, as in the source; the "
+        "episode length is its training length."
     ),
 )

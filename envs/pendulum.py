@@ -1,4 +1,4 @@
-"""``nprl/Pendulum-v0``: Gymnasium's pendulum, kept upright by a torque too weak to lift it from far.
+"""``nprl/Pendulum-v0``: Gymnasium's pendulum, to be kept upright by a weak torque.
 
 Source: Gymnasium, ``classic_control/pendulum.py`` (v1), with g = 10, m = 1, l = 1.
 """
@@ -36,10 +36,10 @@ MODEL = Model(
     dt=DT,
     integrator="semi-implicit Euler",
     notes=(
-        "The dynamics and the reward of Gymnasium's Pendulum-v1, in its order of operations; theta = 0 is "
-        "upright. Left out, because inside the safe set it changes nothing: the clip of the speed at 8 "
-        "(one step from |omega| <= 2 stays below 4) and the wrap of the angle in the reward. The safe set "
-        "is closed, with the rational 3/5. Dying never pays: 200 steps at the worst safe reward cost less "
-        "than 153, leaving the safe set costs 200."
+        "The dynamics and the reward of Gymnasium's Pendulum-v1, in its order of operations; "
+        "theta = 0 is upright. Left out, because inside the safe set it changes nothing: the clip "
+        "of the speed at 8 (one step from |omega| <= 2 stays below 4) and the wrap of the angle "
+        "in the reward. The safe set is closed, with the rational 3/5. Dying never pays: 200 "
+        "steps at the worst safe reward cost less than 153, leaving the safe set costs 200."
     ),
 )

@@ -1,7 +1,9 @@
-"""The binding of Gymnasium's own, unchanged ``Pendulum-v1``, started near upright by its reset options.
+"""The binding of Gymnasium's own, unchanged ``Pendulum-v1``, started near upright.
 
-The state is read, and written by tests, as ``env.unwrapped.state`` in float64. Actions are passed on as float64
-arrays: with a float32 action Gymnasium computes part of the step in float32, which is another plant.
+The state is read, and written by tests, as ``env.unwrapped.state`` in float64. Actions are passed
+on as float64
+arrays: with a float32 action Gymnasium computes part of the step in float32, which is another
+plant.
 
 Source: Gymnasium, ``classic_control/pendulum.py``.
 """
@@ -13,16 +15,28 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
+from nprl.envs.pendulum import (
+    DT,
+    MAX_ANGLE,
+    MAX_SPEED,
+    MAX_TORQUE,
+    OMEGA,
+    SAFE,
+    SPEED,
+    THETA,
+    TORQUE,
+)
 
+from nprl.env.actions import Actions
 from nprl.env.binding import Binding
-from nprl.env.plant import Actions
-from nprl.envs.pendulum import DT, MAX_ANGLE, MAX_SPEED, MAX_TORQUE, OMEGA, SAFE, SPEED, THETA, TORQUE
 from nprl.lang.terms import clip, cos, sin
 from nprl.model import Arithmetic, Coordinate, Model, Observation
 
 CLIPPED = clip(SPEED, -8, 8)
 START = 0.2  # rad and rad/s: the half width of the initial box, the float that Gymnasium is given
-FLOAT32 = Fraction(1, 2**23)  # half a float32 step below 2, twice over for the float64 function under it
+FLOAT32 = Fraction(
+    1, 2**23
+)  # half a float32 step below 2, twice over for the float64 function under it
 
 MODEL = Model(
     name="gymnasium/Pendulum-v1",
@@ -49,9 +63,9 @@ MODEL = Model(
     arithmetic=Arithmetic(state="float64", scaled=False),
     notes=(
         "Gymnasium's Pendulum-v1 as it is, with float64 actions in N m. Started by "
-        "reset(options={'x_init': 0.2, 'y_init': 0.2}); a reset elsewhere is outside the proof. Leaving the safe "
-        "set does not end its episodes. The observation is float32. The reward is Gymnasium's for "
-        "|theta| <= pi, where its wrap of the angle changes nothing."
+        "reset(options={'x_init': 0.2, 'y_init': 0.2}); a reset elsewhere is outside the proof. "
+        "Leaving the safe set does not end its episodes. The observation is float32. The reward "
+        "is Gymnasium's for |theta| <= pi, where its wrap of the angle changes nothing."
     ),
 )
 

@@ -1,7 +1,8 @@
-"""``nprl/SelfDriving-v0``: the published benchmark vrl-selfdriving, a car beside a ditch, cubic dynamics.
+"""``nprl/SelfDriving-v0``: the published benchmark vrl-selfdriving, cubic dynamics.
 
-Source: Zhu, Xiong, Magill, Jagannathan, "An inductive synthesis framework for verifiable reinforcement
-learning", PLDI 2019, and its repository caffett/VRL_CodeReview, ``benchmarks/selfdriving.py``.
+Source: Zhu, Xiong, Magill, Jagannathan, "An inductive synthesis framework for verifiable
+reinforcement learning", PLDI 2019, and its repository caffett/VRL_CodeReview,
+``benchmarks/selfdriving.py``.
 """
 
 from fractions import Fraction
@@ -30,10 +31,11 @@ MODEL = Model(
     dt=DT,
     integrator="Euler",
     notes=(
-        "Choices: speed 2, and the source's cubic instead of the sine; the source's decimals as exact rationals; "
-        "the input clipped to its bounds (the source does not clip); safe is open, because p <= -2 or p >= 2 is "
-        "unsafe; reward of the state after the step, -900 on the step that leaves the safe set (the source's "
-        "further -100 there is never seen); the episode length is its training length. |gamma| <= 1.57 is the box "
-        "of analysis (the source verifies up to pi/2); leaving it is not unsafe."
+        "Choices: speed 2, and the source's cubic instead of the sine; the source's decimals as "
+        "exact rationals; the input clipped to its bounds (the source does not clip); safe is "
+        "open, because p <= -2 or p >= 2 is unsafe; reward of the state after the step, -900 on "
+        "the step that leaves the safe set (the source's further -100 there is never seen); the "
+        "episode length is its training length. |gamma| <= 1.57 is the box of analysis (the "
+        "source verifies up to pi/2); leaving it is not unsafe."
     ),
 )

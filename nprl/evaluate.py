@@ -1,8 +1,9 @@
-"""Episodes of a policy on given seeds: returns with their confidence interval, violations, overrides, time.
+"""Episodes of a policy on given seeds: returns and their intervals, violations, overrides, time.
 
-Episode ``i`` begins as ``reset(seed=seeds[i])`` of the task's environment does, whatever else is in the batch, so
-policies that are given the same seeds are compared on the same starts and the same disturbances. A model of ours
-runs in whole batches, on the compiled plant; other environments one by one. Every return is a float64 sum.
+Episode ``i`` begins as ``reset(seed=seeds[i])`` of the task's environment does, whatever else is in
+the batch, so policies that are given the same seeds are compared on the same starts and the same
+disturbances. A model of ours runs in whole batches, on the compiled plant; other environments one
+by one. Every return is a float64 sum.
 """
 
 from __future__ import annotations
@@ -14,30 +15,32 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 from scipy import stats
 
-from nprl.env.plant import Plant
-from nprl.env.sampling import Floats, Streams, Uniform
-from nprl.env.spaces import action_space, observation_space
+from nprl.env.sampling import Floats, Streams
 from nprl.env.task import Task
 from nprl.env.vector import BatchShield
-from nprl.model import Model
+from nprl.episodes import Lanes, lanes_for
 from nprl.program import Program
 
 CHUNK = {True: 4096, False: 64}
 """How many episodes run side by side: of a model of ours, of another environment."""
-Bools = NDArray[np.bool_]
+APART = 2**40
+"""What is added to an episode's seed for its random actions."""
 
 
 class Policy(Protocol):
     """What can be evaluated: Stable-Baselines3's ``predict``."""
 
     def predict(
-        self, observation: Any, state: Any = None, episode_start: Any = None, deterministic: bool = ...
+        self,
+        observation: Any,
+        state: Any = None,
+        episode_start: Any = None,
+        deterministic: bool = ...,
     ) -> tuple[NDArray[Any], Any]:
         """The environment's actions for a batch of observations."""
         ...
@@ -49,10 +52,14 @@ class Evaluation:
 
     returns: Floats
     returns_without_penalty: Floats
-    """With the ordinary reward on the step that left the safe set, instead of the model's ``unsafe_reward``."""
+    """With the ordinary reward on the step that left the safe set, instead of the model's
+    ``unsafe_reward``.
+    """
     lengths: NDArray[np.int64]
     violations: int | None
-    """Steps that ended outside the safe set; None where the environment does not tell (no ``info["cost"]``)."""
+    """Steps that ended outside the safe set; None where the environment does not tell (no
+    ``info["cost"]``).
+    """
     overrides: int
     """Actions that the shield replaced; 0 without one."""
     us_per_step: float
@@ -104,21 +111,27 @@ def evaluate(
 ) -> Evaluation:
     """Run one episode per seed, and say what happened. The same seeds give the same bytes.
 
-    ``policy`` is anything with Stable-Baselines3's ``predict``, or ``"random"`` for uniform actions. Without
-    ``timed`` the policy's time is not taken, and is 0.
+    ``policy`` is anything with Stable-Baselines3's ``predict``, or ``"random"`` for uniform
+    actions. Without ``timed`` the policy's time is not taken, and is 0.
 
     Raises:
-        ValueError: for fewer than two seeds, or a shield where there is no model.
+        ValueError: for fewer than two seeds, a shield where there is no model, or another word.
     """
     numbers = [int(seed) for seed in seeds]
     if len(numbers) < 2:
-        raise ValueError(f"a confidence interval needs at least 2 episodes; got {len(numbers)} seeds")
+        raise ValueError(
+            f"a confidence interval needs at least 2 episodes; got {len(numbers)} seeds"
+        )
     if shield is not None and task.binding is None:
-        raise ValueError(f"{task.name} has no model, so it cannot be shielded; leave the shield out")
+        raise ValueError(
+            f"{task.name} has no model, so it cannot be shielded; leave the shield out"
+        )
+    if isinstance(policy, str) and policy != "random":
+        raise ValueError(f"a policy has a predict method, or is 'random'; got {policy!r}")
     chunk = CHUNK[task.is_own]
     parts = []
     for at in range(0, len(numbers), chunk):
-        lanes = _lanes(task, numbers[at : at + chunk], shield)
+        lanes = lanes_for(task, numbers[at : at + chunk], shield)
         try:
             parts.append(_run(lanes, policy, deterministic))
         finally:
@@ -135,14 +148,14 @@ def evaluate(
 
 
 def ci95(sample: Floats) -> tuple[float, float]:
-    """The 95 % confidence interval of the mean of at least 2 independent numbers, by Student's t."""
+    """The 95 % confidence interval of the mean of 2 or more independent numbers (Student's t)."""
     n, mean = len(sample), float(np.mean(sample))
     half = float(stats.t.ppf(0.975, n - 1)) * float(np.std(sample, ddof=1)) / math.sqrt(n)
     return mean - half, mean + half
 
 
 def paired_ci95(a: Evaluation | Floats, b: Evaluation | Floats) -> tuple[float, float]:
-    """The 95 % confidence interval of the mean of ``a - b``, episode by episode, for the same seeds.
+    """The 95 % confidence interval of the mean of ``a - b``, paired by episode, on equal seeds.
 
     Raises:
         ValueError: for other numbers of episodes.
@@ -150,18 +163,18 @@ def paired_ci95(a: Evaluation | Floats, b: Evaluation | Floats) -> tuple[float, 
     first, second = (e.returns if isinstance(e, Evaluation) else np.asarray(e) for e in (a, b))
     if first.shape != second.shape or len(first) < 2:
         raise ValueError(
-            f"pairs are episodes of the same seeds, at least 2; got {first.shape} and {second.shape}"
+            f"pairs are at least 2 episodes of equal seeds; got {first.shape} and {second.shape}"
         )
     return ci95(first - second)
 
 
 def us_per_step(policy: Policy | Literal["random"], observations: NDArray[Any]) -> float:
-    """Microseconds that one decision takes: the best of five passes over up to 200 single observations.
+    """Microseconds for one decision: the best of five passes over up to 200 single observations.
 
-    A `Program` is called with a list of floats, as it is deployed; anything else by ``predict`` with one
-    observation. The environment and the shield are not in it. 0 for ``"random"``.
+    A `Program` is called with a list of floats, as it is deployed; anything else by ``predict``
+    with one observation. The environment and the shield are not in it. 0 for ``"random"``.
     """
-    if policy == "random":
+    if isinstance(policy, str):
         return 0.0
     rows: list[Any] = list(observations[:200])
     call: Callable[[Any], Any]
@@ -178,123 +191,6 @@ def us_per_step(policy: Policy | Literal["random"], observations: NDArray[Any]) 
     return 1e6 * best / len(rows)
 
 
-@dataclass(frozen=True, slots=True)
-class _Step:
-    """One step of the lanes that are still running, in their order."""
-
-    obs: NDArray[Any]
-    rewards: Floats
-    bare: Floats
-    dones: Bools
-    unsafe: Bools | None
-    overridden: int
-
-
-class _Lanes(Protocol):
-    """Episodes side by side."""
-
-    seeds: list[int]
-    action_space: gym.Space[Any]
-
-    def reset(self) -> NDArray[Any]: ...
-    def step(self, lanes: NDArray[np.int64], actions: NDArray[Any]) -> _Step: ...
-    def close(self) -> None: ...
-
-
-class _ModelLanes:
-    """Episodes of a model of ours, by its compiled plant."""
-
-    def __init__(self, task: Task, model: Model, seeds: list[int], shield: BatchShield | None) -> None:
-        self.seeds, self.action_space = seeds, action_space(model)
-        self._plant, self._shield, self._horizon = Plant(model), shield, task.horizon
-        space = observation_space(model)
-        self._low, self._high = space.low, space.high
-        init = [model.init[name] for name in model.state_names]
-        self._start = Uniform(init, model.arithmetic.state)
-        self._noise = Uniform([(c.low, c.high) for c in model.disturbance])
-        self._unsafe = None if model.unsafe_reward is None else float(model.unsafe_reward)
-        self._streams = Streams(len(seeds))
-        self._time = 0
-
-    def reset(self) -> NDArray[Any]:
-        for lane, seed in enumerate(self.seeds):
-            self._streams.seed(lane, seed)
-        everyone = np.arange(len(self.seeds))
-        self._x = self._start.place(self._streams.take(everyone, self._start.dim))
-        self._time = 0
-        return self._observe(self._x)
-
-    def step(self, lanes: NDArray[np.int64], actions: NDArray[Any]) -> _Step:
-        plant, before = self._plant, self._x[lanes]
-        units, overridden = plant.actions.to_units_batch(actions), 0
-        if self._shield is not None:
-            units, replaced = self._shield.filter_batch(before, units)
-            overridden = int(np.count_nonzero(replaced))
-        if not np.isfinite(units).all():
-            raise ValueError("the policy's actions are not finite, and no shield replaces them")
-        noise = self._noise.place(self._streams.take(lanes, self._noise.dim))
-        after = plant.step_batch(before, units, noise)
-        safe, terminal = plant.verdict_batch(after)
-        bare = plant.reward_batch(before, units, after)
-        rewards = bare if self._unsafe is None else np.where(safe, bare, self._unsafe)
-        self._x[lanes] = after
-        self._time += 1
-        dones = terminal | ~safe | (self._time >= self._horizon)
-        return _Step(self._observe(after), rewards, bare, dones, ~safe, overridden)
-
-    def close(self) -> None:
-        """Nothing is held."""
-
-    def _observe(self, x: Floats) -> Floats:
-        return np.clip(self._plant.observe_batch(x), self._low, self._high)
-
-
-class _GymLanes:
-    """Episodes of Gymnasium environments, one object per lane."""
-
-    def __init__(self, task: Task, seeds: list[int], shield: BatchShield | None) -> None:
-        self.seeds, self._binding, self._shield = seeds, task.binding, shield
-        self._plant = None if task.binding is None else Plant(task.binding.model)
-        self._envs = [task.make() for _ in seeds]
-        self.action_space = self._envs[0].action_space
-
-    def reset(self) -> NDArray[Any]:
-        pairs = zip(self._envs, self.seeds, strict=True)
-        return np.stack([env.reset(seed=seed)[0] for env, seed in pairs])
-
-    def step(self, lanes: NDArray[np.int64], actions: NDArray[Any]) -> _Step:
-        envs = [self._envs[lane] for lane in lanes.tolist()]
-        overridden = 0
-        if self._shield is not None:
-            assert self._binding is not None and self._plant is not None
-            states = np.array([self._binding.read_state(env) for env in envs])
-            units = self._plant.actions.to_units_batch(actions)
-            units, replaced = self._shield.filter_batch(states, units)
-            overridden = int(np.count_nonzero(replaced))
-            actions = self._binding.from_units(units)
-        rows = [env.step(action) for env, action in zip(envs, actions, strict=True)]
-        rewards = np.array([row[1] for row in rows], dtype=np.float64)
-        told = all("cost" in row[4] for row in rows)
-        return _Step(
-            np.stack([row[0] for row in rows]),
-            rewards,
-            rewards,
-            np.array([bool(row[2] or row[3]) for row in rows]),
-            np.array([row[4]["cost"] > 0.0 for row in rows]) if told else None,
-            overridden,
-        )
-
-    def close(self) -> None:
-        for env in self._envs:
-            env.close()
-
-
-def _lanes(task: Task, seeds: list[int], shield: BatchShield | None) -> _Lanes:
-    if task.is_own and task.model is not None:
-        return _ModelLanes(task, task.model, seeds, shield)
-    return _GymLanes(task, seeds, shield)
-
-
 @dataclass(slots=True)
 class _Part:
     """What a chunk of episodes gave."""
@@ -307,16 +203,15 @@ class _Part:
     overrides: int = 0
 
 
-def _run(lanes: _Lanes, policy: Policy | Literal["random"], deterministic: bool) -> _Part:
+def _run(lanes: Lanes, policy: Policy | Literal["random"], deterministic: bool) -> _Part:
     n = len(lanes.seeds)
     obs = lanes.reset()
     part = _Part(np.zeros(n), np.zeros(n), np.zeros(n, dtype=np.int64), obs.copy())
     running, start, state = np.ones(n, dtype=np.bool_), np.ones(n, dtype=np.bool_), None
-    draw = _random_actions(lanes) if policy == "random" else None
+    draw = _random_actions(lanes)
     with nullcontext() if deterministic else _seeded_torch(lanes.seeds[0]):
         while running.any():
-            if policy == "random":
-                assert draw is not None
+            if isinstance(policy, str):
                 actions = draw()
             else:
                 actions, state = policy.predict(obs, state, start, deterministic=deterministic)
@@ -337,17 +232,28 @@ def _run(lanes: _Lanes, policy: Policy | Literal["random"], deterministic: bool)
     return part
 
 
-def _random_actions(lanes: _Lanes) -> Callable[[], NDArray[Any]]:
-    """Uniform actions for all lanes: each lane has a generator of its own seed, but not that of its environment."""
-    space = lanes.action_space
-    generators = [np.random.default_rng([seed, 1]) for seed in lanes.seeds]
-    if isinstance(space, spaces.Box) and np.isfinite(space.low).all() and np.isfinite(space.high).all():
-        low, high = space.low.astype(np.float64), space.high.astype(np.float64)
-        return lambda: np.stack([g.uniform(low, high) for g in generators])
+def _random_actions(lanes: Lanes) -> Callable[[], NDArray[Any]]:
+    """Uniform actions for all lanes, each from a stream of its own that its environment never reads."""
+    space, everyone = lanes.action_space, np.arange(len(lanes.seeds))
+    streams = Streams(len(lanes.seeds))
+    for lane, seed in enumerate(lanes.seeds):
+        streams.seed(lane, seed + APART)
+    if isinstance(space, spaces.Box) and np.isfinite([space.low, space.high]).all():
+        low, width = space.low.astype(np.float64), space.high.astype(np.float64) - space.low
+
+        def draw() -> NDArray[Any]:
+            uniform = streams.take(everyone, low.size).reshape(-1, *low.shape)
+            return np.asarray(low + width * uniform, dtype=space.dtype)
+
+        return draw
     if isinstance(space, spaces.Discrete):
         first, count = int(space.start), int(space.n)
-        return lambda: np.array([first + int(g.integers(count)) for g in generators])
-    raise ValueError(f"random actions are drawn from a finite box or a Discrete space; got {space}")
+        return lambda: first + (count * streams.take(everyone, 1)[:, 0]).astype(np.int64)
+
+    def refuse() -> NDArray[Any]:
+        raise ValueError(f"random actions need a finite box or a Discrete space; got {space}")
+
+    return refuse
 
 
 class _seeded_torch:
@@ -357,7 +263,7 @@ class _seeded_torch:
         self._seed = seed
 
     def __enter__(self) -> None:
-        import torch
+        import torch  # only sampled actions need it
 
         self._state = torch.random.get_rng_state()
         torch.manual_seed(self._seed)

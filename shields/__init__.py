@@ -1,6 +1,8 @@
-"""Shields: proved sets of safe states, and what keeps a plant inside them. Nothing heavy is imported before use.
+"""Shields: proved sets of safe states, and what keeps a plant inside them. Nothing heavy is
+imported before use.
 
-- `Shield`: the Gymnasium wrapper; `ShieldedPolicy`: around a policy; `ShieldedVecEnv`: around a batch;
+- `Shield`: the Gymnasium wrapper; `ShieldedPolicy`: around a policy; `ShieldedVecEnv`: around a
+  batch;
 - `Filter`: the shield alone, ``filter(state, action)``;
 - `load_certificate`, `check`, `Verdict`: certificates and their proof.
 """

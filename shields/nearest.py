@@ -1,10 +1,10 @@
 """Proposals for the nearest allowed action: heuristics, trusted in nothing.
 
 What is proposed here is applied only if it passes the one proved test; a poor proposal costs
-permissiveness, never safety. Along a line of actions the rows of a polytope are affine and those of a
-quadratic are quadratic (where the step is affine in the action), so three evaluations give the allowed
-interval in closed form. With one input the line is the whole range; with several it runs from the
-action to the backup. Where that finds nothing: bisection towards the backup.
+permissiveness, never safety. Along a line of actions the rows of a polytope are affine and those of
+a quadratic are quadratic (where the step is affine in the action), so three evaluations give the
+allowed interval in closed form. With one input the line is the whole range; with several it runs
+from the action to the backup. Where that finds nothing: bisection towards the backup.
 """
 
 from __future__ import annotations
@@ -17,15 +17,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nprl.lang.floats import compile_batch, compile_scalar
-from nprl.lang.terms import Binary, BinaryOp, Clip, Num, Pi, Power, Term, Unary, UnaryOp, Var
-from nprl.lang.terms import variables
+from nprl.lang.terms import (
+    Binary,
+    BinaryOp,
+    Clip,
+    Num,
+    Pi,
+    Power,
+    Term,
+    Unary,
+    UnaryOp,
+    Var,
+    variables,
+)
 from nprl.model import Model
 from nprl.shields.rows import Tests
 
 Floats = NDArray[np.float64]
 Action = tuple[float, ...]
-INWARD = (0.0, 2.0**-44, 2.0**-30, 2.0**-16, 2.0**-4, 1.0)
-"""How far from the nearest point towards the middle of the allowed interval; rounding fails the first."""
+INWARD = (2.0**-44, 2.0**-30, 2.0**-12, 1.0)
+"""How far from the nearest point towards the middle of the allowed interval: rounding would fail 0."""
 HALVINGS = 40
 
 
@@ -41,8 +52,9 @@ class Nearest:
         self.choices = choices
         self.scalar = [compile_scalar(part, names, tests.box) for part in tests.values]
         self.array = [compile_batch(part, names, tests.box) for part in tests.values]
-        degrees = [degree(t, us) for part in tests.values for t in part]
-        self.closed = choices is None and max(degrees) <= 2
+        most = max(degree(t, us) for part in tests.values for t in part)
+        self.closed = most <= 2
+        self.points = (0.0, 1.0) if most <= 1 else (0.0, 0.5, 1.0)
 
     def one(
         self, x: Action, u: Action, backup: Action, passes: Callable[[Action], bool]
@@ -51,20 +63,21 @@ class Nearest:
         if self.choices is not None:
             yield from sorted(self.choices, key=lambda c: _distance(c, u))
             return
+        wanted = u
         u = tuple(min(max(v, lo), hi) for v, lo, hi in zip(u, self.low, self.high, strict=True))
-        yield u
+        if u != wanted:
+            yield u
         if self.closed:
             start, end, target = self._line(u, backup)
             found = []
             for rows in self.scalar:
-                ends = [rows(x, _between(start, end, t)) for t in (0.0, 0.5, 1.0)]
-                span = _interval(ends)
+                span = _interval([rows(x, _between(start, end, t)) for t in self.points])
                 if span is not None:
                     found.append((min(max(target, span[0]), span[1]), sum(span) / 2))
             for t, middle in sorted(found, key=lambda f: abs(f[0] - target)):
                 for share in INWARD:
                     yield _between(start, end, t + (middle - t) * share)
-        if passes(backup):
+        elif passes(backup):
             good, bad = backup, u
             for _ in range(HALVINGS):
                 middle_point = _between(bad, good, 0.5)
@@ -84,8 +97,10 @@ class Nearest:
             for column in order.T:
                 yield table[column]
             return
+        wanted = u
         u = np.minimum(np.maximum(u, self.low), self.high)
-        yield u
+        if (u != wanted).any():
+            yield u
         if self.closed:
             start, end = (u, backup)
             target: Any = np.zeros(len(u))
@@ -95,8 +110,9 @@ class Nearest:
             best = np.full(len(u), math.inf)
             nearest, middle = target.copy(), target.copy()
             for rows in self.array:
-                ends = [np.stack(rows(x, start + (end - start) * t)) for t in (0.0, 0.5, 1.0)]
-                low, high = _intervals(ends)
+                low, high = _intervals(
+                    [np.stack(rows(x, start + (end - start) * t)) for t in self.points]
+                )
                 t = np.minimum(np.maximum(target, low), high)
                 better = (low <= high) & (abs(t - target) < best)
                 best = np.where(better, abs(t - target), best)
@@ -105,8 +121,8 @@ class Nearest:
             for share in INWARD:
                 t = (nearest + (middle - nearest) * share)[:, None]
                 yield start + (end - start) * t
-        good, bad = backup, u
-        if passes(backup).any():
+        elif passes(backup).any():
+            good, bad = backup, u
             for _ in range(HALVINGS):
                 half = (good + bad) / 2
                 allowed = passes(half)[:, None]
@@ -130,11 +146,11 @@ def _distance(a: Action, b: Action) -> float:
 
 
 def _interval(ends: Sequence[Sequence[float]]) -> tuple[float, float] | None:
-    """Where in [0, 1] all rows are >= 0, from their values at 0, 1/2 and 1; None if nowhere."""
+    """Where in [0, 1] all rows are >= 0, from their values at 0, (1/2,) 1; None if nowhere."""
     low, high = 0.0, 1.0
-    for r0, rm, r1 in zip(*ends, strict=True):
-        a = 2 * (r0 - 2 * rm + r1)
-        if not a < -1e-9 * (abs(r0) + abs(rm) + abs(r1)):  # affine (or convex: by its chord)
+    for r0, *rm, r1 in zip(*ends, strict=True):
+        a = 2 * (r0 - 2 * rm[0] + r1) if rm else 0.0
+        if not a < -1e-9 * (abs(r0) + abs(r1)):  # affine (or convex: by its chord)
             slope = r1 - r0
             if slope > 0:
                 low = max(low, -r0 / slope)
@@ -154,16 +170,16 @@ def _interval(ends: Sequence[Sequence[float]]) -> tuple[float, float] | None:
 
 def _intervals(ends: Sequence[Floats]) -> tuple[Floats, Floats]:
     """`_interval` for values of shape (rows, n): lower and upper ends, crossed where there is none."""
-    r0, rm, r1 = ends
+    r0, *rm, r1 = ends
     with np.errstate(all="ignore"):
-        a = 2 * (r0 - 2 * rm + r1)
+        a: Any = 2 * (r0 - 2 * rm[0] + r1) if rm else 0.0
         slope = r1 - r0
         zero = -r0 / slope
         never = (slope == 0) & (r0 < 0)
         low = np.where(slope > 0, zero, np.where(never, math.inf, 0.0))
         high = np.where(slope < 0, zero, np.where(never, -math.inf, 1.0))
-        curved = a < -1e-9 * (abs(r0) + abs(rm) + abs(r1))
-        if curved.any():
+        curved = a < -1e-9 * (abs(r0) + abs(r1))
+        if rm and curved.any():
             b = slope - a
             under = b * b - 4 * a * r0
             root = np.sqrt(under)

@@ -1,7 +1,7 @@
 """The shield around a policy: any object with Stable-Baselines3's ``predict``, made safe.
 
-For where the environment cannot be wrapped: a robot's loop asks a policy for actions. The shield sees what
-the policy sees, so it needs the state from the observation, and cannot watch the plant.
+For where the environment cannot be wrapped: a robot's loop asks a policy for actions. The shield
+sees what the policy sees, so it needs the state from the observation, and cannot watch the plant.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from nprl.env.plant import Actions
 from nprl.lang.terms import Var
 from nprl.shields.nearest import Action, Floats
-from nprl.shields.shield import Filter
+from nprl.shields.shield import Filter, ShieldError
 from nprl.shields.wrapper import NOT_AN_ACTION, ShieldWarning
 
 
@@ -39,10 +39,10 @@ class Policy(Protocol):
 class ShieldedPolicy:
     """A policy whose every answer has passed the shield, in the environment's actions, float64.
 
-    An exception in the policy means the backup, and so does an answer that came later than ``deadline_s``
-    (looked at when it returns: a policy that never returns is not interrupted). ``overrides`` counts
-    replaced actions, ``failures`` the exceptions and late answers, ``outside`` the states that were not in
-    the invariant, for which nothing is promised (the first one warns).
+    An exception in the policy means the backup, and so does an answer that came later than
+    ``deadline_s`` (looked at when it returns: a policy that never returns is not interrupted).
+    ``overrides`` counts replaced actions, ``failures`` the exceptions and late answers, ``outside``
+    the states that were not in the invariant, for which nothing is promised (the first one warns).
     """
 
     def __init__(
@@ -55,8 +55,8 @@ class ShieldedPolicy:
     ) -> None:
         """Shield ``policy`` by a filter, or by the certificate in a file.
 
-        ``state`` gives the exact state, (d,) or (n, d), for an observation; it may be left out where the
-        observation is the state.
+        ``state`` gives the exact state, (d,) or (n, d), for an observation; it may be left out
+        where the observation is the state.
 
         Raises:
             CertificateError: for a file that is no certificate, or is not proved.
@@ -108,7 +108,10 @@ class ShieldedPolicy:
             raise ValueError(
                 f"the observation is {seen.dtype}, so it is not the exact state; give float64, or state=..."
             )
-        return seen.astype(np.float64)
+        x = seen.astype(np.float64)
+        if x.ndim not in (1, 2) or not np.isfinite(x).all():
+            raise ShieldError(f"a state is finite numbers, (d,) or (n, d); got {x.tolist()}")
+        return x
 
     def _one(self, x: Floats, action: Any) -> NDArray[Any]:
         if not self.shield.inside(x.tolist()):

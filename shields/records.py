@@ -1,15 +1,17 @@
-"""What runs is what was proved: records of proofs, by the bytes of the certificate and of the kernel.
+"""What runs is what was proved: records of proofs, by the bytes of the certificate and of the
+kernel.
 
 A certificate is loaded to run only if a record says that exactly these bytes were proved by exactly
 this kernel (the source of the checker and of all of this package that it imports), or if the proof
-succeeds now, which is then recorded. Records for the certificates of this package are shipped beside
-them; others are kept in ``$NPRL_CACHE``, or ``nprl/proved`` in the user's cache folder. A record is as
-trustworthy as the code beside it: who can write the one can write the other.
+succeeds now, which is then recorded. Records for the certificates of this package are shipped
+beside them; others are kept in ``$NPRL_CACHE``, or ``nprl/proved`` in the user's cache folder. A
+record is as trustworthy as the code beside it: who can write the one can write the other.
 """
 
 from __future__ import annotations
 
 import ast
+import contextlib
 import functools
 import hashlib
 import json
@@ -25,7 +27,7 @@ from nprl.shields.certificate import Certificate, CertificateError, certificate_
 
 CHECKER = "nprl.shields.checker"
 PACKAGES = ("nprl", "nprl.lang", "nprl.shields")
-"""Where the kernel's modules lie; the layers of this package keep it from importing others.""" 
+"""Where the kernel's modules lie; the layers of this package keep it from importing others."""
 SHIPPED = "records.json"
 
 
@@ -95,7 +97,7 @@ def ship(certificates: Iterable[str | Path], target: str | Path) -> Path:
     Raises:
         CertificateError: for one that is not proved; nothing is written then.
     """
-    records = {Path(path).name: "" for path in certificates}
+    records: dict[str, str] = {}
     for path in certificates:
         data = Path(path).read_bytes()
         _prove(certificate_from_json(serial.loads(data)), str(path))
@@ -104,20 +106,23 @@ def ship(certificates: Iterable[str | Path], target: str | Path) -> Path:
     return write_atomic(target, json.dumps(content, indent=1) + "\n")
 
 
+def record_of(data: bytes) -> tuple[Path, dict[str, str]]:
+    """The place of the record for a certificate's bytes, proved by this kernel, and what it says."""
+    sha, kernel = hashlib.sha256(data).hexdigest(), kernel_digest()
+    key = hashlib.sha256(f"{sha} {kernel}".encode()).hexdigest()
+    content = {"certificate": sha, "kernel": kernel, "verdict": "verified"}
+    return cache_folder() / f"{key}.json", content
+
+
 def _require(certificate: Certificate, data: bytes, name: str) -> None:
-    sha = hashlib.sha256(data).hexdigest()
-    if sha in _shipped():
+    if hashlib.sha256(data).hexdigest() in _shipped():
         return
-    key = hashlib.sha256(f"{sha} {kernel_digest()}".encode()).hexdigest()
-    record = cache_folder() / f"{key}.json"
-    if _read(record) == {"certificate": sha, "kernel": kernel_digest(), "verdict": "verified"}:
+    record, content = record_of(data)
+    if _read(record) == content:
         return
     _prove(certificate, name)
-    content = {"certificate": sha, "kernel": kernel_digest(), "verdict": "verified"}
-    try:
+    with contextlib.suppress(OSError):  # without a record it is proved again the next time
         write_atomic(record, json.dumps(content) + "\n")
-    except OSError:
-        return  # it is proved; the next time it is proved again
 
 
 def _prove(certificate: Certificate, name: str) -> None:
@@ -164,7 +169,9 @@ def _file(name: str) -> Traversable | None:
 def _source(name: str) -> bytes:
     file = _file(name)
     if file is None:
-        raise CertificateError(f"the kernel's module {name} has no source; install the package anew")
+        raise CertificateError(
+            f"the kernel's module {name} has no source; install the package anew"
+        )
     return file.read_bytes()
 
 

@@ -2,12 +2,15 @@
 
 Three formulas over float64 values, compiled by `nprl.lang.floats` for one state or a batch:
 
-- *passes*: state and action in their boxes, and for some part every ``T_i >= margin_i``: the proved test;
-- *surely inside* and *perhaps inside* the invariant: float tests beyond, and within, the rounding of g.
+- *passes*: state and action in their boxes, and for some part every ``T_i >= margin_i``: the proved
+  test;
+- *surely inside* and *perhaps inside* the invariant: float tests beyond, and within, the rounding
+  of g.
 
-A row ``c + h.x`` is tested as ``h.x >= t``, where t is the least float64 with ``c + t >= margin`` in
-float64: the same decision, and ``c - h.x`` shares the product. The rounding bound of the certificate
-holds for every order of a sum, so for this one. Comparisons are written so that NaN fails them.
+A row ``c + h.x`` is tested as ``h.x >= t``, where t is the least float64 with ``c + t >= margin``
+in float64: the same decision, and ``c - h.x`` shares the product. The rounding bound of the
+certificate holds for every order of a sum, so for this one. Comparisons are written so that NaN
+fails them.
 """
 
 from __future__ import annotations
@@ -191,7 +194,8 @@ Slab = tuple[Fraction, int, Term]
 
 
 def _slab(g: Term) -> Slab | None:
-    """``g`` as ``constant + sign * product``, if it is a sum of one number and numbers times coordinates.
+    """``g`` as ``constant + sign * product``, if it is a sum of one number and numbers times
+    coordinates.
 
     ``sign`` makes the first coefficient positive, so that opposite rows have one product.
     """

@@ -1,9 +1,11 @@
-"""The run-time shield alone: ``Filter(certificate).filter(state, action)``, and the same for batches.
+"""The run-time shield alone: ``Filter(certificate).filter(state, action)``, and the same for
+batches.
 
-What is trusted at run time is one test, `passes` (see `nprl.shields.rows`), and the backup's float64
-value, clipped into the action's bounds. Everything else proposes: `nprl.shields.nearest` looks for the
-nearest allowed action, and what it finds is applied only if it passes. There is no solver here, and a
-filter holds none: a certificate is proved before, once for its bytes (`nprl.shields.records`).
+What is trusted at run time is one test, `passes` (see `nprl.shields.rows`), and the backup's
+float64 value, clipped into the action's bounds. Everything else proposes: `nprl.shields.nearest`
+looks for the nearest allowed action, and what it finds is applied only if it passes. There is no
+solver here, and a filter holds none: a certificate is proved before, once for its bytes
+(`nprl.shields.records`).
 """
 
 from __future__ import annotations
@@ -22,7 +24,16 @@ from nprl.shields.nearest import Action, Floats, Nearest
 from nprl.shields.rows import exactly_inside, tests_of
 
 Through = Callable[[Action], Action]
-_new = tuple.__new__
+QUICK = """
+def quick(x, u):
+    {x} = x
+    {u} = u
+    x = {float_x}
+    u = {float_u}
+    if both(x, u)[0]{choices}:
+        return new(Decision, (u, False, False, True))
+"""
+"""One call that decides nearly always: unrolled, because a loop over a few numbers costs more than the test."""
 
 
 class ShieldError(RuntimeError):
@@ -69,7 +80,9 @@ class Filter:
             self.choices = [self._clip(map(float, c)) for c in model.choices]
         part_rows = [g for part in certificate.shield.invariant for g in part]
         self._parts = [len(part) for part in certificate.shield.invariant]
-        self._fast = compile_scalar([tests.both], (x, u), tests.box)
+        self._quick = _quick(
+            compile_scalar([tests.both], (x, u), tests.box), len(x), len(u), self.choices
+        )
         self._passes = compile_scalar([tests.passes], (x, u), tests.box)
         self._surely = compile_scalar([tests.surely], (x,), tests.box)
         self._rows = compile_scalar(part_rows, (x,))
@@ -96,20 +109,23 @@ class Filter:
     ) -> Decision:
         """The action to apply in ``state`` where ``action`` is proposed, both in units.
 
-        An action that passes is applied as it is. Else the nearest one that is found to pass, else the
-        backup. A proposal that is NaN, infinite or misshapen means the backup. ``through`` says what
-        the plant makes of an action that it is sent (the scaling there and back): its value is tested.
+        An action that passes is applied as it is. Else the nearest one that is found to pass, else
+        the backup. A proposal that is NaN, infinite or misshapen means the backup. ``through`` says
+        what the plant makes of an action that it is sent (the scaling there and back): its value is
+        tested.
 
         Raises:
-            ShieldError: for a state that is not finite or misshapen, or a backup that is not finite.
+            ShieldError: for a state that is not finite or misshapen, or a backup that is not
+            finite.
         """
         try:
-            x, u = tuple(map(float, state)), tuple(map(float, action))
-            if self._fast(x, u)[0] and (self.choices is None or u in self.choices):
-                return _new(Decision, (u, False, False, True))
-        except (TypeError, ValueError, ArithmeticError):
-            pass  # the careful way decides
-        return self._carefully(state, action, through)
+            return self._quick(state, action) or self._carefully(state, action, through)
+        except (
+            TypeError,
+            ValueError,
+            ArithmeticError,
+        ):  # no numbers, or the code's bounds exceeded
+            return self._carefully(state, action, through)
 
     def passes(self, state: Sequence[float], action: Sequence[float]) -> bool:
         """The proved test: from any state in the model's ranges the next one is in the invariant."""
@@ -254,6 +270,34 @@ class Filter:
             if not open_rows.any():
                 break
         return result
+
+
+def _quick(
+    both: Callable[..., tuple[Any, ...]], n: int, m: int, choices: list[Action] | None
+) -> Callable[[Any, Any], Decision | None]:
+    """A function of any sequences of ``n`` and ``m`` numbers: the decision if the action is to be kept."""
+
+    def row(name: str, form: str) -> str:
+        return (
+            "("
+            + "".join(form.format(f"{name}{k}") + ", " for k in range(n if name == "x" else m))
+            + ")"
+        )
+
+    source = QUICK.format(
+        x=row("x", "{}"),
+        u=row("u", "{}"),
+        float_x=row("x", "float({})"),
+        float_u=row("u", "float({})"),
+        choices="" if choices is None else " and u in choices",
+    )
+    namespace: dict[str, Any] = {
+        "__builtins__": {}, "float": float, "both": both, "new": tuple.__new__,
+        "Decision": Decision, "choices": choices,
+    }  # fmt: skip
+    exec(compile(source, "<nprl.shields.shield>", "exec"), namespace)
+    quick: Callable[[Any, Any], Decision | None] = namespace["quick"]
+    return quick
 
 
 def _finite(values: Sequence[float]) -> bool:

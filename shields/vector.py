@@ -1,6 +1,7 @@
 """The shield around a Stable-Baselines3 `VecEnv`: all lanes filtered in one call.
 
-`nprl.env.vector.ModelVecEnv` also takes a `Filter` itself (``shield=...``), which is what training uses.
+`nprl.env.vector.ModelVecEnv` also takes a `Filter` itself (``shield=...``), which is what training
+uses.
 """
 
 from __future__ import annotations
@@ -23,10 +24,10 @@ from nprl.shields.wrapper import ShieldWarning, bound_to
 class ShieldedVecEnv(VecEnvWrapper):
     """A batch of environments of one model, shielded lane by lane.
 
-    ``infos[i]`` gains ``shield/overridden`` and ``shield/overrides`` (of the episode so far, also on the
-    step that ends it); ``overrides_total`` and ``steps_total`` count since construction. ``guaranteed``
-    (n,) is False for a lane from the step on that found it outside the invariant, until its episode ends.
-    Rows of NaN mean the backup.
+    ``infos[i]`` gains ``shield/overridden`` and ``shield/overrides`` (of the episode so far, also
+    on the step that ends it); ``overrides_total`` and ``steps_total`` count since construction.
+    ``guaranteed`` (n,) is False for a lane from the step on that found it outside the invariant,
+    until its episode ends. Rows of NaN mean the backup.
     """
 
     def __init__(self, venv: VecEnv, shield: Filter | str | Path) -> None:

@@ -1,9 +1,11 @@
 """The watch on the plant: is what was observed what the model allows?
 
-A digest binds a model's text, not the object that runs: another gravity, a frame skip, a sticky action leave
-it as it is. So every observed next state is compared with the model's own, within the proved bound of its
-rounding and what the disturbance can do. A difference ends the guarantee. The watch is no part of the proof:
-it can only find that its assumption broke. Next to a guard of a ``where`` it may find that falsely.
+A digest binds a model's text, not the object that runs: another gravity, a frame skip, a sticky
+action leave it as it is. So every observed next state is compared with the model's own, within the
+proved bound of its
+rounding and what the disturbance can do. A difference ends the guarantee. The watch is no part of
+the proof: it can only find that its assumption broke. Next to a guard of a ``where`` it may find
+that falsely.
 """
 
 from __future__ import annotations
@@ -38,7 +40,8 @@ class Watch:
         self._slack = [above(slack * e) for e in self._plant]
 
     def explains(self, x: Sequence[float], u: Sequence[float], after: Sequence[float]) -> bool:
-        """Whether the model can step from ``x`` under ``u`` (in units) to ``after``, up to rounding.
+        """Whether the model can step from ``x`` under ``u`` (in units) to ``after``, up to
+        rounding.
 
         With a disturbance each coordinate is judged by itself.
         """

@@ -29,8 +29,9 @@ class ShieldWarning(UserWarning):
 class Shield(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstructorArgs):
     """Replace every action that could lead out of the certificate's invariant.
 
-    The action is brought to units once, filtered there, and sent on in float64 so that what was tested
-    is what is applied. What is no action (NaN, infinite, misshapen) means the backup. ``info`` gains, at
+    The action is brought to units once, filtered there, and sent on in float64 so that what was
+    tested is what is applied. What is no action (NaN, infinite, misshapen) means the backup.
+    ``info`` gains, at
     every step and at reset, plain Python values (vector environments can batch them):
 
     - ``shield/overridden`` (bool): this action was replaced;
@@ -38,8 +39,9 @@ class Shield(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstructorArgs):
     - ``shield/overrides`` (int): how many were replaced in this episode so far;
     - ``shield/margin`` (float): the least value of the invariant's rows in the new state; ``>= 0``
       exactly when it is inside;
-    - ``shield/guaranteed`` (bool): False from the first step on whose outcome is not the model's or lies
-      outside the invariant, until the next reset. The first such step warns with `ShieldWarning`.
+    - ``shield/guaranteed`` (bool): False from the first step on whose outcome is not the model's or
+      lies outside the invariant, until the next reset. The first such step warns with
+      `ShieldWarning`.
     """
 
     def __init__(self, env: gym.Env[Any, Any], certificate: str | Path) -> None:
@@ -47,8 +49,8 @@ class Shield(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstructorArgs):
 
         Raises:
             CertificateError: for a file that is no certificate, or is not proved.
-            ValueError: for an environment without a binding or of another model, or a wrapper inside
-                that changes actions.
+            ValueError: for an environment without a binding or of another model, or a wrapper
+            inside that changes actions.
         """
         gym.utils.RecordConstructorArgs.__init__(self, certificate=str(certificate))
         gym.Wrapper.__init__(self, env)
@@ -88,7 +90,9 @@ class Shield(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstructorArgs):
             ShieldError: where the state, or the backup, is not finite.
         """
         if not self._started:
-            raise gym.error.ResetNeeded("call reset() before step(); the last one was refused, if any")
+            raise gym.error.ResetNeeded(
+                "call reset() before step(); the last one was refused, if any"
+            )
         before = self.binding.read_state(self.env)
         decision = self.filter.filter(before, self._units(action), self._through)
         if decision.overridden:
@@ -152,7 +156,8 @@ def bound_to(env: gym.Env[Any, Any], certificate: Certificate) -> Binding:
     """The binding of ``env``, whose model must be the certificate's.
 
     Raises:
-        ValueError: where there is none, it has another model, or a wrapper changes actions on the way.
+        ValueError: where there is none, it has another model, or a wrapper changes actions on the
+        way.
     """
     name = env.spec.id if env.spec is not None else str(env)
     inner: Any = env

@@ -33,8 +33,8 @@ RATIONAL = (UnaryOp.NEG, UnaryOp.ABS)
 ULP = 2.0**-52
 EDGES = (0.0, -0.0, 1.0, -1.0, 5e-324, -5e-324, 1e-308, 1e308, -1e308, 1.7976931348623157e308)
 
-few = settings(max_examples=60, deadline=None)
-some = settings(max_examples=200, deadline=None)
+few = settings(max_examples=25, deadline=None)
+some = settings(max_examples=60, deadline=None)
 
 numbers = st.one_of(
     st.fractions(-20, 20, max_denominator=12),

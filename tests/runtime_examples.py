@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from fractions import Fraction
 
 from nprl.lang.interval import above
-from nprl.lang.terms import Term, Var
-from nprl.model import Coordinate, Model
+from nprl.lang.terms import Num, Term, Var, clip
+from nprl.model import Arithmetic, Coordinate, Model
 from nprl.shields.certificate import Certificate, Rounding, ShieldData
 from nprl.shields.goals import rounding_of
 
@@ -38,14 +38,8 @@ def box_model(*, inputs: int = 1, choices: bool = False, scaled: bool = True) ->
         reward=-(X**2),
         unsafe_reward=F(-10),
         horizon=50,
-        arithmetic=None or _arithmetic(scaled),
+        arithmetic=Arithmetic(scaled=scaled),
     )
-
-
-def _arithmetic(scaled: bool):
-    from nprl.model import Arithmetic
-
-    return Arithmetic(scaled=scaled)
 
 
 def box_certificate(**options) -> Certificate:
@@ -114,3 +108,21 @@ def floats_near(value: float, count: int = 3) -> list[float]:
         low, high = math.nextafter(low, -math.inf), math.nextafter(high, math.inf)
         result += [low, high]
     return result
+
+
+def pendulum_certificate() -> Certificate:
+    """The set |theta| <= 3/10, |omega + 2 theta| <= 3/5 of the stock pendulum, by hand.
+
+    With s' = omega' + 2 theta', theta' = (theta + dt s') / (1 + 2 dt): where |s'| <= 3/5, theta
+    stays. At the worst corner (theta = 3/10, omega = 0) the full torque gives s' = 0.52.
+    """
+    from nprl.envs.pendulum_v1 import MODEL, OMEGA, THETA
+
+    rows = [
+        F(3, 10) - THETA,
+        F(3, 10) + THETA,
+        F(3, 5) - OMEGA - 2 * THETA,
+        F(3, 5) + OMEGA + 2 * THETA,
+    ]
+    push = clip(F(-20, 3) * (OMEGA + Num(F(20, 11) + F(3, 4)) * THETA), -2, 2)
+    return by_hand(MODEL, [rows], [push], [[F(0)] * 4])

@@ -78,7 +78,7 @@ def test_the_rows_of_the_table() -> None:
         ("pi", 4 * U),
         ("x + y", 2 * U * 2),
         ("x + y - z", 3 * U * 3),
-        ("x - (y + z)", 3 * U * 3),
+        ("x - (y + z)", 4 * U + 2 * U * (3 + 4 * U)),
         ("x * y", 2 * U + TINY),
         ("x + 1/3", third + 2 * U * (1 + Fraction(1, 3) + third)),
         ("x ** 0", Fraction(0)),

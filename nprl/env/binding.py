@@ -1,7 +1,8 @@
 """A binding: what ties a running Gymnasium environment to its model.
 
-It says how the float64 state is read, and which vector in units the environment applies for an action. Whoever
-certifies an action hands a *float64* array to ``env.step``: ``to_units`` speaks of that.
+It says how the float64 state is read, and which vector in units the environment applies for an
+action. Whoever certifies an action hands a *float64* array to ``env.step``: ``to_units`` speaks of
+that.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ class Binding:
     write_state: Callable[[Env, Any], None]
     """Put the environment into a state; for tests and replays."""
     to_units: Callable[[Any], Floats]
-    """The float64 vector that ``step`` applies for a learner's action; NaN where it is not finite."""
+    """The float64 vector that ``step`` applies for a learner's action; NaN where not finite."""
     from_units: Callable[[Any], Any]
     """A learner's action for a vector in units, or for the rows of an array (n, dim)."""
     reset_options: Mapping[str, Any] = field(default_factory=dict)
@@ -44,8 +45,9 @@ class Binding:
 def binding_for(env: Env) -> Binding | None:
     """The binding of a running environment, wrapped or not; None where no model is known.
 
-    Our own environments carry theirs; foreign ones are found by the id of their ``spec``. What a binding cannot
-    see (another gravity, a frame skip) the shield finds by comparing states with the model's.
+    Our own environments carry theirs; foreign ones are found by the id of their ``spec``. What a
+    binding cannot see (another gravity, a frame skip) the shield finds by comparing states with the
+    model's.
     """
     own = getattr(env.unwrapped, "binding", None)
     if isinstance(own, Binding):

@@ -1,4 +1,4 @@
-"""The Gymnasium environment of a model: it adds reset, reward, cost and pictures, and no dynamics of its own."""
+"""The Gymnasium environment of a model: reset, cost and pictures, and no dynamics of its own."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
-from gymnasium import spaces
 from numpy.typing import NDArray
 
 from nprl.env.binding import Binding
@@ -23,11 +22,12 @@ from nprl.model import Model
 class ModelEnv(gym.Env[Floats, Any]):
     """The environment that a `Model` defines.
 
-    The observation is float64, clipped into ``observation_space`` (ten times the box of analysis, and what one
-    step can reach from it, so that the clip is not met in what a proof speaks of). The action lies in [-1, 1] and
-    is scaled to units by the environment, or is in units, or an index, as the model says; any dtype, computed in
-    float64. ``info["cost"]`` is 1.0 on the step that leaves the safe set, which ends the episode with the model's
-    ``unsafe_reward``, else 0.0. The time limit is the registration's.
+    The observation is float64, clipped into ``observation_space`` (ten times the box of analysis,
+    and what one step can reach from it, so that the clip is not met in what a proof speaks of). The
+    action lies in [-1, 1] and is scaled to units by the environment, or is in units, or an index,
+    as the model says; any dtype, computed in float64. ``info["cost"]`` is 1.0 on the step that
+    leaves the safe set, which ends the episode with the model's ``unsafe_reward``, else 0.0. The
+    time limit is the registration's.
 
     ``reset(options={"state": [...]})`` starts there instead of drawing from the initial box.
     """
@@ -35,7 +35,7 @@ class ModelEnv(gym.Env[Floats, Any]):
     metadata = {"render_modes": ["rgb_array"], "render_fps": 30}
 
     def __init__(self, model: Model | str | Path, render_mode: str | None = None) -> None:
-        """An environment of ``model``: a `Model`, the path of its JSON or Python file, or ``module:NAME``.
+        """An environment of a `Model`, of a model's JSON or Python file, or of ``module:NAME``.
 
         Raises:
             ValueError: for what is no model, or another render mode.
@@ -45,17 +45,16 @@ class ModelEnv(gym.Env[Floats, Any]):
         self.model = read_model(model)
         self.plant = Plant(self.model)
         self.render_mode = render_mode
-        self.observation_space = observation_space(self.model)
+        space = observation_space(self.model)
+        self.observation_space = space  # type: ignore[assignment]  # Box is no Space[float64]
         self.action_space = action_space(self.model)
         self._start = Uniform(
             [self.model.init[n] for n in self.model.state_names], self.model.arithmetic.state
         )
         self._noise = Uniform([(c.low, c.high) for c in self.model.disturbance])
-        self._low: list[float] = self.observation_space.low.tolist()
-        self._high: list[float] = self.observation_space.high.tolist()
-        self._unsafe = (
-            None if self.model.unsafe_reward is None else float(self.model.unsafe_reward)
-        )
+        self._low: list[float] = space.low.tolist()
+        self._high: list[float] = space.high.tolist()
+        self._unsafe = None if self.model.unsafe_reward is None else float(self.model.unsafe_reward)
         self._state: tuple[float, ...] | None = None
         self._imposed: tuple[float, ...] | None = None
         self._history: list[tuple[float, ...]] = []
@@ -74,7 +73,7 @@ class ModelEnv(gym.Env[Floats, Any]):
 
     @property
     def next_disturbance(self) -> Floats | None:
-        """The disturbance that the next step applies instead of drawing one; None after that step."""
+        """What the next step applies instead of drawing a disturbance; None after that."""
         return None if self._imposed is None else np.array(self._imposed, dtype=np.float64)
 
     @next_disturbance.setter
@@ -129,7 +128,7 @@ class ModelEnv(gym.Env[Floats, Any]):
         info = {"cost": 0.0 if safe else 1.0}
         return self._observe(), reward, not safe or terminal, False, info
 
-    def render(self) -> NDArray[np.uint8] | None:  # type: ignore[override]
+    def render(self) -> NDArray[np.uint8] | None:
         """A picture (height, width, 3) of the state, or None without a render mode."""
         if self.render_mode is None:
             gym.logger.warn("render() needs a render mode: gym.make(..., render_mode='rgb_array')")

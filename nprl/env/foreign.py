@@ -1,4 +1,4 @@
-"""Foreign environments with a binding: started inside the model's box, their cost counted, shielded in batches."""
+"""Foreign environments with a binding: their starts, their cost, and shielding in batches."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from nprl.env.vector import BatchShield
 
 
 class StartInside(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstructorArgs):
-    """Reset with the options that start inside the model's initial box, and tell the cost of each step.
+    """Start inside the model's initial box, and tell the cost of each step.
 
-    Nothing else is changed: ``info["cost"]`` is 1.0 where the state after the step is not safe, else 0.0, and the
-    episode goes on. Options given to ``reset`` win over these.
+    Nothing else is changed: ``info["cost"]`` is 1.0 where the state after the step is not safe,
+    else 0.0, and the episode goes on. Options given to ``reset`` win over these.
     """
 
     def __init__(self, env: gym.Env[Any, Any], options: Mapping[str, Any]) -> None:
@@ -53,9 +53,9 @@ class StartInside(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstructorAr
 class ShieldedDummyVecEnv(VecEnvWrapper):
     """A `DummyVecEnv` of bound environments whose actions pass a batched shield first.
 
-    Reads each environment's state, filters in units, and hands float64 actions on. Counts as `ModelVecEnv` does:
-    ``steps_total``, ``overrides_total``, ``violations_total`` (states after a step that are not safe), and
-    ``info["shield/overrides"]`` where an episode ends.
+    Reads each environment's state, filters in units, and hands float64 actions on. Counts as
+    `ModelVecEnv` does: ``steps_total``, ``overrides_total``, ``violations_total`` (states after a
+    step that are not safe), and ``info["shield/overrides"]`` where an episode ends.
     """
 
     def __init__(self, venv: DummyVecEnv, binding: Binding, shield: BatchShield) -> None:

@@ -1,7 +1,8 @@
-"""Pictures of a model's environment: the pendulum and the cart-pole drawn, every other model as a plot.
+"""Pictures of a model's environment: the pendulum and the cart-pole drawn, others as a plot.
 
-Drawn with pygame on surfaces in memory, twice as large as asked for and scaled down, so that edges are smooth; no
-window is opened. The safe limits, where `safe` bounds single coordinates by numbers, are red lines.
+Drawn with pygame on surfaces in memory, twice as large as asked for and scaled down, so that edges
+are smooth; no window is opened. The safe limits, where `safe` bounds single coordinates by numbers,
+are red lines.
 """
 
 from __future__ import annotations
@@ -196,7 +197,9 @@ def _pendulum(
     if units is not None:
         reach = abs(units[0]) / float(model.action[0].high) * 1.9
         sign = 1.0 if units[0] > 0 else -1.0
-        bend = [tip(sign * (reach * k / 20) + math.pi * 0 - sign * reach / 2, 44) for k in range(21)]
+        bend = [
+            tip(sign * (reach * k / 20) + math.pi * 0 - sign * reach / 2, 44) for k in range(21)
+        ]
         if reach > 0.05:
             canvas.path(ORANGE, bend, 4)
             canvas.arrow(ORANGE, bend[-2], _beyond(bend[-2], bend[-1], 11), 4)
@@ -229,7 +232,9 @@ def _cartpole(
 
     low, high = known["theta"]
     if low is not None and high is not None:
-        canvas.polygon(GREEN, [hub, *(tip(low + (high - low) * k / 20, length + 25) for k in range(21))])
+        canvas.polygon(
+            GREEN, [hub, *(tip(low + (high - low) * k / 20, length + 25) for k in range(21))]
+        )
         for angle in (low, high):
             canvas.dashed(RED, hub, tip(angle, length + 25), 1.5)
     canvas.line(BLUE, hub, tip(theta, length), 10)
@@ -263,7 +268,9 @@ def _readings(
         left, right, y = 20 + k * width, k * width + width, 372.0
         least, most = float(c.low) * 1.2, float(c.high) * 1.2
 
-        def place(v: float, a: float = least, b: float = most, x: float = left, z: float = right) -> float:
+        def place(
+            v: float, a: float = least, b: float = most, x: float = left, z: float = right
+        ) -> float:
             return x + (min(max(v, a), b) - a) / (b - a) * (z - x)
 
         canvas.text(f"{c.name} {value:+.3f} {c.unit}", (left, y - 26), 18)
@@ -294,7 +301,9 @@ def _plot(
         least, most = least - room, most + room
         y0, y1 = top + k * height + 5, top + (k + 1) * height - 5
 
-        def down(v: float, a: float = least, b: float = most, y: float = y0, z: float = y1) -> float:
+        def down(
+            v: float, a: float = least, b: float = most, y: float = y0, z: float = y1
+        ) -> float:
             return z - (v - a) / (b - a) * (z - y)
 
         canvas.rect(PALE, left, y0, right - left, y1 - y0)

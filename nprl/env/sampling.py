@@ -1,8 +1,9 @@
 """Uniform draws from closed boxes, the same numbers for one environment and for a batch of them.
 
-A lane is one environment's stream of uniform numbers in [0, 1), consumed in order: the initial state at a reset,
-then one disturbance per step. The batch keeps a buffer per lane, filled from that lane's own generator, so that
-lane ``i`` of a batch seeded with ``s`` draws what a single environment seeded with ``s + i`` draws.
+A lane is one environment's stream of uniform numbers in [0, 1), consumed in order: the initial
+state at a reset, then one disturbance per step. The batch keeps a buffer per lane, filled from that
+lane's own generator, so that lane ``i`` of a batch seeded with ``s`` draws what a single
+environment seeded with ``s + i`` draws.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ def inward(low: Fraction, high: Fraction, kind: str = "float64") -> tuple[float,
 
 
 class Uniform:
-    """The uniform law on a closed box, drawn as ``low + (high - low) r`` and clipped into the box."""
+    """The uniform law on a closed box: ``low + (high - low) r``, clipped into the box."""
 
     def __init__(self, box: Sequence[tuple[Fraction, Fraction]], kind: str = "float64") -> None:
         """The floats of ``kind`` inside each interval of ``box``."""
@@ -86,10 +87,10 @@ class Streams:
         self._next[lane] = BUFFER
 
     def take(self, lanes: NDArray[np.int64], count: int) -> Floats:
-        """The next ``count`` numbers (at most `BUFFER`) of each of the lanes, shape (len(lanes), count)."""
+        """The next ``count`` (at most `BUFFER`) numbers of each lane, (len(lanes), count)."""
         at = self._next[lanes]
-        short = at > BUFFER - count
-        if short.any():
+        short = (at > BUFFER - count).nonzero()[0]
+        if short.size:
             for lane in lanes[short].tolist():
                 self._refill(lane)
             at = self._next[lanes]

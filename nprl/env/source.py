@@ -22,7 +22,8 @@ def read_model(source: Model | str | Path) -> Model:
     """The model that ``source`` is or names.
 
     Raises:
-        ValueError: one line, for a file that is not there, is no model, or does not define ``MODEL``.
+        ValueError: one line, for a file that is not there, is no model, or does not define
+            ``MODEL``.
     """
     if isinstance(source, Model):
         return source
@@ -47,7 +48,9 @@ def _from_json(path: Path) -> Model:
     try:
         data = serial.loads(path.read_bytes())
     except OSError as error:
-        raise ValueError(f"{path}: cannot be read ({error.strerror}); give a model's JSON file") from None
+        raise ValueError(
+            f"{path}: cannot be read ({error.strerror}); give a model's JSON file"
+        ) from None
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
     try:
@@ -62,7 +65,8 @@ def _from_python(path: Path) -> Model:
     digest = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]
     name = f"nprl_user_model_{digest}"
     spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:

@@ -19,18 +19,21 @@ Bounds = tuple[float, float]
 
 
 def observation_space(model: Model) -> spaces.Box:
-    """A float64 box with finite bounds around every observation of the box of analysis and its successors.
+    """A float64 box, finite, around the observations of the box of analysis and its successors.
 
-    The box is widened `ROOM`-fold about its centre first, because a state may leave it without being unsafe; an
-    environment clips what lies even further out.
+    The box is widened `ROOM`-fold about its centre first, because a state may leave it without
+    being unsafe; an environment clips what lies even further out.
     """
     exact = {name: (float(low), float(high)) for name, (low, high) in model.box().items()}
     reached = {}
     for name, step in zip(model.state_names, model.steps, strict=True):
         low, high = exact[name]
         centre, half = (low + high) / 2, (high - low) / 2 * ROOM
-        after = float_interval(step, exact)
-        reached[name] = (min(centre - half, after[0]), max(centre + half, after[1]))
+        after, start = float_interval(step, exact), model.init[name]
+        reached[name] = (
+            min(centre - half, after[0], float(start[0])),
+            max(centre + half, after[1], float(start[1])),
+        )
     seen = [float_interval(o.value, reached) for o in model.observation]
     return spaces.Box(
         np.array([_finite(low) for low, _ in seen], dtype=np.float64),
@@ -39,7 +42,7 @@ def observation_space(model: Model) -> spaces.Box:
     )
 
 
-def action_space(model: Model) -> spaces.Box | spaces.Discrete:  # type: ignore[type-arg]
+def action_space(model: Model) -> spaces.Box | spaces.Discrete:
     """The learner's actions: an index, [-1, 1], or units, as the model says; boxes are float32."""
     if model.choices is not None:
         return spaces.Discrete(len(model.choices))

@@ -1,7 +1,7 @@
 """A task: what the pipeline works on, found by an id or by a model's file, with or without a model.
 
-One of ours, a foreign Gymnasium id with a binding, a foreign id without (it trains and distils; nothing can be
-proved), or a user's own model.
+One of ours, a foreign Gymnasium id with a binding, a foreign id without (it trains and distils;
+nothing can be proved), or a user's own model.
 """
 
 from __future__ import annotations
@@ -62,7 +62,9 @@ class Task:
             env = StartInside(env, self.binding.reset_options)
         return env
 
-    def make_vec(self, n: int, seed: int | None = None, shield: BatchShield | None = None) -> VecEnv:
+    def make_vec(
+        self, n: int, seed: int | None = None, shield: BatchShield | None = None
+    ) -> VecEnv:
         """``n`` environments as an SB3 `VecEnv`, batched where there is a model of ours.
 
         Raises:
@@ -72,7 +74,9 @@ class Task:
             assert self.model is not None
             return ModelVecEnv(self.model, n, seed, shield, self.horizon)
         if shield is not None and self.binding is None:
-            raise ValueError(f"{self.name} has no model, so it cannot be shielded; leave the shield out")
+            raise ValueError(
+                f"{self.name} has no model, so it cannot be shielded; leave the shield out"
+            )
         venv = DummyVecEnv([self._monitored()] * n)
         if seed is not None:
             venv.seed(seed)
@@ -85,13 +89,16 @@ class Task:
 
 
 def load_task(env_id: str | None = None, model_file: str | Path | None = None) -> Task:
-    """The task of an environment's id, or of a user's model: a Python file that defines ``MODEL``, or model JSON.
+    """The task of an id, or of a user's model: a Python file that defines ``MODEL``, or model JSON.
 
     Raises:
-        ValueError: one line, for an id that is not known (with the nearest one that is), or no model file.
+        ValueError: one line, for an id that is not known (with the nearest one that is), or no
+            model file.
     """
     if (env_id is None) == (model_file is None):
-        raise ValueError("a task is named by an environment's id or by a model's file, one of the two")
+        raise ValueError(
+            "a task is named by an environment's id or by a model's file, one of the two"
+        )
     if model_file is not None:
         return _own(USER_MODEL, str(model_file))
     assert env_id is not None
@@ -100,7 +107,9 @@ def load_task(env_id: str | None = None, model_file: str | Path | None = None) -
         try:
             importlib.import_module(module)
         except ImportError as error:
-            raise ValueError(f"{env_id}: the module {module!r} cannot be imported ({error})") from None
+            raise ValueError(
+                f"{env_id}: the module {module!r} cannot be imported ({error})"
+            ) from None
     else:
         name = env_id
     if name not in registry or name == USER_MODEL:

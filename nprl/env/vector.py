@@ -1,12 +1,12 @@
-"""The batched environment of a model: one NumPy call per step for all lanes, as a Stable-Baselines3 `VecEnv`.
+"""The batched environment of a model: one NumPy call per step, as an SB3 `VecEnv`.
 
-Given the same states, actions and disturbances it does what `ModelEnv` does; seeded with ``s``, lane ``i`` draws
-what ``ModelEnv.reset(seed=s + i)`` draws. A lane that ends is reset in the same step.
+Given the same states, actions and disturbances it does what `ModelEnv` does; seeded with ``s``,
+lane ``i`` draws what ``ModelEnv.reset(seed=s + i)`` draws. A lane that ends is reset in the same
+step.
 """
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,18 +29,20 @@ class BatchShield(Protocol):
     """What a batched shield offers to an environment."""
 
     def filter_batch(self, states: Floats, units: Floats) -> tuple[Floats, NDArray[np.bool_]]:
-        """The actions to apply, (n, m) in units, and which rows were replaced, for states (n, d)."""
+        """The actions to apply, (n, m) in units, and which rows were replaced; states (n, d)."""
         ...
 
 
 class ModelVecEnv(VecEnv):
     """``num_envs`` copies of a model's environment, stepped together.
 
-    ``infos[i]`` is empty while lane ``i`` goes on (one and the same dictionary: not to be written to). When its episode ends it holds ``cost`` (1.0 if the safe set
-    was left), ``terminal_observation``, ``TimeLimit.truncated``, ``episode`` (``r``, ``l``, ``t`` as SB3's Monitor
-    writes them, ``r`` not rounded) and, with a shield, ``shield/overrides`` of that episode. With a shield the actions are scaled to
-    units, filtered there and applied exactly; what reaches it may be NaN. ``steps_total``, ``violations_total`` and
-    ``overrides_total`` count since construction.
+    ``infos[i]`` is empty while lane ``i`` goes on (one and the same dictionary: not to be written
+    to). When its episode ends it holds ``cost`` (1.0 if the safe set was left),
+    ``terminal_observation``, ``TimeLimit.truncated``, ``episode`` (``r``, ``l``, ``t`` as SB3's
+    Monitor writes them, ``r`` not rounded) and, with a shield, ``shield/overrides`` of that
+    episode. With a shield the actions are scaled to units, filtered there and applied exactly; what
+    reaches it may be NaN. ``steps_total``, ``violations_total`` and ``overrides_total`` count since
+    construction.
     """
 
     def __init__(
@@ -66,15 +68,16 @@ class ModelVecEnv(VecEnv):
         self.steps_total = self.violations_total = self.overrides_total = 0
         self._mode = render_mode
         self._x: Floats = np.zeros((num_envs, len(self.model.state)), dtype=np.float64)
-        super().__init__(num_envs, observation_space(self.model), action_space(self.model))
+        space = observation_space(self.model)
+        super().__init__(num_envs, space, action_space(self.model))
         self._start = Uniform(
             [self.model.init[n] for n in self.model.state_names], self.model.arithmetic.state
         )
         self._noise = Uniform([(c.low, c.high) for c in self.model.disturbance])
         self._streams = Streams(num_envs)
         self._lanes = np.arange(num_envs)
-        self._low: Floats = self.observation_space.low
-        self._high: Floats = self.observation_space.high
+        self._low: Floats = space.low
+        self._high: Floats = space.high
         unsafe = self.model.unsafe_reward
         self._unsafe = None if unsafe is None else float(unsafe)
         self._no_noise = np.empty((num_envs, 0), dtype=np.float64)
@@ -95,7 +98,7 @@ class ModelVecEnv(VecEnv):
         return np.array(self._x, order="C")
 
     def set_states(self, states: Any, indices: Any = None) -> Floats:
-        """Put the lanes (all, or ``indices``) into ``states``; counters go on. Returns all observations.
+        """Put lanes (all, or ``indices``) into ``states``; counters go on. Returns all observations.
 
         Raises:
             ValueError: for another shape, or numbers that are not finite.
@@ -104,7 +107,7 @@ class ModelVecEnv(VecEnv):
         values = np.asarray(states, dtype=np.float64)
         if values.shape != (len(lanes), self._x.shape[1]) or not np.isfinite(values).all():
             raise ValueError(
-                f"states are finite, of shape ({len(lanes)}, {self._x.shape[1]}); got {values.shape}"
+                f"states are finite, ({len(lanes)}, {self._x.shape[1]}); got {values.shape}"
             )
         x = self._x.copy()
         x[lanes] = [self.plant.store(row) for row in values.tolist()]
@@ -113,7 +116,7 @@ class ModelVecEnv(VecEnv):
 
     @property
     def next_disturbances(self) -> Floats | None:
-        """Disturbances (num_envs, k) that the next step applies instead of drawing; None after that step."""
+        """What the next step applies instead of drawing, (num_envs, k); None after that."""
         return self._imposed
 
     @next_disturbances.setter
@@ -122,10 +125,12 @@ class ModelVecEnv(VecEnv):
             value = np.asarray(value, dtype=np.float64)
             expected = (self.num_envs, self._noise.dim)
             if value.shape != expected or not self._noise.contains(value):
-                raise ValueError(f"disturbances lie in their box, in the shape {expected}; got {value}")
+                raise ValueError(
+                    f"disturbances lie in their box, in the shape {expected}; got {value}"
+                )
         self._imposed = value
 
-    def reset(self) -> Floats:  # type: ignore[override]
+    def reset(self) -> Floats:
         """Start an episode in every lane, from the seeds of `seed` where they were given."""
         for lane, seed in enumerate(self._seeds):
             if seed is not None:
@@ -166,15 +171,15 @@ class ModelVecEnv(VecEnv):
             ValueError: for an action that is not finite (without a shield), or of another shape.
         """
         before = self._x
-        units = self.plant.actions.to_units_batch(self._actions)
+        units = self.plant.actions.to_units_batch(self._actions, finite=self.shield is None)
         if len(units) != self.num_envs:
             raise ValueError(f"one action per lane, {self.num_envs}; got {len(units)}")
         if self.shield is not None:
             units, overridden = self.shield.filter_batch(before, units)
             self._overrides += overridden
             self.overrides_total += int(np.count_nonzero(overridden))
-        if not math.isfinite(units.sum()):
-            raise ValueError("actions are finite numbers; got NaN or infinity")
+            if not np.isfinite(units).all():
+                raise ValueError("a shield gives finite numbers; got NaN or infinity")
         self._units = units
         after, rewards, safe, terminal = self.plant.advance_batch(before, units, self._disturb())
         self.steps_total += self.num_envs
@@ -183,17 +188,17 @@ class ModelVecEnv(VecEnv):
         obs = self._observe(after)
         infos = self._infos.copy()
         unsafe = ~safe
-        dones = terminal | unsafe
+        dones = unsafe if terminal is None else terminal | unsafe
         late = self._length >= self.horizon
         late &= ~dones
-        dones |= late
-        any_done = dones.any()
-        if any_done and self._unsafe is not None:
+        dones = dones | late
+        ended = dones.nonzero()[0]
+        if ended.size and self._unsafe is not None:
             rewards[unsafe] = self._unsafe
         self._return += rewards
-        if any_done:
+        if ended.size:
             self.violations_total += int(np.count_nonzero(unsafe))
-            self._finish(dones.nonzero()[0], unsafe, late, obs, infos)
+            self._finish(ended, unsafe, late, obs, infos)
         return obs, rewards.astype(np.float32), dones, infos
 
     def _finish(
@@ -204,7 +209,7 @@ class ModelVecEnv(VecEnv):
         obs: Floats,
         infos: list[dict[str, Any]],
     ) -> None:
-        """Fill the infos of the lanes that ended, reset these, and put their new observations into ``obs``."""
+        """Fill the infos of the lanes that ended, reset these, and put their starts into ``obs``."""
         elapsed = round(time.time() - self._began, 6)
         rows = zip(
             ended.tolist(),
@@ -230,7 +235,7 @@ class ModelVecEnv(VecEnv):
         self._return[ended] = 0.0
         start = self._start.place(self._streams.take(ended, self._start.dim))
         self._x[ended] = start
-        obs[ended] = self._observe(start)
+        obs[ended] = self.plant.observe_batch(start, copy=False)  # the space holds these
 
     def _observe(self, x: Floats) -> Floats:
         obs: Floats = np.maximum(self.plant.observe_batch(x, copy=False), self._low)
@@ -302,6 +307,5 @@ class ModelVecEnv(VecEnv):
 
         units = [None] * self.num_envs if self._units is None else self._units.tolist()
         return [
-            picture(self.model, [tuple(x)], u)
-            for x, u in zip(self._x.tolist(), units, strict=True)
+            picture(self.model, [tuple(x)], u) for x, u in zip(self._x.tolist(), units, strict=True)
         ]

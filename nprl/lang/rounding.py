@@ -66,14 +66,13 @@ def analyse(t: Term, box: Mapping[str, Interval], ulps: int = 4) -> Bound:
     return Bound(value, error, analysis.guards)
 
 
-def _summands(t: Term) -> list[tuple[int, Term]]:
-    """The terms that + and - join, with their signs."""
-    match t:
-        case Binary(BinaryOp.ADD | BinaryOp.SUB as op, left, right):
-            sign = 1 if op is BinaryOp.ADD else -1
-            return _summands(left) + [(sign * s, part) for s, part in _summands(right)]
-        case _:
-            return [(1, t)]
+def _summands(t: Term) -> list[tuple[BinaryOp, Term]]:
+    """The terms that + and - join from left to right, each with its sign."""
+    parts: list[tuple[BinaryOp, Term]] = []
+    while isinstance(t, Binary) and t.op in (BinaryOp.ADD, BinaryOp.SUB):
+        parts.append((t.op, t.right))
+        t = t.left
+    return [(BinaryOp.ADD, t), *reversed(parts)]
 
 
 class _Analysis:
@@ -190,8 +189,7 @@ class _Analysis:
             parts = [(sign, *self.of(part)) for sign, part in _summands(t)]
             total = point(0)
             for sign, r, _ in parts:
-                step = BinaryOp.ADD if sign > 0 else BinaryOp.SUB
-                total = apply(Binary(step, left, right), (total, r), BITS)
+                total = apply(Binary(sign, left, right), (total, r), BITS)
             inherited = sum((e for _, _, e in parts), Fraction(0))
             sizes = sum((_size(r, t) for _, r, _ in parts), inherited)
             return total, inherited + len(parts) * U * sizes

@@ -13,11 +13,12 @@ largest float instead of overflowing.
 from __future__ import annotations
 
 import enum
+import operator
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import assert_never
+from typing import Any
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}", re.ASCII)
 """What a user may call a coordinate; `RESERVED` words are refused."""
@@ -72,7 +73,32 @@ class Relation(enum.Enum):
     GT = ">"
 
 
-class _Arithmetic:
+class _Structural:
+    """Equality by structure, with the hash kept: terms are the keys of every meaning's memory."""
+
+    __slots__ = ("_hash",)
+    _hash: int
+
+    def _parts(self) -> tuple[object, ...]:
+        return tuple(getattr(self, name) for name in self.__slots__)
+
+    def __hash__(self) -> int:
+        try:
+            return self._hash
+        except AttributeError:
+            object.__setattr__(self, "_hash", hash((type(self).__name__, *self._parts())))
+            return self._hash
+
+    def __eq__(self, other: object) -> bool:
+        if self is other:
+            return True
+        if type(self) is not type(other) or hash(self) != hash(other):
+            return False
+        assert isinstance(other, _Structural)
+        return self._parts() == other._parts()
+
+
+class _Arithmetic(_Structural):
     """Python's operators, on terms."""
 
     __slots__ = ()
@@ -128,7 +154,7 @@ class _Arithmetic:
         return to_text(_self(self))
 
 
-class _Logic:
+class _Logic(_Structural):
     """``&``, ``|`` and ``~`` on formulas, which have no truth value (``and`` is refused)."""
 
     __slots__ = ()
@@ -153,7 +179,7 @@ class _Logic:
         return formula_to_text(_formula(self))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Num(_Arithmetic):
     """An exact rational number."""
 
@@ -164,12 +190,12 @@ class Num(_Arithmetic):
         object.__setattr__(self, "value", exact(self.value))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Pi(_Arithmetic):
     """The circle's constant, a real number; the float meaning is ``math.pi``."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Var(_Arithmetic):
     """A coordinate, by name."""
 
@@ -186,7 +212,7 @@ class Var(_Arithmetic):
             )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Unary(_Arithmetic):
     """An operator of one argument."""
 
@@ -194,7 +220,7 @@ class Unary(_Arithmetic):
     arg: Term
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Binary(_Arithmetic):
     """An operator of two arguments."""
 
@@ -203,7 +229,7 @@ class Binary(_Arithmetic):
     right: Term
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Power(_Arithmetic):
     """A power with a literal exponent, 0 to 16."""
 
@@ -218,7 +244,7 @@ class Power(_Arithmetic):
             )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Clip(_Arithmetic):
     """``min(max(arg, low), high)``."""
 
@@ -227,7 +253,7 @@ class Clip(_Arithmetic):
     high: Term
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Where(_Arithmetic):
     """``then`` where the condition holds, else ``other``."""
 
@@ -236,14 +262,14 @@ class Where(_Arithmetic):
     other: Term
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Truth(_Logic):
     """The formula that always holds, or never."""
 
     value: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Compare(_Logic):
     """A comparison of two terms."""
 
@@ -252,7 +278,7 @@ class Compare(_Logic):
     right: Term
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class And(_Logic):
     """All of the parts, two or more (`all_of` takes any number)."""
 
@@ -263,7 +289,7 @@ class And(_Logic):
         _two_or_more(self.parts)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Or(_Logic):
     """One at least of the parts, two or more (`any_of` takes any number)."""
 
@@ -274,7 +300,7 @@ class Or(_Logic):
         _two_or_more(self.parts)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Not(_Logic):
     """The negation."""
 
@@ -378,25 +404,10 @@ def any_of(*parts: Formula) -> Formula:
 
 def children(t: Term | Formula) -> tuple[Term | Formula, ...]:
     """The direct parts of a term or formula, left to right."""
-    match t:
-        case Num() | Pi() | Var() | Truth():
-            return ()
-        case Unary(_, arg):
-            return (arg,)
-        case Binary(_, left, right) | Compare(_, left, right):
-            return (left, right)
-        case Power(base, _):
-            return (base,)
-        case Clip(arg, low, high):
-            return (arg, low, high)
-        case Where(condition, then, other):
-            return (condition, then, other)
-        case And(parts) | Or(parts):
-            return parts
-        case Not(part):
-            return (part,)
-        case _:
-            assert_never(t)
+    found: list[Any] = []
+    for part in t._parts():
+        found += part if isinstance(part, tuple) else [part] * isinstance(part, _Structural)
+    return tuple(found)
 
 
 def subterms(t: Term | Formula) -> Iterator[Term | Formula]:
@@ -437,37 +448,24 @@ def constants(t: Term | Formula) -> int:
 
 def replace(t: Term, at: Mapping[Term, Term]) -> Term:
     """``t`` with each occurrence of a key replaced by its value, which is not searched again."""
-    if t in at:
-        return at[t]
-    match t:
-        case Num() | Pi() | Var():
-            return t
-        case Unary(op, arg):
-            return Unary(op, replace(arg, at))
-        case Binary(op, left, right):
-            return Binary(op, replace(left, at), replace(right, at))
-        case Power(base, exponent):
-            return Power(replace(base, at), exponent)
-        case Clip(arg, low, high):
-            return Clip(replace(arg, at), replace(low, at), replace(high, at))
-        case Where(condition, then, other):
-            return Where(replace_in(condition, at), replace(then, at), replace(other, at))
-        case _:
-            assert_never(t)
+    result: Term = _replaced(t, at)
+    return result
 
 
 def replace_in(f: Formula, at: Mapping[Term, Term]) -> Formula:
     """`replace`, in a formula."""
-    match f:
-        case Truth():
-            return f
-        case Compare(relation, left, right):
-            return Compare(relation, replace(left, at), replace(right, at))
-        case And(parts):
-            return And(tuple(replace_in(p, at) for p in parts))
-        case Or(parts):
-            return Or(tuple(replace_in(p, at) for p in parts))
-        case Not(part):
-            return Not(replace_in(part, at))
-        case _:
-            assert_never(f)
+    result: Formula = _replaced(f, at)
+    return result
+
+
+def _replaced(part: Any, at: Mapping[Term, Term]) -> Any:
+    """A term, a formula, several formulas, or anything else that a node holds."""
+    if isinstance(part, tuple):
+        return tuple(_replaced(p, at) for p in part)
+    if not isinstance(part, _Structural):
+        return part
+    if isinstance(part, Term) and part in at:
+        return at[part]
+    old = part._parts()
+    new = tuple(_replaced(p, at) for p in old)
+    return part if all(map(operator.is_, old, new)) else type(part)(*new)

@@ -9,20 +9,27 @@ it is met, cuts it short and `Enumeration.finished` says so.
 
 from __future__ import annotations
 
-import heapq
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nprl.distill.censored import Target, fit_families
-from nprl.lang.terms import Binary, BinaryOp, Compare, Relation, Term, Unary, Var, Where
-from nprl.search.constants import fill, hole, number_holes, shortest_decimals, simplify
-from nprl.search.families import Candidates, Conditions, Floats, General, Linear, Seen
-from nprl.search.grammar import Grammar, apply_binary, apply_unary
+from nprl.lang.terms import Term
+from nprl.search.constants import fill, number_holes, shortest_decimals, simplify
+from nprl.search.families import Conditions, Floats, General, Linear, Seen
+from nprl.search.grammar import Grammar
+from nprl.search.growth import (
+    GeneralCandidates,
+    Store,
+    condition_candidates,
+    general_candidates,
+    linear_candidates,
+)
 from nprl.search.holes import fit_general, fit_linear, polish, predictions, starts
 
 BATCH = 96
@@ -39,10 +46,10 @@ Progress = Callable[[str], None]
 class Effort:
     """How much is tried at each size."""
 
-    linear: int = 6000
-    """Skeletons that are affine in their holes, about 50 microseconds each."""
-    general: int = 250
-    """Others, about a millisecond each."""
+    linear: int = 4000
+    """Skeletons that are affine in their holes, some 50 microseconds each."""
+    general: int = 300
+    """Others, some milliseconds each."""
 
     def times(self, factor: float) -> Effort:
         """This effort, scaled."""
@@ -51,12 +58,11 @@ class Effort:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A term of one output with its constants, and its imitation loss."""
+    """A term of one output with its constants, and its imitation loss; ``nodes`` and ``holes`` are the skeleton's."""
 
     term: Term
     loss: float
     nodes: int
-    """Size of the skeleton."""
     holes: int
 
 
@@ -75,19 +81,19 @@ class Enumeration:
 
 @dataclass(slots=True)
 class _Tops:
-    """The best few of each size and number of holes, for one output."""
+    """The best few skeletons of each size, number of holes and kind (general or not), for one output."""
 
-    best: dict[tuple[int, int, bool], list[tuple[float, int, Term, Floats]]] = field(default_factory=dict)
-    count: int = 0
+    best: dict[tuple[int, int, bool], list[tuple[float, Term, Floats]]] = field(default_factory=dict)
 
-    def add(self, key: tuple[int, int, bool], loss: float, term: Callable[[], Term], holes: Floats) -> None:
-        """Keep this one if it is among the best."""
-        heap = self.best.setdefault(key, [])
-        self.count += 1
-        if len(heap) < KEPT:
-            heapq.heappush(heap, (-loss, -self.count, term(), holes))
-        elif -loss > heap[0][0]:
-            heapq.heapreplace(heap, (-loss, -self.count, term(), holes))
+    def add(self, key: tuple[int, int, bool], loss: Floats, terms: Sequence[Term], holes: Floats) -> None:
+        """Keep the best of these, the earlier of equals."""
+        rows = np.argsort(loss, kind="stable")[:KEPT].tolist()
+        some = self.best.get(key, []) + [(float(loss[i]), terms[i], holes[i]) for i in rows]
+        self.best[key] = sorted(some, key=lambda entry: entry[0])[:KEPT]
+
+    def least(self) -> float:
+        """The least loss of all."""
+        return min((entry[0] for entries in self.best.values() for entry in entries), default=np.inf)
 
 
 def enumerate_terms(
@@ -108,17 +114,18 @@ def enumerate_terms(
     """
     if observations.ndim != 2 or observations.shape[1] != len(grammar.variables):
         raise ValueError(
-            f"observations have {len(grammar.variables)} columns, one for each variable; got shape {observations.shape}"
+            f"observations have {len(grammar.variables)} columns, one for each variable; "
+            f"got shape {observations.shape}"
         )
     with np.errstate(all="ignore"):
         search = _Search(grammar, observations, goals, seed, effort or Effort(), deadline)
-        for size in range(1, grammar.max_nodes + 1):
+        size = 0
+        while size < grammar.max_nodes and not search.late():
+            size += 1
             search.level(size)
             if progress is not None:
                 progress(f"{size} nodes: {search.skeletons} programs, loss {search.least():.4g}")
-            if search.late():
-                break
-        return search.result()
+        return search.result(size)
 
 
 class _Search:
@@ -135,20 +142,17 @@ class _Search:
     ) -> None:
         self.grammar, self.seed, self.effort, self.deadline = grammar, seed, effort, deadline
         self.observations, self.goals = observations, tuple(goals)
-        rows = _batch(observations, self.goals, np.random.default_rng(seed))
-        self.x = observations[rows]
+        rng = np.random.default_rng(seed)
+        rows = _batch(len(observations), self.goals, rng)
+        x = observations[rows]
         self.small = tuple(g.take(rows) for g in self.goals)
-        rng = np.random.default_rng([seed, 1])
         shape = (max(1, grammar.max_holes), len(rows))
         sizes = np.exp(rng.uniform(np.log(0.1), np.log(10.0), shape)) * rng.choice([-1.0, 1.0], shape)
-        drawn = rng.choice(self.x.ravel(), shape)
-        self.table = np.where(rng.random(shape) < 0.5, drawn, sizes)
+        drawn = rng.choice(x.ravel(), shape)
+        self.store = Store(grammar, x, np.where(rng.random(shape) < 0.5, drawn, sizes))
         self.seen = Seen(len(rows), seed)
-        self.linear: dict[tuple[int, int], Linear] = {}
-        self.general: dict[tuple[int, int], General] = {}
-        self.conditions: dict[tuple[int, int], Conditions] = {}
         self.tops = [_Tops() for _ in self.goals]
-        self.skeletons, self.complete_to, self.size = 0, grammar.max_nodes, 0
+        self.skeletons, self.complete_to, self.cut_short = 0, grammar.max_nodes, False
 
     def late(self) -> bool:
         """Whether the deadline is over."""
@@ -156,55 +160,57 @@ class _Search:
 
     def least(self) -> float:
         """The least loss on the small batch, of the worst output."""
-        return max(
-            min((-loss for heap in t.best.values() for loss, *_ in heap), default=np.inf) for t in self.tops
-        )
+        return max(tops.least() for tops in self.tops)
 
     def level(self, size: int) -> None:
         """Make, tell apart, fit and store the terms of this size."""
-        self.size = size
-        collected: dict[int, list[tuple[list[Term], Floats, Floats, Floats]]] = {}
-        counts: dict[int, int] = {}
-        for candidates in self._linear(size):
-            h = candidates.basis.shape[1]
-            room = self.effort.linear - sum(counts.values())
-            if room <= 0 or self.late():
-                self._incomplete()
+        self.store.cut = False
+        linear, general, conditions = (
+            self._linear(size),
+            self._general(size),
+            self._conditions(size),
+        )
+        self.store.linear |= {(size, b.holes): b for b in linear}
+        self.store.general |= {(size, b.holes): b for b in general}
+        self.store.conditions |= {(size, b.holes): b for b in conditions}
+        if self.store.cut:
+            self.complete_to = min(self.complete_to, size - 1)
+
+    def result(self, size: int) -> Enumeration:
+        """Fit the best again, on all observations."""
+        finished = size >= self.grammar.max_nodes and not self.cut_short
+        found = tuple(self._refit(t, g) for t, g in zip(self.tops, self.goals, strict=True))
+        return Enumeration(found, self.skeletons, min(self.complete_to, size), finished)
+
+    def _full(self, room: int) -> bool:
+        """Whether no more terms of this size are taken."""
+        if self.late():
+            self.cut_short = True
+        if room <= 0 or self.cut_short:
+            self.store.cut = True
+            return True
+        return False
+
+    def _linear(self, size: int) -> list[Linear]:
+        parts: dict[int, list[tuple[list[Term], Floats, Floats, Floats]]] = {}
+        for candidates in linear_candidates(self.store, size, self.effort.linear):
+            if self._full(1):
                 break
             keys, valid = self.seen.family_key(candidates.offset, candidates.basis)
-            new = self.seen.new(h, keys, valid)
-            if len(new) > room:
-                self._incomplete()
-                new = new[:room]
+            new = self.seen.new(("linear", candidates.basis.shape[1]), keys, valid)
             if new:
                 terms = [candidates.make(i) for i in new]
                 offset, basis = candidates.offset[new], candidates.basis[new]
                 rank = self._screen(size, terms, offset, basis)
-                collected.setdefault(h, []).append((terms, offset, basis, rank))
-                counts[h] = counts.get(h, 0) + len(new)
-        for h, parts in collected.items():
-            rank = np.concatenate([p[3] for p in parts])
+                parts.setdefault(basis.shape[1], []).append((terms, offset, basis, rank))
+        blocks = []
+        for h, some in sorted(parts.items()):
+            rank = np.concatenate([p[3] for p in some])
             order = np.argsort(rank, kind="stable")
-            terms = [t for p in parts for t in p[0]]
-            self.linear[size, h] = Linear(
-                h,
-                [terms[i] for i in order.tolist()],
-                np.concatenate([p[1] for p in parts])[order],
-                np.concatenate([p[2] for p in parts])[order],
-                rank[order],
-            )
-        self._store_general(size)
-        self._store_conditions(size)
-
-    def result(self) -> Enumeration:
-        """Fit the best again, on all observations."""
-        finished = self.size >= self.grammar.max_nodes and not self.late()
-        complete = min(self.complete_to, self.size)
-        found = tuple(self._refit(t, g) for t, g in zip(self.tops, self.goals, strict=True))
-        return Enumeration(found, self.skeletons, complete, finished)
-
-    def _incomplete(self) -> None:
-        self.complete_to = min(self.complete_to, self.size - 1)
+            terms = [t for p in some for t in p[0]]
+            offset, basis = (np.concatenate([p[k] for p in some])[order] for k in (1, 2))
+            blocks.append(Linear(h, [terms[i] for i in order.tolist()], offset, basis, rank[order]))
+        return blocks
 
     def _screen(self, size: int, terms: list[Term], offset: Floats, basis: Floats) -> Floats:
         """Fit families on the small batch, remember the best; the rank of each."""
@@ -214,83 +220,107 @@ class _Search:
         for tops, goal in zip(self.tops, self.small, strict=True):
             c, _ = fit_families(basis, offset, goal, SCREENED_STEPS)
             loss = goal.loss(offset + (c[:, None, :] @ basis)[:, 0, :])
-            for i in np.argsort(loss, kind="stable")[:KEPT].tolist():
-                tops.add((size, h, False), float(loss[i]), lambda i=i: terms[i], c[i])  # type: ignore[misc]
+            tops.add((size, h, False), loss, terms, c)
             if h == 0:  # a part of something larger: what it is worth with a factor
                 loss = fit_families(offset[:, None, :], np.zeros_like(offset), goal, 2)[1]
             rank = np.minimum(rank, loss)
         return rank
 
-    def _linear(self, size: int) -> Iterator[Candidates]:
-        """All families affine in their holes of this size, in blocks."""
-        m = len(self.x)
-        if size == 1:
-            names = self.grammar.variables
-            yield Candidates(self.x.T.copy(), np.empty((len(names), 0, m)), lambda i: Var(names[i]))
-            if self.grammar.max_holes:
-                yield Candidates(np.zeros((1, m)), np.ones((1, 1, m)), lambda i: hole())
-            return
-        for op in self.grammar.unary:
-            block = self.linear.get((size - 1, 0))
-            if block is not None:
-                offset = apply_unary(op, block.offset)
-                yield Candidates(offset, block.basis, lambda i, op=op, b=block: Unary(op, b.terms[i]))  # type: ignore[misc]
-        combined = [
-            (op, a, b)
-            for op in self.grammar.binary
-            for left in range(1, size - 1)
-            for a in self._sized(self.linear, left)
-            for b in self._sized(self.linear, size - 1 - left)
-            if a.holes + b.holes <= self.grammar.max_holes and _stays_linear(op, a, b, left, size - 1 - left)
+    def _general(self, size: int) -> list[General]:
+        parts = self._collect(general_candidates(self.store, size, self.effort.general), "general")
+        return [
+            General(h, *self._ranked(terms, shifted, self._screen_general(size, h, terms)))
+            for h, (terms, shifted, _) in sorted(parts.items())
         ]
-        wheres = list(self._where_blocks(size, self.linear, self.linear)) if self.grammar.conditions else []
-        limit = max(64, 2 * self.effort.linear // max(1, len(combined) + len(wheres)))
-        for op, a, b in combined:
-            ka, kb = self._cut(len(a), len(b), limit)
-            yield _combine(op, a, b, ka, kb)
-        for test, a, b in wheres:
-            if test.holes == 0:
-                yield self._choose(test, a, b, limit)
 
-    def _choose(self, test: Conditions, a: Linear, b: Linear, limit: int) -> Candidates:
-        kt, ka, kb = self._cut3(len(test), len(a), len(b), limit)
-        yes = test.at(self.table, 0, kt)[:, None, None, :]
-        m, h = len(self.x), a.holes + b.holes
-        offset = np.where(yes, a.offset[None, :ka, None], b.offset[None, None, :kb])
-        basis = np.zeros((kt, ka, kb, h, m))
-        basis[..., : a.holes, :] = a.basis[None, :ka, None] * yes[..., None, :]
-        basis[..., a.holes :, :] = b.basis[None, None, :kb] * ~yes[..., None, :]
+    def _conditions(self, size: int) -> list[Conditions]:
+        parts = self._collect(condition_candidates(self.store, size, self.effort.general), "condition")
+        return [
+            Conditions(h, *self._ranked(terms, shifted, rank))
+            for h, (terms, shifted, rank) in sorted(parts.items())
+        ]
 
-        def make(i: int) -> Term:
-            t, rest = divmod(i, ka * kb)
-            return Where(test.terms[t], a.terms[rest // kb], b.terms[rest % kb])
+    def _ranked(self, terms: list[Any], shifted: Any, rank: Floats) -> tuple[list[Any], Any, Floats]:
+        order = np.argsort(rank, kind="stable")
+        return [terms[i] for i in order.tolist()], shifted[:, order], rank[order]
 
-        return Candidates(offset.reshape(-1, m), basis.reshape(-1, h, m), make)
+    def _collect(
+        self, candidates: Iterable[GeneralCandidates], kind: str
+    ) -> dict[int, tuple[list[Any], Any, Floats]]:
+        """The new ones by number of holes: terms, values and ranks."""
+        parts: dict[int, list[tuple[list[Any], Any, Floats]]] = {}
+        room = self.effort.general
+        for c in candidates:
+            if self._full(room):
+                break
+            at = c.shifted[0]
+            keys, valid = self.seen.bits_key(at) if kind == "condition" else self.seen.values_key(at)
+            new = self.seen.new((kind, c.holes), keys, valid)
+            self.store.cut |= len(new) > room
+            new = new[:room]
+            room -= len(new)
+            if new:
+                some = ([c.terms[i] for i in new], c.shifted[:, new], c.rank[new])
+                parts.setdefault(c.holes, []).append(some)
+        return {
+            h: (
+                [t for p in some for t in p[0]],
+                np.concatenate([p[1] for p in some], axis=1),
+                np.concatenate([p[2] for p in some]),
+            )
+            for h, some in parts.items()
+        }
 
-    def _where_blocks[A: (Linear, General), B: (Linear, General)](
-        self, size: int, first: dict[tuple[int, int], A], second: dict[tuple[int, int], B]
-    ) -> Iterator[tuple[Conditions, A, B]]:
-        for (test_size, _), test in sorted(self.conditions.items(), key=lambda item: item[0]):
-            for left in range(1, size - 1 - test_size):
-                for a in self._sized(first, left):
-                    for b in self._sized(second, size - 1 - test_size - left):
-                        if test.holes + a.holes + b.holes <= self.grammar.max_holes:
-                            yield test, a, b
+    def _screen_general(self, size: int, h: int, terms: list[Term]) -> Floats:
+        """Fit general skeletons on the small batch, remember the best; the rank of each."""
+        self.skeletons += len(terms)
+        rank = np.full(len(terms), np.inf)
+        for tops, goal in zip(self.tops, self.small, strict=True):
+            first = starts(h, self.store.x, self.seed)
+            c, loss = np.zeros((len(terms), h)), np.full(len(terms), np.inf)
+            for i, t in enumerate(terms):
+                if self.late():
+                    self.cut_short = self.store.cut = True
+                    break
+                numbered, _ = number_holes(t)
+                c[i], loss[i] = fit_general(numbered, self.grammar.variables, self.store.x, goal, first)
+            tops.add((size, h, True), loss, terms, c)
+            rank = np.minimum(rank, loss)
+        return rank
 
-    def _sized[T](self, blocks: dict[tuple[int, int], T], size: int) -> list[T]:
-        return [blocks[size, h] for h in range(self.grammar.max_holes + 1) if (size, h) in blocks]
+    def _refit(self, tops: _Tops, goal: Target) -> tuple[Found, ...]:
+        found: dict[Term, Found] = {}
+        for (size, h, general), entries in sorted(tops.best.items()):
+            for screened, t, holes in entries:
+                if not np.isfinite(screened):
+                    continue
+                skeleton, _ = number_holes(t)
+                if not general:
+                    holes, _ = fit_linear(skeleton, h, self.grammar.variables, self.observations, goal)
+                elif not self.late():
+                    holes, _ = polish(skeleton, self.grammar.variables, self.observations, goal, holes)
+                term, loss = self._with_decimals(skeleton, holes, goal)
+                if term not in found or loss < found[term].loss:
+                    found[term] = Found(term, loss, size, h)
+        return tuple(sorted(found.values(), key=lambda f: (f.loss, f.nodes, str(f.term))))
 
-    def _cut(self, na: int, nb: int, limit: int) -> tuple[int, int]:
-        if na * nb <= limit:
-            return na, nb
-        self._incomplete()
-        ka = min(na, max(1, round((limit * na / nb) ** 0.5)))
-        return ka, min(nb, max(1, limit // ka))
+    def _with_decimals(self, skeleton: Term, holes: Floats, goal: Target) -> tuple[Term, float]:
+        def losses(trials: Sequence[tuple[Fraction, ...]]) -> list[float]:
+            c = np.asarray([[float(v) for v in t] for t in trials])
+            at = predictions(skeleton, self.grammar.variables, self.observations, c)
+            return [float(v) for v in goal.loss(at)]
 
-    def _cut3(self, nt: int, na: int, nb: int, limit: int) -> tuple[int, int, int]:
-        if nt * na * nb <= limit:
-            return nt, na, nb
-        self._incomplete()
-        kt = min(nt, max(1, round(limit ** (1 / 3))))
-        ka = min(na, max(1, round((limit / kt) ** 0.5)))
-        return kt, ka, min(nb, max(1, limit // (kt * ka)))
+        exact = losses([tuple(Fraction(v) for v in holes.tolist())])[0]
+        constants = shortest_decimals(holes.tolist(), losses, exact * (1 + ROOM) + 1e-12)
+        return simplify(fill(skeleton, constants)), losses([constants])[0]
+
+
+def _batch(n: int, goals: Sequence[Target], rng: np.random.Generator) -> NDArray[np.int64]:
+    """Rows for the small batch: half of them, if there are so many, where no action is clipped."""
+    if n <= BATCH:
+        return np.arange(n)
+    between = np.flatnonzero(np.logical_and.reduce([~(g.at_low | g.at_high) for g in goals]))
+    some = rng.choice(between, min(len(between), BATCH // 2), replace=False)
+    rest = np.setdiff1d(np.arange(n), some)
+    more = rng.choice(rest, BATCH - len(some), replace=False)
+    return np.sort(np.concatenate([some, more]))

@@ -93,12 +93,14 @@ class Seen:
         rng = np.random.default_rng(seed)
         self._probe = rng.standard_normal(columns)
         self._factors = rng.integers(1, 2**63, 2 * columns + 2, dtype=np.uint64) | np.uint64(1)
-        self._keys: set[tuple[int, int]] = set()
+        self._keys: set[tuple[tuple[str, int], int]] = set()
 
     def __len__(self) -> int:
         return len(self._keys)
 
-    def new(self, kind: int, keys: NDArray[np.uint64], valid: NDArray[np.bool_]) -> list[int]:
+    def new(
+        self, kind: tuple[str, int], keys: NDArray[np.uint64], valid: NDArray[np.bool_]
+    ) -> list[int]:
         """The valid rows whose key was not met among those of their kind, the first of equals."""
         result = []
         for i, (key, good) in enumerate(zip(keys.tolist(), valid.tolist(), strict=True)):

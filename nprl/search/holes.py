@@ -19,7 +19,7 @@ from nprl.search.constants import HOLE
 from nprl.search.grammar import values
 
 Floats = NDArray[np.float64]
-STARTS = 12
+STARTS = 8
 HUGE = 1e12
 
 
@@ -29,6 +29,8 @@ def predictions(t: Term, names: Sequence[str], observations: Floats, holes: Floa
     columns |= {f"{HOLE}{k}": holes[:, k][:, None] for k in range(holes.shape[1])}
     with np.errstate(all="ignore"):
         result = np.broadcast_to(values(t, columns), (len(holes), len(observations)))
+    if np.isfinite(result).all():
+        return np.asarray(result)
     return np.asarray(np.nan_to_num(result, nan=HUGE, posinf=HUGE, neginf=-HUGE))
 
 
@@ -43,7 +45,7 @@ def fit_linear(
     return c[0], float(goal.loss(at[0] + c[0] @ basis))
 
 
-def starts(count: int, observations: Floats, goal: Target, seed: int) -> Floats:
+def starts(count: int, observations: Floats, seed: int) -> Floats:
     """Starting values (`STARTS`, count) for holes: half of them numbers that occur in the data, half of any size."""
     rng = np.random.default_rng(seed)
     shape = (STARTS, count)
@@ -60,7 +62,7 @@ def fit_general(
     observations: Floats,
     goal: Target,
     first: Floats,
-    iterations: int = 5,
+    iterations: int = 4,
 ) -> tuple[Floats, float]:
     """The best holes (h,) that damped Gauss-Newton steps reach from the rows of ``first`` (s, h), and the loss."""
     c = first.copy()

@@ -1,4 +1,4 @@
-"""Training a teacher: PPO of Stable-Baselines3 on the batched environment, resumable, with its normaliser."""
+"""Training a teacher: PPO of Stable-Baselines3 on the batched environment, resumable."""
 
 from nprl.train.config import TrainConfig, TrainError
 from nprl.train.normaliser import Normaliser, NormaliserError, load_normaliser

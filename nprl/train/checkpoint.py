@@ -1,7 +1,8 @@
 """Where a training run stands, on disk: ``checkpoints/resume.json``, and the weights that it names.
 
-The JSON file is the commit: it is renamed into place after the weights are whole, names them with their SHA-256,
-and nothing it names is deleted before the next one stands. The weights are read without unpickling code.
+The JSON file is the commit: it is renamed into place after the weights are whole, names them with
+their SHA-256, and nothing it names is deleted before the next one stands. The weights are read
+without unpickling code.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ class Progress:
 
 
 def save_progress(folder: Path, progress: Progress, ppo: PPO, env: Normalised) -> None:
-    """Write the weights of the stage, then the JSON that names them, then drop what it does not name."""
+    """Write the stage's weights, then the JSON that names them, then drop what it does not name."""
     place = folder / FOLDER
     content = _pack(ppo, env)
     write_atomic(place / _name(progress.stage), content)
@@ -143,7 +144,7 @@ def restore(folder: Path, stage: int, ppo: PPO, env: Normalised) -> None:
 
 
 def forget(folder: Path) -> None:
-    """Remove the checkpoints of an earlier run: `FILE` first, so that nothing half removed is resumed."""
+    """Remove an earlier run's checkpoints, `FILE` first: nothing half removed is resumed."""
     (folder / FOLDER / FILE).unlink(missing_ok=True)
     for old in (folder / FOLDER).glob("stage-*.pt"):
         old.unlink(missing_ok=True)

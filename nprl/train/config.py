@@ -1,4 +1,4 @@
-"""What a training run is told: one frozen dataclass, checked when it is made, with defaults by the task's shape."""
+"""What a training run is told: one frozen dataclass, with defaults by the task's shape."""
 
 from __future__ import annotations
 
@@ -53,17 +53,23 @@ class TrainConfig:
     log_std_init: float = -1.0
     """The logarithm of the first exploration noise, in units of the learner's action."""
     net_arch: tuple[int, ...] = (64, 64)
-    """The hidden layers (tanh) of the policy, and of the value function, which shares nothing with it."""
+    """The hidden layers (tanh) of the policy, and of the value function, which shares nothing with
+    it.
+    """
     norm_obs: bool = True
     """Whether observations are centred and scaled by their running statistics."""
     norm_reward: bool = True
     """Whether rewards are scaled by the running deviation of the discounted return."""
     eval_every: int = 16_384
-    """Steps in a stage, rounded up to whole rollouts: after each there is an evaluation and a checkpoint."""
+    """Steps in a stage, rounded up to whole rollouts: after each there is an evaluation and a
+    checkpoint.
+    """
     eval_episodes: int = 200
     """Episodes that judge a checkpoint."""
     eval_seed: int = 10_000_000
-    """The first seed of those episodes: the same at every stage, and none that training starts from."""
+    """The first seed of those episodes: the same at every stage, and none that training starts
+    from.
+    """
     patience: int = 0
     """Stop after this many stages without a better checkpoint; 0 means never."""
     seed: int = 0
@@ -135,8 +141,9 @@ class TrainConfig:
     def for_task(cls, task: Task, quick: bool = False, seed: int = 0) -> TrainConfig:
         """Defaults by what the task looks like; nothing here knows an id.
 
-        A batched environment gets 64 lanes, a foreign one 8, with rollouts of the same size. The discount looks
-        about a quarter of the horizon ahead, between 20 and 100 steps. ``quick`` is a smoke run of seconds.
+        A batched environment gets 64 lanes, a foreign one 8, with rollouts of the same size. The
+        discount looks about a quarter of the horizon ahead, between 20 and 100 steps. ``quick`` is
+        a smoke run of seconds.
         """
         continuous = isinstance(task.make_vec(1).action_space, spaces.Box)
         n_envs = 64 if task.is_own else 8

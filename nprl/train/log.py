@@ -1,4 +1,4 @@
-"""The training log: one row per stage in progress.csv, the same to TensorBoard where that is installed."""
+"""The training log: one row per stage in progress.csv, and to TensorBoard where it is installed."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ STEPS = "time/total_timesteps"
 
 
 class Log:
-    """Rows named as TensorBoard names them (``section/name``); the file is whole at every moment."""
+    """Rows named as TensorBoard names them (``section/name``), in a file that is always whole."""
 
     def __init__(self, folder: Path, rows: list[Row]) -> None:
         """A log that goes on after ``rows``, those of the stages that are done."""
         self.rows = rows
         self._path = folder / "progress.csv"
         self._board: sb3_logger.TensorBoardOutputFormat | None = None
-        if sb3_logger.SummaryWriter is not None:
+        if getattr(sb3_logger, "SummaryWriter", None) is not None:
             self._board = sb3_logger.TensorBoardOutputFormat(str(folder / "tensorboard"))
         if rows:
             self._write()

@@ -1,4 +1,4 @@
-"""The environment as PPO sees it: observations and rewards normalised, and everything on the way counted."""
+"""The environment as PPO sees it: observations and rewards normalised, and events counted."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ class Meter:
 class Normalised(VecEnvWrapper):
     """``venv`` with normalised observations and rewards; the statistics are updated at each step.
 
-    What is not finite stops the run: a NaN would reach the weights silently, and the checkpoints after them.
+    What is not finite stops the run: a NaN would reach the weights silently, and the checkpoints
+    after them.
     """
 
     def __init__(self, venv: VecEnv, config: TrainConfig) -> None:
@@ -47,7 +48,7 @@ class Normalised(VecEnvWrapper):
         self.meter = Meter()
 
     def normaliser(self) -> Normaliser | None:
-        """The statistics of the observations as they are now; None where they are not normalised."""
+        """The observations' statistics as they are now; None where they are not normalised."""
         if not self.config.norm_obs:
             return None
         return Normaliser(self.obs_stats.mean.copy(), self.obs_stats.var.copy())
@@ -66,9 +67,7 @@ class Normalised(VecEnvWrapper):
         obs, rewards, dones, infos = self.venv.step_wait()
         rewards = np.asarray(rewards, dtype=np.float64)
         if not np.isfinite(rewards).all():
-            raise TrainError(
-                f"{self._where()}: a reward is not finite; look at the reward of the model or environment"
-            )
+            raise TrainError(f"{self._where()}: a reward is not finite; look at the model's reward")
         cost = np.array([info.get("cost", 0.0) for info in infos], dtype=np.float64)
         self._count(cost, infos)
         seen = self._seen(obs)
@@ -77,7 +76,7 @@ class Normalised(VecEnvWrapper):
             if last is not None:
                 infos[lane] = {**infos[lane], "terminal_observation": self._scaled(last)}
         if self.config.norm_reward:
-            rewards = self.reward_scale(rewards, dones, cost > 0.0)
+            rewards = self.reward_scale(rewards, dones)
         return seen, rewards.astype(np.float32), dones, infos
 
     def read(self) -> Meter:
@@ -98,7 +97,7 @@ class Normalised(VecEnvWrapper):
         rows = np.asarray(obs, dtype=np.float64)
         if not np.isfinite(rows).all():
             raise TrainError(
-                f"{self._where()}: an observation is not finite; look at the model or environment"
+                f"{self._where()}: an observation is not finite; look at the model's step"
             )
         if self.config.norm_obs:
             self.obs_stats.update(rows)

@@ -1,6 +1,7 @@
 """The statistics that turn raw observations and rewards into what the network sees.
 
-They belong to the policy: without them its weights mean nothing. They are numbers in a JSON file, never a pickle.
+They belong to the policy: without them its weights mean nothing. They are numbers in a JSON file,
+never a pickle.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ class NormaliserError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Normaliser:
-    """``clip((observation - mean) / sqrt(var + epsilon), -limit, limit)``, in float64, then float32."""
+    """``clip((observation - mean) / sqrt(var + epsilon), -limit, limit)``, as float32."""
 
     mean: Floats
     """Shape of the observation."""
@@ -40,7 +41,9 @@ class Normaliser:
         """Refuse what would give a NaN."""
         mean, var = (np.asarray(a, dtype=np.float64) for a in (self.mean, self.var))
         if mean.shape != var.shape or not (np.isfinite(mean).all() and np.isfinite(var).all()):
-            raise NormaliserError("mean and var are finite numbers, as many of the one as of the other")
+            raise NormaliserError(
+                "mean and var are finite numbers, as many of the one as of the other"
+            )
         if not ((var >= 0).all() and 0 < self.limit < math.inf and 0 < self.epsilon < math.inf):
             raise NormaliserError("var is not negative; limit and epsilon are positive")
         object.__setattr__(self, "mean", mean)
@@ -48,7 +51,9 @@ class Normaliser:
 
     def __call__(self, observation: Any) -> NDArray[np.float32]:
         """What the network sees of one observation or a batch."""
-        scaled = (np.asarray(observation, dtype=np.float64) - self.mean) / np.sqrt(self.var + self.epsilon)
+        scaled = (np.asarray(observation, dtype=np.float64) - self.mean) / np.sqrt(
+            self.var + self.epsilon
+        )
         return np.clip(scaled, -self.limit, self.limit).astype(np.float32)
 
     def save(self, path: str | Path) -> Path:
@@ -113,8 +118,8 @@ def moments(shape: tuple[int, ...]) -> Moments:
 class RewardScale:
     """Rewards over the deviation of the discounted return, clipped at ``limit`` deviations.
 
-    Steps that left the safe set are not measured: a penalty hundreds of times an ordinary reward, rare once
-    training goes well, would make every other reward vanish. It is clipped to ``limit`` like any reward.
+    The deviation is of the whole past, penalties included: while they are frequent they dominate
+    it, and it shrinks as they become rare.
     """
 
     lanes: int
@@ -127,12 +132,10 @@ class RewardScale:
         """Every lane begins an episode."""
         self.returns = np.zeros(self.lanes)
 
-    def __call__(
-        self, rewards: Floats, dones: NDArray[np.bool_], unsafe: NDArray[np.bool_]
-    ) -> Floats:
+    def __call__(self, rewards: Floats, dones: NDArray[np.bool_]) -> Floats:
         """The scaled rewards of one step, all of shape (lanes,)."""
-        self.returns = self.returns * self.gamma + np.where(unsafe, 0.0, rewards)
-        self.stats.update(self.returns[~unsafe])
+        self.returns = self.returns * self.gamma + rewards
+        self.stats.update(self.returns)
         self.returns[dones] = 0.0
         scale = math.sqrt(float(self.stats.var) + EPSILON)
         return np.clip(rewards / scale, -self.limit, self.limit)

@@ -1,16 +1,18 @@
-"""Training: Stable-Baselines3's PPO in stages, each evaluated and checkpointed, on the batched environment.
+"""Training: PPO on the batched environment, in stages, each evaluated and checkpointed.
 
-A stage begins with fresh episodes and generators seeded by (seed, stage), so it depends on nothing but the
-checkpoint before it: a run that was killed and resumed ends as one that was not. The teacher is the best
-checkpoint, judged on episodes that training never starts from, because PPO gets worse after it was good.
+A stage begins with fresh episodes and generators seeded by (seed, stage), so it depends on nothing
+but the checkpoint before it: a run that was killed and resumed ends as one that was not. The
+teacher is the best checkpoint, judged on episodes that training never starts from, because PPO gets
+worse after it was good.
 
-PPO learns from the action it *proposed*. With a shield the environment applies the filtered one: see
-``docs/training.md``.
+PPO learns from the action it *proposed*. With a shield the environment applies the filtered one:
+see ``docs/training.md``.
 """
 
 from __future__ import annotations
 
 import math
+import sys
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -46,10 +48,12 @@ def train(
     resume: bool = False,
     on_stage: Callable[[Row], None] | None = None,
 ) -> Teacher:
-    """Train a policy for ``task``, leaving policy.zip, normaliser.json, progress.csv and checkpoints in ``folder``.
+    """Train a policy for ``task``: the best checkpoint by evaluation, with its normaliser.
 
-    With ``shield`` every action of training, and of the evaluations in it, passes it. ``resume`` goes on after the
-    last stage on disk; otherwise an earlier run in the folder is replaced. ``on_stage`` is told each row of the log.
+    Leaves policy.zip, normaliser.json, progress.csv and checkpoints/ in ``folder``. With ``shield``
+    every action of training, and of the evaluations in it, passes it. ``resume`` goes on after the
+    last stage on disk; otherwise an earlier run in the folder is replaced. ``on_stage`` is told
+    each row of the log.
 
     Raises:
         TrainError: for what cannot be trained or resumed, and when numbers stop being finite.
@@ -156,15 +160,15 @@ class _Run:
         self.ppo._setup_lr_schedule()
         try:
             self.ppo.learn(
-                self.config.stage_steps, bar, log_interval=None, reset_num_timesteps=False  # type: ignore[arg-type]
+                self.config.stage_steps, bar, log_interval=sys.maxsize, reset_num_timesteps=False
             )
         except ValueError:
             if weights_are_finite(self.ppo):
                 raise
         if not weights_are_finite(self.ppo):
             raise TrainError(
-                f"the network's weights stopped being finite before step {self.ppo.num_timesteps}; lower "
-                f"learning_rate (it is {self.ppo.learning_rate:g}) and resume from the last checkpoint"
+                f"the network's weights are not finite at step {self.ppo.num_timesteps}; "
+                f"start over with a learning_rate below {self.ppo.learning_rate:g}"
             )
 
     def _counts(self) -> tuple[int, int]:
@@ -225,7 +229,7 @@ def _new_ppo(env: Normalised, config: TrainConfig) -> PPO:
 
 
 class _one_thread(AbstractContextManager[None]):
-    """While it lasts, torch computes in one thread: nets this small are faster so, and equal from run to run."""
+    """While it lasts, torch computes in one thread: faster for small nets, and repeatable."""
 
     def __enter__(self) -> None:
         self._threads = torch.get_num_threads()

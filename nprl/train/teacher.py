@@ -51,7 +51,7 @@ class Teacher:
         episode_start: Any = None,
         deterministic: bool = True,
     ) -> tuple[NDArray[Any], Any]:
-        """The environment's action for one observation or a batch, as Stable-Baselines3's ``predict``.
+        """The environment's action for one observation or a batch.
 
         Raises:
             ValueError: for an observation that is not finite.
@@ -63,7 +63,7 @@ class Teacher:
         return self.algorithm.predict(seen, state, episode_start, deterministic)
 
     def save(self, path: str | Path) -> Path:
-        """Write the network to ``path`` (.zip, Stable-Baselines3's format) and `NORMALISER` beside it."""
+        """Write the network to ``path`` (.zip, as Stable-Baselines3) and `NORMALISER` beside it."""
         target = Path(path).with_suffix(".zip")
         buffer = io.BytesIO()
         self.algorithm.save(buffer, exclude=PASSING)
@@ -78,23 +78,30 @@ class Teacher:
 def load_teacher(path: str | Path, task: Task, trusted: bool = False) -> Teacher:
     """The policy in a zip of Stable-Baselines3, ours or trained elsewhere, for ``task``.
 
-    Its class is what the file says of itself. If `NORMALISER` lies beside it, that is what observations pass first.
-    Such a zip holds pickles, so it is *code when loaded*: a line in the log says so, unless ``trusted``.
+    Its class is what the file says of itself. If `NORMALISER` lies beside it, that is what
+    observations pass first. Such a zip holds pickles, so it is *code when loaded*: a line in the
+    log says so, unless ``trusted``.
 
     Raises:
-        TrainError: for a file that is no such zip, another algorithm, other spaces than the task's, or a
-            normaliser that is a pickle.
+        TrainError: for a file that is no such zip, another algorithm, other spaces than the
+            task's, or a normaliser that is a pickle.
     """
     source = Path(path)
     normaliser = _normaliser_beside(source)
     algorithm = ALGORITHMS[_algorithm_of(source)]
     if not trusted:
         logging.getLogger("nprl.train").warning(
-            "%s: a Stable-Baselines3 zip is code when it is loaded; open only what you trust", source
+            "%s: a Stable-Baselines3 zip is code when it is loaded; open only what you trust",
+            source,
         )
     options: dict[str, Any] = {} if algorithm in (PPO, A2C) else {"buffer_size": 1}
     # Schedules are pickled functions, of no use to a teacher: what stands here is not unpickled.
-    unused = {"learning_rate": 0.0, "lr_schedule": None, "clip_range": 0.2, "exploration_schedule": None}
+    unused = {
+        "learning_rate": 0.0,
+        "lr_schedule": None,
+        "clip_range": 0.2,
+        "exploration_schedule": None,
+    }
     try:
         model = algorithm.load(source, device="cpu", custom_objects=unused, **options)
     except Exception as error:  # whatever a foreign pickle raises is an error of that file
@@ -112,23 +119,25 @@ def _algorithm_of(path: Path) -> str:
             module = data["policy_class"]["__module__"]
     except OSError as error:
         raise TrainError(
-            f"{path}: cannot be read ({error.strerror or error}); a teacher is a Stable-Baselines3 .zip"
+            f"{path}: cannot be read ({error.strerror or error}); give a Stable-Baselines3 .zip"
         ) from None
     except (zipfile.BadZipFile, KeyError, ValueError, TypeError) as error:
-        raise TrainError(f"{path}: no policy zip of Stable-Baselines3 ({_one_line(error)})") from None
+        raise TrainError(
+            f"{path}: no policy zip of Stable-Baselines3 ({_one_line(error)})"
+        ) from None
     family = str(module).removeprefix("stable_baselines3.").split(".")[0].upper()
     if family == "COMMON":
         family = "PPO" if "clip_range" in data else "A2C"
     if family not in ALGORITHMS or not str(module).startswith("stable_baselines3."):
         raise TrainError(
-            f"{path}: a policy of {module}; accepted are those of Stable-Baselines3: {', '.join(ALGORITHMS)}"
+            f"{path}: a policy of {module}; accepted are {', '.join(ALGORITHMS)} of Stable-Baselines3"
         )
     return family
 
 
 def _normaliser_beside(path: Path) -> Normaliser | None:
     remedy = (
-        "a pickle is not read; write mean, var, limit and epsilon to normaliser.json beside the zip "
+        "a pickle is not read; put its numbers in normaliser.json beside the zip "
         "(docs/training.md has the lines)"
     )
     if path.suffix in (".pkl", ".pickle"):

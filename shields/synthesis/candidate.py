@@ -7,46 +7,31 @@ claims is proved, or not, by `nprl.shields.synthesis.prove` and the checkers.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
-from nprl.lang.terms import Term
 from nprl.model import Model
 from nprl.shields.synthesis.control_invariant import control_invariant
-from nprl.shields.synthesis.gain import gain_backup, gain_terms, responses
+from nprl.shields.synthesis.ellipsoid import Ellipsoid, invariant_ellipsoid
 from nprl.shields.synthesis.invariance_of_safe import farkas_gain
-from nprl.shields.synthesis.linearise import Inclusion, equilibrium, inclusion
-from nprl.shields.synthesis.numeric import Array
-from nprl.shields.synthesis.polytope import (
-    HULL_DIMENSIONS,
-    Polytope,
-    exact_polytope,
-    irredundant,
-    samples,
-)
+from nprl.shields.synthesis.linearise import Inclusion, Point, equilibrium, inclusion
+from nprl.shields.synthesis.lqr import gain_sets
+from nprl.shields.synthesis.polytope import HULL_DIMENSIONS, irredundant
 from nprl.shields.synthesis.problem import Problem, Unsuitable, problem_of
-from nprl.shields.synthesis.row_backup import row_backup
-from nprl.shields.synthesis.trial import Trial, rays, trial
+from nprl.shields.synthesis.proposal import (
+    Candidate,
+    ellipsoid_with_gain,
+    kept_polytope,
+    polytope_with_gain,
+)
 
-SAMPLES = 8_000
+__all__ = ["Candidate", "candidates"]
+
 CONTROL_INVARIANT_DIMENSIONS = 3
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A set and its backup, not proved.
-
-    ``invariant`` has one tuple of terms for each part, each term meant ``>= 0``; ``backup`` has one term for each
-    action, over the state, in units. ``notes`` says how it was found: ``method``, ``kept`` (the least margin of a next
-    row, relative to the row's range, over sample points), and what the method knows.
-    """
-
-    family: str
-    invariant: tuple[tuple[Term, ...], ...]
-    backup: tuple[Term, ...]
-    notes: dict[str, Any] = field(default_factory=dict)
+SCALES = (1.0, 0.7, 0.5, 0.35, 0.25, 0.15, 0.1)
+"""Of the box of analysis for ellipsoids, relative to the ranges."""
+RATES = (0.999, 0.99, 0.98, 0.95, 0.9, 0.8)
+REFINEMENTS = 3
 
 
 def candidates(model: Model, seed: int = 0) -> Iterator[Candidate]:
@@ -63,84 +48,75 @@ def candidates(model: Model, seed: int = 0) -> Iterator[Candidate]:
         return
     yield from _safe_itself(problem, maps, seed)
     yield from _control_invariant(problem, maps, seed)
+    yield from _ellipsoids(problem, point, maps, seed)
+    yield from _gain_sets(problem, maps, seed)
 
 
 def _safe_itself(problem: Problem, maps: Inclusion, seed: int) -> Iterator[Candidate]:
+    method = "safe set itself"
     if problem.n <= HULL_DIMENSIONS:
-        yield from _kept(problem, maps, irredundant(maps.h), "safe set itself", seed)
+        yield from kept_polytope(problem, maps, irredundant(maps.h), method, seed)
     elif maps.linear:
         found = farkas_gain(maps, maps.h)
         if found is not None:
-            k, c, _ = found
-            yield from _with_gain(problem, maps, maps.h, k, c, "safe set itself", seed)
+            yield from polytope_with_gain(problem, maps, maps.h, found[0], found[1], method, seed)
 
 
 def _control_invariant(problem: Problem, maps: Inclusion, seed: int) -> Iterator[Candidate]:
     if problem.n <= CONTROL_INVARIANT_DIMENSIONS:
         h = control_invariant(maps)
         if h is not None:
-            yield from _kept(problem, maps, h, "control-invariant polytope", seed)
+            yield from kept_polytope(problem, maps, h, "control-invariant polytope", seed)
 
 
-def _kept(
-    problem: Problem, maps: Inclusion, h: Array, method: str, seed: int
-) -> Iterator[Candidate]:
-    """The polytope ``h z <= 1`` with the shortest backup that keeps it at sample points, if any does."""
-    polytope = exact_polytope(h, maps.centre, maps.unit, problem)
-    if not holds_init(problem, polytope):
-        return
-    x = maps.centre + maps.unit * samples(h, SAMPLES, np.random.default_rng(seed))
-    seen = responses(problem, polytope, x)
-    if seen is None:
-        return
-    for saturated in (False, True):
-        found = gain_backup(problem, seen, saturated=saturated)
-        if found is not None:
-            yield from _tried(problem, maps, polytope, found, method, x, seed)
-            return
-    rows = row_backup(problem, polytope, seen)
-    if rows is not None:
-        yield from _tried(problem, maps, polytope, rows, method, x, seed)
+def _ellipsoids(problem: Problem, point: Point, maps: Inclusion, seed: int) -> Iterator[Candidate]:
+    """For a linear step one kind; else first one map with a remainder, then the hull of several maps."""
+    for remainder in (True,) if maps.linear else (True, False):
+        method = "ellipsoid" if maps.linear else f"ellipsoid, {_KINDS[remainder]}"
+        for scale in SCALES:
+            found = _ellipsoid(problem, point, scale, remainder, seed)
+            tried = (
+                [] if found is None else list(ellipsoid_with_gain(problem, *found, method, seed))
+            )
+            if tried:
+                yield from tried
+                break
 
 
-def holds_init(problem: Problem, polytope: Polytope) -> bool:
-    """Whether the polytope holds the initial box, exactly."""
-    model = problem.model
-    for a, b in polytope.rows:
-        ends = [model.init[c.name] for c in model.state]
-        if sum(max(v * low, v * high) for v, (low, high) in zip(a, ends, strict=True)) > b:
-            return False
-    return True
+_KINDS = {True: "one map and a remainder", False: "several maps"}
 
 
-def _with_gain(
-    problem: Problem, maps: Inclusion, h: Array, k: Array, c: Array, method: str, seed: int
-) -> Iterator[Candidate]:
-    """The polytope with the backup ``v = K z + c``."""
-    polytope = exact_polytope(h, maps.centre, maps.unit, problem)
-    if not holds_init(problem, polytope):
-        return
-    x = maps.centre + maps.unit * samples(h, SAMPLES, np.random.default_rng(seed))
-    for digits in (3, 4, 6, 9):
-        backup = gain_terms(problem, maps, k, c, digits)
-        found = list(_tried(problem, maps, polytope, backup, method, x, seed))
-        if found:
-            yield from found
-            return
+def _ellipsoid(
+    problem: Problem, point: Point, scale: float, remainder: bool, seed: int
+) -> tuple[Inclusion, Ellipsoid] | None:
+    """The ellipsoid for a box of analysis, then for smaller boxes that still hold it."""
+    box = np.array([float(c.high - c.low) / 2 for c in problem.model.state])
+    half, input_half = scale * box, scale * (problem.u_high - problem.u_low) / 2
+    best: tuple[Inclusion, Ellipsoid] | None = None
+    for _ in range(REFINEMENTS):
+        try:
+            maps = inclusion(problem, point, half, input_half, remainder=remainder, seed=seed)
+        except Unsuitable:
+            return best
+        if (np.abs(problem.init_low - point.x) > half).any():
+            return best
+        init = np.vstack([problem.init_low, problem.init_high])
+        found = invariant_ellipsoid(maps, init, RATES)
+        if found is None:
+            return best
+        best = maps, found
+        reached = found.input_half * maps.reach
+        if (found.half > 0.9 * half).all() and (reached > 0.9 * input_half).all():
+            return best
+        half, input_half = (
+            np.minimum(half, 1.05 * found.half),
+            np.minimum(input_half, 1.1 * reached),
+        )
+    return best
 
 
-def _tried(
-    problem: Problem,
-    maps: Inclusion,
-    polytope: Polytope,
-    backup: tuple[Term, ...],
-    method: str,
-    x: Array,
-    seed: int,
-) -> Iterator[Candidate]:
-    rows = polytope.terms(problem.model.state_names)
-    more = rays(rows, problem.model.state_names, maps.centre, maps.unit, SAMPLES // 2, seed + 1)
-    result: Trial = trial(problem, rows, backup, np.vstack([x, more]))
-    if result.good:
-        notes = {"method": method, "kept": result.kept, "init": result.init}
-        yield Candidate("polytope", (rows,), backup, notes)
+def _gain_sets(problem: Problem, maps: Inclusion, seed: int) -> Iterator[Candidate]:
+    for h, k in gain_sets(problem, maps, seed):
+        yield from polytope_with_gain(
+            problem, maps, h, k, np.zeros(problem.m), "invariant polytope of an LQR gain", seed
+        )

@@ -69,12 +69,9 @@ def combine(
 
     ``premises`` are the polynomials that may be used, by number.
     """
-    used = {k: h for k, h in premises.items() if all(v in box for v in names(h))}
-    if any(v not in box for v in names(goal)):
-        missing = {v for v in names(goal) if v not in box}
-        used = {k: h for k, h in premises.items()}
-        if not any(v in names(h) for v in missing for h in used.values()):
-            return None
+    used = {k: h for k, h in premises.items() if all(v in box for v in nonlinear_variables([h]))}
+    if not all(v in box for v in nonlinear_variables([goal])):
+        return None
     polynomials = [goal, *used.values()]
     everything = {v for p in polynomials for v in names(p)}
     bounded = {v: box[v] for v in everything if v in box}
@@ -196,9 +193,8 @@ def variables_to_split(
             if power and degree > 1:
                 size = abs(float(c))
                 for n, k in m:
-                    size *= max(abs(float(box[n][0])), abs(float(box[n][1])), 1e-9) ** (
-                        k - (1 if n == v else 0)
-                    )
+                    reach = max(abs(float(e)) for e in box.get(n, (Fraction(1),)))
+                    size *= max(reach, 1e-9) ** (k - (1 if n == v else 0))
                 total += size * power * width
         return total
 

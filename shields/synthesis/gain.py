@@ -6,6 +6,7 @@ the disturbance. A gain that satisfies all of them at vertices, facets and insid
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -74,11 +75,12 @@ def row_scales(polytope: Polytope, x: Array) -> Array:
 
 
 def gain_backup(
-    problem: Problem, seen: Responses, *, saturated: bool
+    problem: Problem, seen: Responses, *, saturated: bool, digits: Sequence[int] = (2, 3, 4, 6, 9)
 ) -> tuple[Term, ...] | None:
     """A gain under which all rows keep a margin, as terms in units; None if none was found.
 
-    ``saturated`` clips to the inputs' bounds (one input only); otherwise the bounds are rows, too.
+    ``saturated`` clips to the inputs' bounds (one input only); otherwise the bounds are rows, too. ``digits`` are the
+    significant digits to try.
     """
     if saturated and problem.m > 1:
         return None
@@ -93,12 +95,12 @@ def gain_backup(
     shift = c - gain @ middle
     full = np.clip(seen.x @ gain.T + shift, problem.u_low, problem.u_high)
     least = max(min(target / 4, float(seen.margin(full).min()) / 2), LEAST)
-    for digits in (2, 3, 4, 6, 9):
+    for count in digits:
         exact = [
-            [_decimal(v, digits, r / unit[i]) for i, v in enumerate(row)]
+            [_decimal(v, count, r / unit[i]) for i, v in enumerate(row)]
             for row, r in zip(gain, reach, strict=True)
         ]
-        constant = [_decimal(v, digits, r) for v, r in zip(shift, reach, strict=True)]
+        constant = [_decimal(v, count, r) for v, r in zip(shift, reach, strict=True)]
         short = np.array([[float(v) for v in row] for row in exact])
         u = seen.x @ short.T + np.array([float(v) for v in constant])
         if not saturated and ((u < problem.u_low) | (u > problem.u_high)).any():

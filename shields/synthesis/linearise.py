@@ -181,27 +181,47 @@ def _program(
 
 
 def inclusion(
-    problem: Problem, point: Point, half: Array | None = None, *, seed: int = 0
+    problem: Problem,
+    point: Point,
+    half: Array | None = None,
+    input_half: Array | None = None,
+    *,
+    remainder: bool = False,
+    seed: int = 0,
 ) -> Inclusion:
-    """The linear inclusion about ``point``, for states within S and within ``point.x +- half`` (all of S, if None)."""
+    """The linear inclusion about ``point``, for states within S and within ``point.x +- half`` (all of S, if None).
+
+    Inputs lie within ``point.u +- input_half`` (all of U, if None). With ``remainder`` it is one affine map, and a
+    box that holds what the map leaves; otherwise the hull of several maps.
+    """
     low = np.array([float(c.low) for c in problem.model.state])
     high = np.array([float(c.high) for c in problem.model.state])
     low, high = _tight(problem, low, high)
+    u_low, u_high = problem.u_low, problem.u_high
     if half is not None:
         low, high = np.maximum(low, point.x - half), np.minimum(high, point.x + half)
+    if input_half is not None:
+        u_low, u_high = (
+            np.maximum(u_low, point.u - input_half),
+            np.minimum(u_high, point.u + input_half),
+        )
     unit = np.maximum(np.maximum(high - point.x, point.x - low), 1e-12)
     reach = np.maximum(_reach(problem), 1e-12)
-    x, u = _spread(problem, low, high, seed)
-    a, b = _averaged(problem, point, x, u)
-    a = a * unit[None, None, :] / unit[None, :, None]
-    b = b * reach[None, None, :] / unit[None, :, None]
-    pairs, rest = _hull(np.concatenate([a, b], axis=2))
+    x, u = _spread(problem, (low, high), (u_low, u_high), seed)
+    if remainder:
+        pairs, rest, offset = _fitted(problem, point, x, u, unit, reach)
+    else:
+        a, b = _averaged(problem, point, x, u)
+        a = a * unit[None, None, :] / unit[None, :, None]
+        b = b * reach[None, None, :] / unit[None, :, None]
+        pairs, rest = _hull(np.concatenate([a, b], axis=2))
+        offset = point.residual / unit
     g = np.hstack([_generators(problem, x, u, unit), rest])
     margin = problem.b - problem.h @ point.x
     rows = problem.h * unit / margin[:, None]
-    eye = np.eye(problem.n)
-    sides = [eye * (unit / (high - point.x))[:, None], -eye * (unit / (point.x - low))[:, None]]
     if half is not None:
+        eye = np.eye(problem.n)
+        sides = [eye * (unit / (high - point.x))[:, None], -eye * (unit / (point.x - low))[:, None]]
         rows = np.vstack([rows, *sides])
     return Inclusion(
         centre=point.x,
@@ -210,12 +230,28 @@ def inclusion(
         reach=reach,
         a=pairs[:, :, : problem.n],
         b=pairs[:, :, problem.n :],
-        offset=point.residual / unit,
+        offset=offset,
         g=g,
-        lows=(problem.u_low - point.u) / reach,
-        highs=(problem.u_high - point.u) / reach,
+        lows=(u_low - point.u) / reach,
+        highs=(u_high - point.u) / reach,
         h=rows,
     )
+
+
+def _fitted(
+    problem: Problem, point: Point, x: Array, u: Array, unit: Array, reach: Array
+) -> tuple[Array, Array, Array]:
+    """One map (1, n, n + m) near the step, generators of the box that holds what it leaves, and the offset."""
+    f = problem.next(x, u, problem.w[0])
+    z = np.hstack([(x - point.x) / unit, (u - point.u) / reach])
+    goal = (f - point.x) / unit
+    matrix, *_ = np.linalg.lstsq(z, goal - point.residual / unit, rcond=None)
+    matrix[np.abs(matrix) < 1e-12] = 0.0
+    left = goal - z @ matrix
+    offset = (left.max(axis=0) + left.min(axis=0)) / 2
+    radius = np.ptp(left, axis=0) / 2 * WIDEN
+    offset = np.where(radius + np.abs(offset) < 1e-10, 0.0, offset)
+    return matrix.T[None], np.diag(radius)[:, radius > 1e-10], offset
 
 
 def _tight(problem: Problem, low: Array, high: Array) -> tuple[Array, Array]:
@@ -230,9 +266,12 @@ def _tight(problem: Problem, low: Array, high: Array) -> tuple[Array, Array]:
     return low, high
 
 
-def _spread(problem: Problem, low: Array, high: Array, seed: int) -> tuple[Array, Array]:
+def _spread(
+    problem: Problem, states: tuple[Array, Array], inputs: tuple[Array, Array], seed: int
+) -> tuple[Array, Array]:
     """States and inputs all over a box: quasi-random, and corners of it."""
-    lows, highs = np.concatenate([low, problem.u_low]), np.concatenate([high, problem.u_high])
+    lows = np.concatenate([states[0], inputs[0]])
+    highs = np.concatenate([states[1], inputs[1]])
     rng = np.random.default_rng(seed)
     inner = qmc.Sobol(len(lows), seed=rng).random(SAMPLES)
     if len(lows) <= 10:

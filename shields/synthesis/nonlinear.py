@@ -11,18 +11,20 @@ from fractions import Fraction
 
 import numpy as np
 
-from nprl.lang.floats import compile_batch
+from nprl.lang import exact
 from nprl.lang.serial import term_to_json
 from nprl.lang.terms import Num, Term, Var, children, variables
 from nprl.shields.certificate import Certificate
 from nprl.shields.goals import Pieces
 from nprl.shields.leaf import Premises
-from nprl.shields.polynomial import NotPolynomial, Range, polynomial
+from nprl.shields.polynomial import NotPolynomial, polynomial
 from nprl.shields.sequent import Sequent, expand, expanded
-from nprl.shields.synthesis.prove import NotProved, Search, Tree, prove
+from nprl.shields.synthesis.prove import NotProved, Search, Tree, affine_fit, prove
 from nprl.shields.synthesis.squares import degree
 
-SAMPLES = 20_000
+SPARE = (1.2, 2.0, 4.0)
+"""How much more than the sampled remainder is claimed, in this order."""
+QUICK_LEAVES, MAX_LEAVES = 20, 1000
 
 
 def enclose_steps(sequent: Sequent, draft: Certificate, seconds: float) -> Tree:
@@ -49,10 +51,9 @@ def enclose_steps(sequent: Sequent, draft: Certificate, seconds: float) -> Tree:
     for name, edge in kept if terms else ():
         s, tree = _cut(s, edge, end, f"the box in {name}")
         cuts.append((edge, tree))
-    box = Premises(s.premises).box()
     for t in terms if kept else ():
-        for lemma in _remainder(t, model.state_names + model.action_names, box):
-            s, tree = _cut(s, lemma, end, f"the remainder of {str(t)[:40]}")
+        for lemma, tree in _remainder(t, s, model.state_names + model.action_names, end):
+            s = s.given(lemma)
             cuts.append((lemma, tree))
     heads: list[Tree] = []
     for t in terms:
@@ -81,7 +82,7 @@ def _undisturbed(t: Term, disturbance: set[str]) -> list[Term]:
 
 def _cut(s: Sequent, lemma: Term, end: float, what: str) -> tuple[Sequent, Tree]:
     try:
-        tree = prove(s.concluding(lemma), Search(seconds=max(1.0, end - time.monotonic())))
+        tree = prove(s.concluding(lemma), Search(seconds=max(1.0, end - time.monotonic()), scan=False))
     except NotProved as error:
         raise NotProved(f"{what}: {error}") from None
     return s.given(lemma), tree
@@ -124,31 +125,23 @@ def _extent(p: object, names: tuple[str, ...]) -> tuple[list[float], list[float]
     return list(centre), list(np.sqrt(np.diag(inverse) * level))
 
 
-def _remainder(t: Term, names: tuple[str, ...], box: dict[str, Range]) -> list[Term]:
-    """``R - (t - affine) >= 0`` and ``R + (t - affine) >= 0``, R from samples with room to spare."""
-    used = [n for n in names if n in box]
-    rng = np.random.default_rng(0)
-    low = np.array([float(box[n][0]) for n in used])
-    high = np.array([float(box[n][1]) for n in used])
-    x = low + (high - low) * rng.random((SAMPLES, len(used)))
-    corners = rng.integers(0, 2, (SAMPLES // 4, len(used)))
-    x = np.vstack([x, np.where(corners == 1, high, low)])
-    y = np.asarray(compile_batch([t], [used])(x)[0])
-    design = np.hstack([x, np.ones((len(x), 1))])
-    slopes = np.linalg.lstsq(design, y, rcond=None)[0]
-    slopes = np.where(
-        np.abs(slopes * np.append(np.maximum(abs(low), abs(high)), 1)) < 1e-9, 0, slopes
-    )
-    rest = y - design @ slopes
-    middle = (rest.max() + rest.min()) / 2
-    radius = (rest.max() - rest.min()) / 2
-    affine: Term = Num(_short(float(slopes[-1] + middle)))
-    for n, slope in zip(used, slopes[:-1], strict=True):
-        if slope:
-            affine = affine + Num(_short(float(slope))) * Var(n)
-    bound = Num(_short(1.2 * float(radius) + 1e-6))
-    return [bound - (t - affine), bound + (t - affine)]
-
-
-def _short(value: float) -> Fraction:
-    return Fraction(round(value * 2**24), 2**24)
+def _remainder(t: Term, s: Sequent, names: tuple[str, ...], end: float) -> list[tuple[Term, Tree]]:
+    """``R - (t - affine) >= 0`` and ``R + (t - affine) >= 0``, for the first R that is proved quickly."""
+    box = Premises(s.premises).box()
+    at = {n: exact.Interval(*box[n]) for n in names if n in box}
+    problem = ""
+    for spare in SPARE:
+        affine, bound = affine_fit(t, at, spare)
+        lemmas = (bound - (t - affine), bound + (t - affine))
+        leaves = MAX_LEAVES if spare == SPARE[-1] else QUICK_LEAVES
+        result, now = [], s
+        try:
+            for lemma in lemmas:
+                search = Search(seconds=max(1.0, end - time.monotonic()), max_leaves=leaves, scan=False)
+                result.append((lemma, prove(now.concluding(lemma), search)))
+                now = now.given(lemma)
+        except NotProved as error:
+            problem = str(error)
+            continue
+        return result
+    raise NotProved(f"the remainder of {str(t)[:40]}: {problem}")

@@ -13,7 +13,10 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
+import numpy as np
+
 from nprl.lang import exact
+from nprl.lang.floats import compile_batch
 from nprl.lang.serial import number_to_json, term_to_json
 from nprl.lang.terms import (
     Binary,
@@ -28,6 +31,7 @@ from nprl.lang.terms import (
     Where,
     children,
     subterms,
+    variables,
 )
 from nprl.shields.leaf import Premises
 from nprl.shields.polynomial import (
@@ -38,6 +42,7 @@ from nprl.shields.polynomial import (
     bound_of,
     names,
     polynomial,
+    times,
 )
 from nprl.shields.sequent import MAX_ORDER, Sequent, expand
 from nprl.shields.synthesis.combine import (
@@ -52,6 +57,7 @@ from nprl.shields.synthesis.squares import degree, square_combination
 
 Tree = list[Any]
 FUNCTIONS = (UnaryOp.SIN, UnaryOp.COS, UnaryOp.SQRT)
+SAMPLES = 10_000
 TAYLOR_ERROR = Fraction(1, 10**7)
 MINUS_ONE: Polynomial = {(): Fraction(-1)}
 
@@ -67,6 +73,8 @@ class Search:
     seconds: float = 60.0
     max_leaves: int = 4000
     max_depth: int = 40
+    scan: bool = True
+    """Whether functions are named that occur in premises only; lemmas do without."""
     original: int = 0
     leaves: int = 0
     end: float = field(init=False)
@@ -109,7 +117,7 @@ def _close(s: Sequent, search: Search, depth: int) -> Tree:
     if piece is not None:
         head = ["pieces", term_to_json(piece)]
         return [*head, *(_branch(c, search, depth) for c in expand([*head, None, None], s))]
-    function = _first_function(s)
+    function = _first_function(s, search)
     if function is not None:
         return _eliminate(function, s, search, depth)
     return _polynomial_stage(s, search, depth)
@@ -162,8 +170,17 @@ def _has_functions(t: Term) -> bool:
     )
 
 
-def _first_function(s: Sequent) -> Term | None:
-    for t in (*(c.term for c in s.alternatives[0]), *s.premises):
+def _lemma(s: Sequent, search: Search, depth: int) -> Tree:
+    """A proof of an auxiliary conclusion, that does not look for functions in the premises."""
+    before, search.scan = search.scan, False
+    try:
+        return _close(s, search, depth)
+    finally:
+        search.scan = before
+
+
+def _first_function(s: Sequent, search: Search) -> Term | None:
+    for t in (*(c.term for c in s.alternatives[0]), *(s.premises if search.scan else ())):
         if _outermost(t) is None:
             for f in _innermost_functions(t):
                 return f
@@ -190,13 +207,13 @@ def _eliminate(t: Term, s: Sequent, search: Search, depth: int) -> Tree:
         case Unary(UnaryOp.SQRT, a):
             node = ["root", term_to_json(t)]
             inside, after = expand([*node, None, None], s)
-            proof = _close(inside, search, depth)
+            proof = _lemma(inside, search, depth)
             return [*node, proof, _bounded(t, at, s, after, search, depth)]
         case Binary(BinaryOp.DIV, _, d):
             sign = "+" if exact.enclose(d, at).hi > 0 else "-"
             node = ["divide", term_to_json(t), sign]
             positive, after = expand([*node, None, None], s)
-            proof = _close(positive, search, depth)
+            proof = _lemma(positive, search, depth)
             return [*node, proof, _bounded(t, at, s, after, search, depth)]
         case _:
             raise NotProved(f"no rule for {str(t)[:60]}")
@@ -232,28 +249,64 @@ def _bounded(
 ) -> Tree:
     """Cuts that bound the fresh name, then the rest of the proof."""
     name = Var(f"a:{before.names}")
-    value = exact.enclose(t, at)
-    cuts = []
+    cuts: list[tuple[Term, Tree]] = []
     s = after
+    value = exact.enclose(t, at)
+    if isinstance(t, Binary):
+        form, radius = affine_fit(t, at)
+        for lemma in (radius - (name - form), radius + (name - form)):
+            proof = clear_denominator(s.concluding(lemma), t, name, search, depth)
+            if proof is not None:
+                cuts.append((lemma, proof))
+                s = s.given(lemma)
+        around = exact.enclose(form, at)
+        if len(cuts) == 2:
+            value = exact.Interval(around.lo - radius.value, around.hi + radius.value)
     for bound, upper in ((value.lo, False), (value.hi, True)):
         if not isinstance(bound, Fraction):
             continue
         pad = (abs(bound) + 1) / 2**16
         edge = Num(_outward(bound + pad if upper else bound - pad, upper))
         lemma = edge - name if upper else name - edge
-        goal = s.concluding(lemma)
-        proof = _quotient_bound(t, name, goal, search, depth)
-        if proof is None:
-            try:
-                proof = _close(goal, search, depth)
-            except NotProved:
-                continue
-        cuts.append(["cut", term_to_json(lemma), proof])
+        try:
+            cuts.append((lemma, _lemma(s.concluding(lemma), search, depth)))
+        except NotProved:
+            continue
         s = s.given(lemma)
     tree = _close(s, search, depth)
-    for cut in reversed(cuts):
-        tree = [*cut, tree]
+    for lemma, proof in reversed(cuts):
+        tree = ["cut", term_to_json(lemma), proof, tree]
     return tree
+
+
+def affine_fit(t: Term, at: dict[str, exact.Interval], spare: float = 1.2) -> tuple[Term, Num]:
+    """An affine form near ``t`` on a box, and a number that the distance should stay below.
+
+    By least squares at random points and corners; the number is the distance found there, times
+    ``spare``: a guess, to be proved.
+    """
+    used = sorted(v for v in variables(t) if v in at)
+    rng = np.random.default_rng(0)
+    low = np.array([float(at[v].lo) for v in used])
+    high = np.array([float(at[v].hi) for v in used])
+    inner = low + (high - low) * rng.random((SAMPLES, len(used)))
+    corners = np.where(rng.integers(0, 2, (SAMPLES // 2, len(used))) == 1, high, low)
+    x = np.vstack([inner, corners])
+    y = np.asarray(compile_batch([t], [used])(x)[0])
+    design = np.hstack([x, np.ones((len(x), 1))])
+    slopes = np.linalg.lstsq(design, y, rcond=None)[0]
+    reach = np.append(np.maximum(np.abs(low), np.abs(high)), 1.0)
+    slopes = np.where(np.abs(slopes) * reach < 1e-9, 0.0, slopes)
+    rest = y - design @ slopes
+    form: Term = Num(_short(float(slopes[-1] + (rest.max() + rest.min()) / 2)))
+    for v, slope in zip(used, slopes[:-1], strict=True):
+        if slope:
+            form = form + Num(_short(float(slope))) * Var(v)
+    return form, Num(_short(spare * float(rest.max() - rest.min()) / 2 + 1e-6))
+
+
+def _short(value: float) -> Fraction:
+    return Fraction(round(value * 2**24), 2**24)
 
 
 def _outward(value: Fraction, up: bool) -> Fraction:
@@ -264,13 +317,6 @@ def _outward(value: Fraction, up: bool) -> Fraction:
         else scaled.numerator // scaled.denominator
     )
     return Fraction(whole, 2**20)
-
-
-def _quotient_bound(t: Term, name: Var, goal: Sequent, search: Search, depth: int) -> Tree | None:
-    """``q >= 0`` for a quotient's name: if q <= 0 then q d <= 0, but q d is a polynomial that is > 0."""
-    if not (isinstance(t, Binary) and t.op is BinaryOp.DIV):
-        return None
-    return clear_denominator(goal, t, name, search, depth)
 
 
 def clear_denominator(
@@ -292,8 +338,6 @@ def clear_denominator(
     if not sign or slope is None or any(name.name in dict(m) and m != key for m in p):
         return None
     rest = {m: c for m, c in p.items() if m != key}
-    from nprl.shields.polynomial import times
-
     cleared = add(times(rest, pd), pn, slope)
     cleared = {m: sign * c for m, c in cleared.items()}  # = |d| q where the equation holds
     floor = Num(_outward(abs(Fraction(min(abs(denominator.lo), abs(denominator.hi)))) / 2, False))
@@ -301,8 +345,8 @@ def clear_denominator(
     if not floor.value > 0:
         return None
     try:
-        positive = _close(goal.concluding(lemma), search, depth)
-        low = _close(goal.concluding(from_polynomial(cleared), strict=True), search, depth)
+        positive = _lemma(goal.concluding(lemma), search, depth)
+        low = _lemma(goal.concluding(from_polynomial(cleared), strict=True), search, depth)
     except NotProved:
         return None
     # In the branch -q >= 0: (-q)(|d| - floor) + floor (-q) + |d| q - cleared = 0 and cleared > 0.
@@ -313,7 +357,7 @@ def clear_denominator(
         return None
     bounded = cut2 - Num(shift)
     try:
-        low = _close(s.concluding(bounded), search, depth)
+        low = _lemma(s.concluding(bounded), search, depth)
     except NotProved:
         return None
     s = s.given(bounded)
@@ -362,15 +406,20 @@ def _least(t: Term, s: Sequent, proof: Tree, search: Search) -> Fraction | None:
 
 
 def from_polynomial(p: Polynomial) -> Term:
-    """A polynomial as a term: a sum of products, constants in front."""
-    total: Term | None = None
+    """A polynomial as a term: a balanced sum of products, constants in front."""
+    parts: list[Term] = []
     for m, c in sorted(p.items()):
         part: Term = Num(c)
         for i, (n, k) in enumerate(m):
             factor: Term = Var(n) if k == 1 else Power(Var(n), k)
             part = factor if i == 0 and c == 1 else part * factor
-        total = part if total is None else total + part
-    return total if total is not None else Num(Fraction(0))
+        parts.append(part)
+    while len(parts) > 1:
+        parts = [
+            parts[i] + parts[i + 1] if i + 1 < len(parts) else parts[i]
+            for i in range(0, len(parts), 2)
+        ]
+    return parts[0] if parts else Num(Fraction(0))
 
 
 def _polynomials(s: Sequent, search: Search) -> dict[int, Polynomial]:

@@ -64,7 +64,8 @@ def row_backup(problem: Problem, polytope: Polytope, seen: Responses) -> tuple[T
         return (Num(coordinate.low),)
     try:
         terms = [
-            _bound(problem, polytope, seen, i, margin) for i in _cover(seen, active, margin, least, low)
+            _bound(problem, polytope, seen, i, margin)
+            for i in _cover(seen, active, margin, least, low)
         ]
     except NotPolynomial:
         return None
@@ -131,9 +132,7 @@ def _abstract(t: Term, named: dict[Term, str]) -> Term:
             return Var(named.setdefault(t, f"part:{len(named)}"))
 
 
-def _term(
-    p: Mapping[Monomial, Fraction], constant: Fraction, back: Mapping[str, Term]
-) -> Term:
+def _term(p: Mapping[Monomial, Fraction], constant: Fraction, back: Mapping[str, Term]) -> Term:
     """The polynomial as a term, its named parts put back."""
     total: Term | None = None
     for monomial, c in sorted(p.items(), key=lambda item: (item[1] < 0, str(item[0]))):

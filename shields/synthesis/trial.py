@@ -37,7 +37,12 @@ class Trial:
 
 
 def rays(
-    rows: Sequence[Term], names: Sequence[str], centre: Array, unit: Array, count: int, seed: int = 0
+    rows: Sequence[Term],
+    names: Sequence[str],
+    centre: Array,
+    unit: Array,
+    count: int,
+    seed: int = 0,
 ) -> Array:
     """Points on and in the set ``rows >= 0``, along random rays from an inner point; (2 count + 1, n)."""
     rng = np.random.default_rng(seed)
@@ -63,9 +68,7 @@ def trial(problem: Problem, rows: Sequence[Term], backup: Sequence[Term], x: Arr
     reach = (problem.u_high - problem.u_low) / 2
     action = (np.minimum(u - problem.u_low, problem.u_high - u) / reach).min()
     u = np.clip(u, problem.u_low, problem.u_high)
-    kept = min(
-        float((values(rows, names, problem.next(x, u, w)) / scale).min()) for w in problem.w
-    )
+    kept = min(float((values(rows, names, problem.next(x, u, w)) / scale).min()) for w in problem.w)
     if not np.isfinite(kept):
         kept = -np.inf
     init = float((values(rows, names, _init_points(problem)) / scale).min())

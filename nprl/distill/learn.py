@@ -1,0 +1,319 @@
+"""From a teacher to a program: DAgger, fits and enumeration compete, returns decide, constants are tuned.
+
+1. DAgger gathers the teacher's answers where a fitted student goes. 2. Affine and cubic forms, trees with affine
+leaves and enumerated terms are fitted to them. 3. The nearest few of each size play the tuning seeds. 4. The best of
+each number of constants are tuned by CMA-ES and shortened. 5. All that were tuned play the other selection seeds, and
+the smallest within noise of the best is chosen. The report's seeds are nobody's business here.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from nprl.distill.affine import Fit, fit_affine
+from nprl.distill.dagger import Distilled, dagger
+from nprl.distill.dataset import Dataset, imitation_loss
+from nprl.distill.rollout import Episodes, Policy, Rollouts, act_of, blank, with_terms
+from nprl.distill.tree import fit_tree
+from nprl.env.task import Task
+from nprl.lang.terms import Term, constants, nodes
+from nprl.program import Program
+from nprl.search.enumerate import Effort, Enumeration, enumerate_terms
+from nprl.search.grammar import Grammar
+from nprl.search.tune import NOISE, tune
+
+Progress = Callable[[str], None]
+FIRST_SEED = 500_000
+EPISODES = {True: 256, False: 16}
+"""Default number of selection seeds: with a model, and without (where they are played one step at a time)."""
+ROWS = 3000
+"""Observations that fits look at."""
+PER_SIZE = {True: 6, False: 2}
+"""How many candidates of each number of constants are played."""
+MOST_CUBIC = 4
+"""Up to this many inputs, cubic forms are fitted too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A program, where it comes from, its imitation loss, and its return on selection seeds."""
+
+    program: Program
+    origin: str
+    loss: float
+    selection_return: float
+    error: float
+    """The standard error of ``selection_return``."""
+
+    @property
+    def nodes(self) -> int:
+        """The program's size."""
+        return self.program.nodes
+
+    @property
+    def constants(self) -> int:
+        """The program's number of constants."""
+        return self.program.constants
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """The chosen program and what it was chosen from.
+
+    ``candidates`` were all tuned, and are sorted by size; ``front`` are those that no smaller one equals.
+    """
+
+    best: Candidate
+    candidates: tuple[Candidate, ...]
+    distilled: Distilled
+    enumeration: Enumeration | None
+    tried: int
+    """How many different programs were fitted."""
+    in_time: bool
+    """Whether no deadline cut anything short: then the same seed gives the same program."""
+    wall_s: float
+
+    @property
+    def program(self) -> Program:
+        """The chosen program."""
+        return self.best.program
+
+    @property
+    def front(self) -> tuple[Candidate, ...]:
+        """The candidates with a better return than all that have no more constants and no more nodes."""
+        return tuple(c for c in self.candidates if not any(_dominates(o, c) for o in self.candidates))
+
+
+def learn_program(
+    task: Task,
+    teacher: Policy,
+    budget_s: float = 60.0,
+    seed: int = 0,
+    selection_seeds: Sequence[int] | None = None,
+    max_nodes: int = 11,
+    max_constants: int | None = None,
+    progress: Progress | None = None,
+) -> Learned:
+    """The program that does best in ``task``, learned from ``teacher`` in about ``budget_s`` seconds.
+
+    ``selection_seeds`` (four or more) are split: the first half tunes, the second chooses. ``max_nodes`` limits the enumerated
+    terms, per output; ``max_constants`` all programs (with 0, constants may still come from nowhere).
+
+    Raises:
+        ValueError: for fewer than four selection seeds, a budget that is not positive, or spaces that programs do not
+            know (see `blank`).
+    """
+    began = time.monotonic()
+    batched = task.model is not None
+    if selection_seeds is None:
+        selection_seeds = range(FIRST_SEED, FIRST_SEED + EPISODES[batched])
+    seeds = [int(s) for s in selection_seeds]
+    if len(seeds) < 4 or not budget_s > 0:
+        raise ValueError(
+            "four selection seeds or more and a positive budget are needed; "
+            f"got {len(seeds)} seeds, {budget_s} s"
+        )
+    say = progress or (lambda text: None)
+    template = blank(task)
+    clock = _Clock(began, budget_s)
+    tuning, choosing = Rollouts(task, seeds[: len(seeds) // 2]), Rollouts(task, seeds[len(seeds) // 2 :])
+    try:
+        distilled = dagger(
+            task,
+            teacher,
+            fit_student,
+            rounds=5 if budget_s >= 30 and batched else 3,
+            episodes=32 if batched else 8,
+            seed=seed,
+            selection_seeds=tuning.seeds[:64],
+            progress=say,
+        )
+        data = distilled.data
+        fits = fitted(template, data, seed)
+        enumeration = None
+        if max_nodes > 0 and not clock.late(0.5):
+            enumeration = enumerate_terms(
+                Grammar(tuple(i.name for i in template.inputs), max_nodes=max_nodes),
+                data.sample(ROWS, seed).observations,
+                data.sample(ROWS, seed).targets(template),
+                seed,
+                Effort().times(min(1.0, budget_s / 60)),
+                clock.at(0.55),
+                say,
+            )
+            clock.cut |= not enumeration.finished
+            fits["search"] = [
+                [Fit(f.term, f.loss, ()) for f in found] for found in enumeration.found
+            ]
+        pool = {distilled.program: "dagger"} | _programs(template, fits)
+        if max_constants is not None:
+            pool = {p: o for p, o in pool.items() if p.constants <= max_constants} or pool
+        say(f"{len(pool)} programs fitted")
+        played = _play(pool, data.sample(ROWS, seed), tuning, clock, PER_SIZE[batched])
+        tuned = _tune(played, tuning, seed, clock, batched, max_constants, say)
+        candidates, results = _judge(tuned, data.sample(ROWS, seed), choosing)
+    finally:
+        tuning.close()
+        choosing.close()
+    best = _choose(candidates, results)
+    say(f"chosen from {best.origin}: return {best.selection_return:.5g}, {best.constants} constants")
+    order = sorted(candidates, key=lambda c: (c.constants, c.nodes, -c.selection_return, str(c.program)))
+    wall = time.monotonic() - began
+    return Learned(best, tuple(order), distilled, enumeration, len(pool), not clock.cut, wall)
+
+
+class _Clock:
+    """The budget, in parts."""
+
+    def __init__(self, began: float, budget: float) -> None:
+        self._began, self._budget, self.cut = began, budget, False
+
+    def at(self, part: float) -> float:
+        """The moment when this part of the budget is used up."""
+        return self._began + part * self._budget
+
+    def late(self, part: float) -> bool:
+        """Whether it is; then something is cut short."""
+        late = time.monotonic() > self.at(part)
+        self.cut |= late
+        return late
+
+
+def fit_student(template: Program, data: Dataset) -> Program:
+    """DAgger's student: for each output the affine form, or a tree of three leaves where that is much nearer."""
+    names = [i.name for i in template.inputs]
+    some = data.sample(2 * ROWS, 0)
+    terms = []
+    for goal in some.targets(template):
+        best = fit_affine(names, some.observations, goal, sizes=[len(names) + 1])[0]
+        if best.loss > 0.01:
+            tree = fit_tree(names, some.observations, goal, 3)[0]
+            best = tree if tree.loss < 0.8 * best.loss else best
+        terms.append(best.term)
+    return with_terms(template, terms)
+
+
+def fitted(template: Program, data: Dataset, seed: int = 0) -> dict[str, list[list[Fit]]]:
+    """All fits, by kind, one list for each output."""
+    names = [i.name for i in template.inputs]
+    some = data.sample(2 * ROWS, seed)
+    goals, x = some.targets(template), some.observations
+    result = {"affine": [fit_affine(names, x, g) for g in goals]}
+    if len(names) <= MOST_CUBIC:
+        result["cubic"] = [fit_affine(names, x, g, 3, range(1, 11)) for g in goals]
+    for leaves in (2, 3, 4):
+        result[f"tree of {leaves}"] = [fit_tree(names, x, g, leaves, seed) for g in goals]
+    return result
+
+
+def _programs(template: Program, fits: dict[str, list[list[Fit]]]) -> dict[Program, str]:
+    """Programs from fits, the first origin of equals; with several outputs, joined at equal cost of a constant."""
+    result: dict[Program, str] = {}
+    for kind, per_output in fits.items():
+        if len(per_output) == 1:
+            joined: Iterable[Sequence[Fit]] = ([f] for f in per_output[0])
+        else:
+            joined = [
+                [min(some, key=lambda f: f.loss + price * constants(f.term)) for some in per_output]  # noqa: B023
+                for price in (0.0, *np.geomspace(1e-5, 0.3, 12).tolist())
+                if all(per_output)
+            ]
+        for row in joined:
+            result.setdefault(with_terms(template, [f.term for f in row]), kind)
+    return result
+
+
+@dataclass(frozen=True, slots=True)
+class _Played:
+    program: Program
+    origin: str
+    episodes: Episodes
+
+
+def _play(
+    pool: dict[Program, str], data: Dataset, rollouts: Rollouts, clock: _Clock, per_size: int
+) -> list[_Played]:
+    """The nearest programs of each number of constants, and DAgger's, with their episodes; the best first."""
+    losses = {p: imitation_loss(p, data) for p in pool}
+    ranked = sorted(pool, key=lambda p: (losses[p], p.nodes, str(p)))
+    counts: dict[int, int] = {}
+    chosen = []
+    for program in ranked:
+        k = counts.get(program.constants, 0)
+        if k < per_size or pool[program] == "dagger":
+            counts[program.constants] = k + 1
+            chosen.append(program)
+    result = []
+    for program in sorted(chosen, key=lambda p: (pool[p] != "dagger", p.constants, losses[p], str(p))):
+        if result and clock.late(0.7):
+            break
+        result.append(_Played(program, pool[program], rollouts.run(act_of(program))))
+    return sorted(result, key=lambda r: (-r.episodes.mean, r.program.constants, r.program.nodes, str(r.program)))
+
+
+def _tune(
+    played: list[_Played],
+    rollouts: Rollouts,
+    seed: int,
+    clock: _Clock,
+    batched: bool,
+    max_constants: int | None,
+    say: Progress,
+) -> list[tuple[Program, str]]:
+    """The best two of each number of constants up to the best one's, tuned; in the order of promise."""
+    counts: dict[int, int] = {}
+    chosen = []
+    for entry in played:
+        k = entry.program.constants
+        counts[k] = counts.get(k, 0) + 1
+        if counts[k] <= 2:
+            chosen.append(entry)
+    result = [(played[0].program, played[0].origin)]
+    for entry in chosen[:12]:
+        if clock.late(0.92):
+            break
+        deadline = min(clock.at(0.95), time.monotonic() + 0.3 * max(1.0, clock.at(0.95) - time.monotonic()))
+        evaluations = (400 if batched else 60) * (1 if entry.program.constants <= 4 else 2)
+        found = tune(entry.program, rollouts, seed, evaluations, deadline)
+        clock.cut |= time.monotonic() > deadline
+        say(
+            f"tuned {entry.origin}: {entry.episodes.mean:.5g} -> {found.episodes.mean:.5g}, "
+            f"{found.program.constants} constants"
+        )
+        result.append((found.program, entry.origin))
+    kept = [r for r in result if max_constants is None or r[0].constants <= max_constants]
+    return kept or result
+
+
+def _judge(
+    tuned: list[tuple[Program, str]], data: Dataset, rollouts: Rollouts
+) -> tuple[list[Candidate], list[Episodes]]:
+    candidates, results = [], []
+    for program, origin in dict(reversed(tuned)).items():
+        e = rollouts.run(act_of(program))
+        candidates.append(Candidate(program, origin, imitation_loss(program, data), e.mean, e.error))
+        results.append(e)
+    return candidates, results
+
+
+def _choose(candidates: list[Candidate], results: list[Episodes]) -> Candidate:
+    """The smallest whose return is within noise of the best: on the same episodes, one standard error of the difference."""
+    top = max(range(len(candidates)), key=lambda k: (results[k].mean, -candidates[k].constants))
+    within = []
+    for c, e in zip(candidates, results, strict=True):
+        lost = results[top].returns - e.returns
+        error = float(lost.std(ddof=1) / np.sqrt(len(lost))) if len(lost) > 1 else 0.0
+        if float(lost.mean()) <= max(error, NOISE * results[top].error):
+            within.append(c)
+    return min(within, key=lambda c: (c.constants, c.nodes, -c.selection_return, str(c.program)))
+
+
+def _dominates(one: Candidate, other: Candidate) -> bool:
+    """Whether ``one`` is at least as good and as small everywhere, and better somewhere."""
+    a = (-one.selection_return, one.constants, one.nodes)
+    b = (-other.selection_return, other.constants, other.nodes)
+    return a != b and all(p <= q for p, q in zip(a, b, strict=True))

@@ -1,0 +1,166 @@
+"""Constants tuned on the return itself, and then shortened to the decimals that the program is.
+
+CMA-ES proposes constants; every candidate plays the same episodes (common random numbers), and with a model a whole
+population is one batch. Each constant is searched in units of its own size. Shortening accepts what loses no more
+than noise: a quarter of the standard error of the mean return on the selection seeds.
+"""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nprl.distill.rollout import Act, Episodes, Floats, Rollouts, act_of, with_terms
+from nprl.lang.floats import compile_batch
+from nprl.lang.terms import Clip, Num, Term
+from nprl.program import Program
+from nprl.search.constants import (
+    decimal,
+    fill,
+    hole,
+    lift,
+    shortest_decimals,
+    simplify,
+)
+
+NOISE = 0.25
+"""A loss of return is noise up to this part of the standard error of the mean."""
+SMALLEST = 0.05
+"""The size of a constant that is 0, for the search."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tuned:
+    """The program with its new constants, its episodes on the selection seeds, and how many candidates were played."""
+
+    program: Program
+    episodes: Episodes
+    evaluations: int
+
+
+class Returns:
+    """The episodes of one skeleton's programs, for many settings of its constants at once."""
+
+    def __init__(self, program: Program, skeletons: Sequence[Term], count: int, rollouts: Rollouts) -> None:
+        """Compile the skeletons, whose holes are ``c:0`` to ``c:count-1``, clipped to the outputs' bounds."""
+        self._program, self._skeletons, self._rollouts = program, tuple(skeletons), rollouts
+        self._names = [i.name for i in program.inputs]
+        self._count = count
+        clipped = [
+            Clip(t, Num(c.low), Num(c.high)) for c, t in zip(program.outputs, skeletons, strict=True)
+        ]
+        holes = [hole(k).name for k in range(count)]
+        self._run = compile_batch(clipped, [self._names, holes])
+        self.evaluations = 0
+
+    def means(self, constants: Floats) -> Floats:
+        """The mean return (s,) for each row of ``constants`` (s, count)."""
+        self.evaluations += len(constants)
+        n = len(self._rollouts.seeds)
+        if not self._rollouts.batched:
+            return np.asarray([self._rollouts.run(self._act(row[None])).mean for row in constants])
+        act = self._act(np.repeat(constants, n, axis=0))
+        played = self._rollouts.run(act, copies=len(constants))
+        return np.asarray(played.returns.reshape(len(constants), n).mean(axis=1))
+
+    def _act(self, constants: Floats) -> Act:
+        def act(observations: Floats) -> NDArray[Any]:
+            rows = np.broadcast_to(constants, (len(observations), self._count))
+            units = np.stack(self._run(observations, rows), axis=1)
+            return self._program.to_action(units)
+
+        return act
+
+    def program(self, constants: Sequence[Fraction]) -> Program:
+        """The program with these constants."""
+        return with_terms(self._program, [simplify(fill(t, constants)) for t in self._skeletons])
+
+
+def tune(
+    program: Program,
+    rollouts: Rollouts,
+    seed: int = 0,
+    evaluations: int = 400,
+    deadline: float | None = None,
+    spread: float = 0.3,
+    shorten: bool = True,
+) -> Tuned:
+    """``program`` with the constants that CMA-ES finds best on the rollouts' seeds, as short decimals.
+
+    ``deadline`` is a value of ``time.monotonic()``; when it has passed, the best so far is taken. A program without
+    constants comes back as it is.
+    """
+    skeletons, values = lift(program.output)
+    first = np.asarray([float(v) for v in values])
+    judge = Returns(program, skeletons, len(values), rollouts)
+    if len(values) == 0:
+        return Tuned(program, rollouts.run(act_of(program)), 1)
+    best, best_mean = first, float(judge.means(first[None])[0])
+    scale = np.where(first == 0, SMALLEST, np.abs(first))
+    z, mean = _search(judge, first, scale, seed, evaluations, deadline, spread)
+    if mean > best_mean:
+        best = first + scale * z
+    chosen = judge.program([decimal(v, 6) for v in best])
+    if shorten:
+        chosen = _shorten(judge, best, rollouts)
+    return Tuned(chosen, rollouts.run(act_of(chosen)), judge.evaluations)
+
+
+def shorten(program: Program, rollouts: Rollouts) -> Program:
+    """``program`` with the shortest decimals, 0, 1 and -1 included, that lose no return beyond noise.
+
+    What is multiplied by 0 or by 1 disappears from the text.
+    """
+    skeletons, values = lift(program.output)
+    if not values:
+        return program
+    judge = Returns(program, skeletons, len(values), rollouts)
+    return _shorten(judge, np.asarray([float(v) for v in values]), rollouts)
+
+
+def _shorten(judge: Returns, best: Floats, rollouts: Rollouts) -> Program:
+    exact = judge.program([decimal(v, 9) for v in best])
+    played = rollouts.run(act_of(exact))
+    limit = -played.mean + NOISE * played.error
+
+    def losses(trials: Sequence[tuple[Fraction, ...]]) -> list[float]:
+        some = np.asarray([[float(v) for v in t] for t in trials])
+        return (-judge.means(some)).tolist()
+
+    return judge.program(shortest_decimals(best.tolist(), losses, limit))
+
+
+def _search(
+    judge: Returns,
+    first: Floats,
+    scale: Floats,
+    seed: int,
+    evaluations: int,
+    deadline: float | None,
+    spread: float,
+) -> tuple[Floats, float]:
+    """The best that CMA-ES found, relative to ``first`` in units of ``scale``, and its mean return."""
+    best, best_mean = np.zeros(len(first)), -np.inf
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # cma warns of one dimension, of missing plots and the like
+        import cma
+
+        # cma takes seed 0 for the clock
+        options = {"seed": seed % (2**31 - 2) + 1, "verbose": -9, "maxfevals": evaluations}
+        options |= {"tolflatfitness": 5, "tolfun": 1e-9}
+        strategy = cma.CMAEvolutionStrategy(np.zeros(len(first)), spread, options)
+        while not strategy.stop() and not (deadline is not None and time.monotonic() > deadline):
+            asked = [np.asarray(z) for z in strategy.ask()]
+            means = judge.means(first + scale * np.stack(asked))
+            strategy.tell(asked, (-means).tolist())
+            top = int(np.argmax(means))
+            if means[top] > best_mean:
+                best, best_mean = asked[top], float(means[top])
+    return best, best_mean

@@ -1,0 +1,200 @@
+"""Invariant ellipsoids with a linear gain, by semidefinite programming.
+
+In the inclusion's coordinates: ``E = {z: z' P z <= 1}``, ``v = K z``, with Q = P^-1 and Y = K Q linear matrix inequalities say
+that every map and every corner of the disturbance takes E into E with some slack, that E lies in S and in the
+box of the inclusion, that its inputs are allowed, and that it holds the initial box. The volume is maximised.
+
+Source: S. Boyd et al., Linear Matrix Inequalities in System and Control Theory, 1994, chapters 3 and 5.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import product
+
+import cvxpy as cp
+import numpy as np
+
+from nprl.lang.terms import Num, Term, Var
+from nprl.shields.synthesis.linearise import Inclusion
+from nprl.shields.synthesis.numeric import Array
+from nprl.shields.synthesis.polytope import nearest
+
+BITS = 2.0**-20
+INSIDE = 0.9995
+"""The part of the distance to a face of S, or to an input's bound, that may be used."""
+SLACK = 0.05
+"""The part of ``1 - rate`` that a disturbed step leaves free."""
+ENOUGH = 0.85
+EXACT_DIMENSIONS = 8
+"""Up to here the volume is the objective and the corners of the initial box are listed."""
+MAX_CORNERS = 128
+MAX_CONSTRAINTS = 256
+
+
+@dataclass(frozen=True)
+class Ellipsoid:
+    """``(x - centre)' shape (x - centre) <= 1`` in exact numbers, with its gain in the inclusion's coordinates."""
+
+    centre: tuple[Fraction, ...]
+    shape: tuple[tuple[Fraction, ...], ...]
+    gain: Array
+    """K, shape (m, n): ``v = K z``."""
+    half: Array
+    """How far it reaches along each coordinate, shape (n,)."""
+    input_half: Array
+    """How far v reaches, shape (m,)."""
+    rate: float
+    """The multiplier: the value of the next state is at most ``rate * value + 1 - rate - slack``."""
+    slack: float
+
+    def term(self, names: Sequence[str]) -> Term:
+        """``1 - (x - centre)' shape (x - centre)``."""
+        away: list[Term] = [
+            Var(name) if not c else Var(name) - c if c > 0 else Var(name) + -c
+            for name, c in zip(names, self.centre, strict=True)
+        ]
+        total: Term = Num(Fraction(1))
+        for i, one in enumerate(away):
+            total = total - self.shape[i][i] * one**2
+            for j in range(i + 1, len(away)):
+                c = 2 * self.shape[i][j]
+                if c:
+                    size = abs(c) * one * away[j]
+                    total = total - size if c > 0 else total + size
+        return total
+
+
+def invariant_ellipsoid(maps: Inclusion, init: Array, rates: Sequence[float]) -> Ellipsoid | None:
+    """An ellipsoid for one of the ``rates``; None where none is feasible.
+
+    The least rate whose ellipsoid has at least `ENOUGH` of the largest one's volume: it leaves the proof more
+    slack. ``init`` are the lower and the upper ends of the initial box, shape (2, n), in units.
+    """
+    program = _Program(maps, init)
+    found: list[tuple[float, Array, Array, float]] = []
+    for rate in rates:
+        solved = program.solve(rate)
+        if solved is None and found:
+            break
+        if solved is not None:
+            found.append((float(np.linalg.slogdet(solved[0])[1]) / 2, *solved, rate))
+    if not found:
+        return None
+    most = max(size for size, *_ in found)
+    good = [one for one in found if one[0] >= most + np.log(ENOUGH)]
+    _, q, y, rate = min(good, key=lambda one: one[-1])
+    return _exact(maps, q, y, rate, SLACK * (1 - rate) if program.disturbed else 1 - rate)
+
+
+class _Program:
+    """The semidefinite program, compiled once, solved for several rates."""
+
+    def __init__(self, maps: Inclusion, init: Array) -> None:
+        n, m = maps.a.shape[1], maps.b.shape[2]
+        offset = np.abs(maps.offset).max() > 1e-6
+        self.disturbed = bool(offset or maps.g.size)
+        self._q = cp.Variable((n, n), symmetric=True)
+        self._y = cp.Variable((m, n))
+        self._rate = cp.Parameter(nonneg=True)
+        self._free = cp.Parameter(nonneg=True)  # 1 - rate, less the slack
+        q, y = self._q, self._y
+        constraints: list[cp.Constraint] = []
+        for a, b in zip(maps.a, maps.b, strict=True):
+            image = a @ q + b @ y
+            if not self.disturbed:
+                constraints.append(cp.bmat([[self._rate * q, image.T], [image, q]]) >> 0)
+                continue
+            for d in maps.disturbances():
+                column = d[:, None]
+                zero = np.zeros((n, 1))
+                free = cp.reshape(self._free, (1, 1), order="C")
+                blocks = [
+                    [self._rate * q, zero, image.T],
+                    [zero.T, free, column.T],
+                    [image, column, q],
+                ]
+                constraints.append(cp.bmat(blocks) >> 0)
+        for row in maps.h:
+            constraints.append(row @ q @ row <= INSIDE**2)
+        limits = np.minimum(maps.highs, -maps.lows) * INSIDE
+        for j in range(m):
+            one = cp.reshape(y[j], (1, n), order="C")
+            constraints.append(cp.bmat([[np.array([[limits[j] ** 2]]), one], [one.T, q]]) >> 0)
+        constraints += self._holds(maps, init)
+        size = cp.log_det(q) if n <= EXACT_DIMENSIONS else cp.trace(q)
+        self._problem = cp.Problem(cp.Maximize(size), constraints)
+        self.feasible = len(constraints) <= MAX_CONSTRAINTS and (limits > 1e-9).all()
+
+    def _holds(self, maps: Inclusion, init: Array) -> list[cp.Constraint]:
+        """The initial box lies in the ellipsoid: by its corners, or by a diagonal form above P."""
+        n = maps.a.shape[1]
+        z = (init - maps.centre) / maps.unit * (1 + 1e-4)
+        ends = [sorted({low, high}) for low, high in z.T.tolist()]
+        if np.prod([len(e) for e in ends]) <= 2 * MAX_CORNERS:
+            corners = _up_to_sign(np.array(list(product(*ends))))
+            return [
+                cp.bmat([[np.ones((1, 1)), v[None, :]], [v[:, None], self._q]]) >> 0
+                for v in corners
+                if np.abs(v).max() > 1e-12
+            ]
+        far = np.abs(z).max(axis=0)
+        d = cp.Variable(n, nonneg=True)
+        return [cp.bmat([[cp.diag(d), np.eye(n)], [np.eye(n), self._q]]) >> 0, far**2 @ d <= 1]
+
+    def solve(self, rate: float) -> tuple[Array, Array] | None:
+        """Q and Y; None where the program is infeasible or the solver gives up."""
+        if not self.feasible:
+            return None
+        self._rate.value = rate
+        self._free.value = (1 - rate) * (1 - SLACK)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                self._problem.solve(solver=cp.CLARABEL, max_threads=1)
+            except (cp.SolverError, ArithmeticError, ValueError):
+                return None
+        q, y = self._q.value, self._y.value
+        if self._problem.status not in ("optimal", "optimal_inaccurate") or q is None or y is None:
+            return None
+        q = (q + q.T) / 2
+        if not np.isfinite(q).all() or np.linalg.eigvalsh(q).min() <= 1e-10:
+            return None
+        return q, np.asarray(y)
+
+
+def _up_to_sign(points: Array) -> Array:
+    """Without those whose opposite is there, too."""
+    seen: dict[tuple[float, ...], Array] = {}
+    for p in points:
+        key = tuple(np.round(p, 12) + 0.0)
+        if tuple(np.round(-p, 12) + 0.0) not in seen:
+            seen.setdefault(key, p)
+    return np.array(list(seen.values()))
+
+
+def _exact(maps: Inclusion, q: Array, y: Array, rate: float, slack: float) -> Ellipsoid:
+    """Rounded to few bits, in units."""
+    inverse = np.linalg.inv(q)
+    shape = inverse / np.outer(maps.unit, maps.unit)
+    half = np.sqrt(np.diag(q)) * maps.unit
+    n = len(q)
+    exact = [[Fraction(0)] * n for _ in range(n)]
+    for i, j in product(range(n), range(n)):
+        if i <= j:
+            weight = float(shape[i, j]) * half[i] * half[j]
+            quantum = BITS / float(half[i] * half[j])
+            value = nearest(float(shape[i, j]), quantum) if abs(weight) > BITS else Fraction(0)
+            exact[i][j] = exact[j][i] = value
+    return Ellipsoid(
+        centre=tuple(Fraction(float(c)) for c in maps.centre),
+        shape=tuple(tuple(row) for row in exact),
+        gain=y @ inverse,
+        half=half,
+        input_half=np.sqrt(np.einsum("mi,ij,mj->m", y, inverse, y)),
+        rate=rate,
+        slack=slack,
+    )

@@ -1,0 +1,113 @@
+"""Invariant polytopes of linear gains: the largest set in S, with allowed inputs, that a gain never leaves.
+
+Gains come from the discrete Riccati equation for many random weights. For each, rows ``h A^k z <= 1`` are added until
+none cuts any more (the maximal output-admissible set), for all maps of the inclusion, with the disturbance's support
+taken off and a little contraction kept as slack.
+
+Source: E. G. Gilbert, K. T. Tan, Linear systems with state and control constraints: the theory and application of maximal
+output admissible sets, 1991.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from scipy.linalg import LinAlgError, solve_discrete_are
+
+from nprl.shields.synthesis.linearise import Inclusion
+from nprl.shields.synthesis.numeric import Array
+from nprl.shields.synthesis.polytope import HULL_DIMENSIONS, irredundant, maximum, vertices
+from nprl.shields.synthesis.problem import Problem
+
+TRIALS = 60
+CONTRACTION = 0.9995
+MAX_STEPS = 200
+MAX_ROWS = 500
+MAX_IMAGES = 4000
+INPUT_SLACK = 1e-3
+
+
+def gain_sets(problem: Problem, maps: Inclusion, seed: int) -> Iterator[tuple[Array, Array]]:
+    """Pairs (rows ``h z <= 1``, gain K) that hold the initial box, in the order of the search."""
+    rng = np.random.default_rng(seed)
+    init = (np.vstack([problem.init_low, problem.init_high]) - maps.centre) / maps.unit
+    for k in _gains(maps, rng):
+        h = admissible_set(maps, k, init)
+        if h is not None:
+            yield h, k
+
+
+def _gains(maps: Inclusion, rng: np.random.Generator) -> Iterator[Array]:
+    a, b = maps.a.mean(axis=0), maps.b.mean(axis=0)
+    n, m = b.shape
+    for i in range(TRIALS):
+        state = np.exp(rng.uniform(-4.0, 4.0, n)) if i else np.ones(n)
+        effort = (
+            np.exp(rng.uniform(-7.0, 4.0)) * np.exp(rng.uniform(-1.0, 1.0, m)) if i else np.ones(m)
+        )
+        try:
+            p = solve_discrete_are(a, b, np.diag(state), np.diag(effort))
+        except (LinAlgError, ValueError):
+            continue
+        k = -np.linalg.solve(np.diag(effort) + b.T @ p @ b, b.T @ p @ a)
+        if np.isfinite(k).all():
+            yield k
+
+
+def admissible_set(maps: Inclusion, k: Array, init: Array) -> Array | None:
+    """The largest invariant polytope under ``v = K z``; None if it misses the initial box or has too many rows."""
+    closed = [a + b @ k for a, b in zip(maps.a, maps.b, strict=True)]
+    if max(float(np.abs(np.linalg.eigvals(c)).max()) for c in closed) >= CONTRACTION:
+        return None
+    limits_high, limits_low = maps.highs * (1 - INPUT_SLACK), maps.lows * (1 - INPUT_SLACK)
+    rows = np.vstack([maps.h, k / limits_high[:, None], k / limits_low[:, None]])
+    rows = rows[np.abs(rows).max(axis=1) > 1e-12]
+    if (_reach(rows, init) > 1).any():
+        return None
+    small = rows.shape[1] <= HULL_DIMENSIONS
+    try:
+        everything = irredundant(rows)
+        front = everything
+        for _ in range(MAX_STEPS):
+            room = CONTRACTION - maps.support(front)
+            if (room <= 0).any():
+                return None
+            new = np.vstack([front @ c for c in closed]) / np.tile(room, len(closed))[:, None]
+            new = _cutting(everything, new, small)
+            if not len(new):
+                return irredundant(everything)
+            if (_reach(new, init) > 1 - 1e-9).any():
+                return None
+            everything = np.vstack([everything, new])
+            front = new
+            if small:
+                everything = irredundant(everything)
+                front = _among(new, everything)
+            if len(everything) > MAX_ROWS or len(front) * len(closed) > MAX_IMAGES:
+                return None
+    except ValueError:
+        return None
+    return None
+
+
+def _among(rows: Array, kept: Array) -> Array:
+    known = {row.tobytes() for row in kept}
+    return np.array([row for row in rows if row.tobytes() in known]).reshape(-1, rows.shape[1])
+
+
+def _reach(rows: Array, init: Array) -> Array:
+    """The greatest value of each row on the initial box."""
+    return np.asarray(np.maximum(rows * init[0], rows * init[1]).sum(axis=1))
+
+
+def _cutting(h: Array, new: Array, small: bool) -> Array:
+    """Those of the new rows that cut something off ``h z <= 1``."""
+    if small:
+        corners = vertices(h)
+        if corners is None:
+            raise ValueError("the polytope is not bounded")
+        return np.asarray(new[(new @ corners.T).max(axis=1) > 1 + 1e-9])
+    ones = np.ones(len(h))
+    keep = [maximum(row, h, ones) > 1 + 1e-9 for row in new]
+    return np.asarray(new[np.array(keep, dtype=bool)])
