@@ -233,7 +233,7 @@ def _run(lanes: Lanes, policy: Policy | Literal["random"], deterministic: bool) 
 
 
 def _random_actions(lanes: Lanes) -> Callable[[], NDArray[Any]]:
-    """Uniform actions for all lanes, each from a stream of its own that its environment never reads."""
+    """Uniform actions for all lanes, each from a stream that its environment never reads."""
     space, everyone = lanes.action_space, np.arange(len(lanes.seeds))
     streams = Streams(len(lanes.seeds))
     for lane, seed in enumerate(lanes.seeds):

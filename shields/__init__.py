@@ -1,5 +1,6 @@
-"""Shields: proved sets of safe states, and what keeps a plant inside them. Nothing heavy is
-imported before use.
+"""Shields: proved sets of safe states, and what keeps a plant inside them.
+
+Nothing heavy is imported before it is used.
 
 - `Shield`: the Gymnasium wrapper; `ShieldedPolicy`: around a policy; `ShieldedVecEnv`: around a
   batch;

@@ -112,17 +112,18 @@ def check(
     for goal, sequent in built.items():
         if progress is not None:
             progress(goal)
-        results.append(_check_goal(goal, sequent, certificate.proofs.get(goal), end, export))
+        results.append(check_goal(goal, sequent, certificate.proofs.get(goal), end, export))
     return Report(tuple(results), f"Z3 {z3.get_version_string()}")
 
 
-def _check_goal(
+def check_goal(
     goal: str,
     sequent: Sequent,
     tree: Any,
-    end: float | None,
-    export: Callable[[str, int, str], None] | None,
+    end: float | None = None,
+    export: Callable[[str, int, str], None] | None = None,
 ) -> GoalResult:
+    """Prove one sequent by its tree, or say why not; ``end`` is a time of `time.monotonic`."""
     start = time.monotonic()
     engines: set[str] = set()
     leaves = 0
@@ -187,15 +188,17 @@ def _queries(conclusion: Conclusion, hint: Any, premises: Premises) -> Iterator[
     for v in names(c.remainder):
         if v not in box:
             raise ProofError(f"the remainder holds {v}, which the premises do not bound")
-    affine, parts = c.remainder, []
+    affine: Polynomial = c.remainder
+    parts: list[tuple[Fraction, Polynomial]] = []
     if max((sum(k for _, k in m) for m in affine), default=0) > 1 and lower_bound(affine, box) < 0:
         form = bernstein(c.remainder, box)
         if form is None:
             raise ProofError("the remainder has too many variables or too high a degree")
-        engine, affine, parts = "bernstein", form.rest, basis(form, box)
-        spanned = [_number(f) * _linear(p, reals) for f, p in parts]
-        total = _linear(c.remainder, reals)
-        yield [total != _sum([*spanned, _linear(affine, reals)])], engine
+        engine, affine = "bernstein", form.rest
+        scaled, parts = basis(c.remainder, form, box)
+        inner: dict[Monomial, z3.ArithRef] = {}
+        spanned = [_number(f) * _linear(p, inner) for f, p in parts]
+        yield [_linear(scaled, inner) != _sum(spanned)], engine
     elif any(sum(k for _, k in m) > 1 for m in affine):
         engine = "interval"
     factors = [*c.factors, *(f for f, _ in parts)]

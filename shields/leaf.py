@@ -124,25 +124,38 @@ def _product(start: Polynomial, indices: Sequence[Any], premises: Premises) -> P
     return result
 
 
-def basis(form: Bernstein, box: Mapping[str, Range]) -> list[tuple[Fraction, Polynomial]]:
-    """The parts of a Bernstein form: each coefficient with its basis polynomial, >= 0 on the box.
+def basis(
+    p: Polynomial, form: Bernstein, box: Mapping[str, Range]
+) -> tuple[Polynomial, list[tuple[Fraction, Polynomial]]]:
+    """``p`` less its rest in ``s = (v - low) / width``, and each coefficient with its basis polynomial in s.
 
-    Raises:
-        ProofError: for an empty or flat range, on which there is no such form.
+    The names stay: what is proved for all s in [0, 1] holds for all v in the box.
     """
     parts: list[tuple[tuple[int, ...], Polynomial]] = [((), constant(Fraction(1)))]
+    scaled = add(p, form.rest, Fraction(-1))
     for v, n in zip(form.variables, form.degrees, strict=True):
         low, high = box[v]
-        if not low < high:
-            raise ProofError(f"the box is flat in {v}")
-        width = high - low
-        below: Polynomial = add({((v, 1),): 1 / width}, constant(-low / width))
-        above: Polynomial = add(constant(high / width), {((v, 1),): -1 / width})
+        scaled = _substituted(scaled, v, add(constant(low), {((v, 1),): high - low}))
+        one, s = constant(Fraction(1)), {((v, 1),): Fraction(1)}
+        below = add(one, s, Fraction(-1))
         axis = []
         for i in range(n + 1):
             factor = constant(Fraction(math.comb(n, i)))
-            for one in [below] * i + [above] * (n - i):
-                factor = times(factor, one)
+            for q in [s] * i + [below] * (n - i):
+                factor = times(factor, q)
             axis.append(factor)
-        parts = [((*j, i), times(p, q)) for j, p in parts for i, q in enumerate(axis)]
-    return [(form.coefficients[i], p) for i, p in parts]
+        parts = [((*j, i), times(q, r)) for j, q in parts for i, r in enumerate(axis)]
+    return scaled, [(form.coefficients[i], q) for i, q in parts]
+
+
+def _substituted(p: Polynomial, v: str, by: Polynomial) -> Polynomial:
+    """``p`` with the polynomial ``by`` for v."""
+    powers = [constant(Fraction(1))]
+    result: Polynomial = {}
+    for m, c in p.items():
+        k = dict(m).get(v, 0)
+        while len(powers) <= k:
+            powers.append(times(powers[-1], by))
+        rest = {tuple((n, j) for n, j in m if n != v): c}
+        result = add(result, times(rest, powers[k]))
+    return result

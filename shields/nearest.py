@@ -36,7 +36,7 @@ from nprl.shields.rows import Tests
 Floats = NDArray[np.float64]
 Action = tuple[float, ...]
 INWARD = (2.0**-44, 2.0**-30, 2.0**-12, 1.0)
-"""How far from the nearest point towards the middle of the allowed interval: rounding would fail 0."""
+"""How far from the nearest point towards the middle of the allowed interval; 0 would not pass."""
 HALVINGS = 40
 
 
@@ -169,7 +169,7 @@ def _interval(ends: Sequence[Sequence[float]]) -> tuple[float, float] | None:
 
 
 def _intervals(ends: Sequence[Floats]) -> tuple[Floats, Floats]:
-    """`_interval` for values of shape (rows, n): lower and upper ends, crossed where there is none."""
+    """`_interval` for values of shape (rows, n): both ends, crossed where there is none."""
     r0, *rm, r1 = ends
     with np.errstate(all="ignore"):
         a: Any = 2 * (r0 - 2 * rm[0] + r1) if rm else 0.0
@@ -190,7 +190,7 @@ def _intervals(ends: Sequence[Floats]) -> tuple[Floats, Floats]:
 
 
 def degree(t: Term, names: frozenset[str]) -> float:
-    """The degree of ``t`` in the named variables; inf for no polynomial. A clip counts as its argument."""
+    """The degree of ``t`` in these variables, or inf. A clip counts as its argument."""
     match t:
         case Num() | Pi():
             return 0

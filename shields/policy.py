@@ -69,8 +69,10 @@ class ShieldedPolicy:
         self._actions = Actions(self.shield.model)
         self.overrides = self.failures = self.outside = 0
         model = self.shield.model
-        seen = [(o.value, o.rounding) for o in model.observation]
-        if state is None and seen != [(Var(n), 0) for n in model.state_names]:
+        exact = all(o.rounding == 0 for o in model.observation)
+        names = [o.value.name for o in model.observation if isinstance(o.value, Var)]
+        same = len(model.observation) == len(names) and tuple(names) == model.state_names
+        if state is None and not (exact and same):
             raise ValueError(
                 f"{model.name}: the observation is not the state ({', '.join(model.state_names)}); "
                 "give ShieldedPolicy(..., state=...), a function from the observation to it"
@@ -106,7 +108,7 @@ class ShieldedPolicy:
         seen = np.asarray(observation if self._state is None else self._state(observation))
         if seen.dtype.kind == "f" and seen.dtype.itemsize < 8:
             raise ValueError(
-                f"the observation is {seen.dtype}, so it is not the exact state; give float64, or state=..."
+                f"the observation is {seen.dtype}, not the exact state; give float64, or state=..."
             )
         x = seen.astype(np.float64)
         if x.ndim not in (1, 2) or not np.isfinite(x).all():
@@ -153,7 +155,7 @@ class ShieldedPolicy:
     def _warn(self, count: int, x: Floats) -> None:
         if not self.outside:
             warnings.warn(
-                f"the state {x.tolist()} is outside the proved invariant: nothing is promised there",
+                f"the state {x.tolist()} is outside the proved invariant: nothing is promised",
                 ShieldWarning,
                 stacklevel=4,
             )

@@ -162,12 +162,14 @@ def bernstein(p: Polynomial, box: Mapping[str, Range]) -> Bernstein | None:
     size = math.prod(d + 1 for d in degree)
     if len(order) > MAX_BERNSTEIN_VARIABLES or size > MAX_BERNSTEIN_COEFFICIENTS:
         return None
-    table = {tuple(dict(m).get(v, 0) for v in order): c for m, c in inner.items()}
+    scale = math.lcm(*(c.denominator for c in inner.values())) if inner else 1
+    table = {tuple(dict(m).get(v, 0) for v in order): int(c * scale) for m, c in inner.items()}
     for axis, (v, n) in enumerate(zip(order, degree, strict=True)):
-        low, high = box[v]
-        table = _to_bernstein(table, axis, n, low, high - low)
+        matrix, denominator = _change_of_basis(n, box[v][0], box[v][1] - box[v][0])
+        table = _along(table, axis, matrix)
+        scale *= denominator
     every = product(*(range(d + 1) for d in degree))
-    full = {i: table.get(i, Fraction(0)) for i in every}
+    full = {i: Fraction(table.get(i, 0), scale) for i in every}
     rest = {m: c for m, c in p.items() if m not in inner}
     return Bernstein(rest, tuple(order), tuple(degree), full)
 
@@ -180,25 +182,25 @@ def bernstein_bound(p: Polynomial, box: Mapping[str, Range]) -> Fraction | None:
     return lower_bound(form.rest, box) + min(form.coefficients.values())
 
 
-def _to_bernstein(
-    table: dict[tuple[int, ...], Fraction], axis: int, n: int, low: Fraction, width: Fraction
-) -> dict[tuple[int, ...], Fraction]:
-    """Along one axis: powers of v to Bernstein coefficients in (v - low) / width, degree n."""
+def _change_of_basis(n: int, low: Fraction, width: Fraction) -> tuple[list[list[int]], int]:
+    """Row k: the Bernstein coefficients of degree n of ``(low + width s)^k``, times a common denominator."""
     matrix = [[Fraction(0)] * (n + 1) for _ in range(n + 1)]
-    for k in range(n + 1):  # v^k = (low + width s)^k = sum_j C(k,j) low^(k-j) width^j s^j
+    for k in range(n + 1):  # (low + width s)^k = sum_j C(k,j) low^(k-j) width^j s^j
         shifted = [math.comb(k, j) * low ** (k - j) * width**j for j in range(k + 1)]
         for i in range(n + 1):  # s^j has Bernstein coefficients C(i,j) / C(n,j)
-            matrix[k][i] = sum(
-                (
-                    Fraction(math.comb(i, j), math.comb(n, j)) * shifted[j]
-                    for j in range(min(i, k) + 1)
-                ),
-                Fraction(0),
-            )
-    result: dict[tuple[int, ...], Fraction] = {}
+            for j in range(min(i, k) + 1):
+                matrix[k][i] += Fraction(math.comb(i, j), math.comb(n, j)) * shifted[j]
+    denominator = math.lcm(*(v.denominator for row in matrix for v in row))
+    return [[int(v * denominator) for v in row] for row in matrix], denominator
+
+
+def _along(
+    table: Mapping[tuple[int, ...], int], axis: int, matrix: list[list[int]]
+) -> dict[tuple[int, ...], int]:
+    result: dict[tuple[int, ...], int] = {}
     for index, value in table.items():
         for i, factor in enumerate(matrix[index[axis]]):
             if factor:
                 key = (*index[:axis], i, *index[axis + 1 :])
-                result[key] = result.get(key, Fraction(0)) + value * factor
+                result[key] = result.get(key, 0) + value * factor
     return result

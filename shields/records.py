@@ -1,5 +1,4 @@
-"""What runs is what was proved: records of proofs, by the bytes of the certificate and of the
-kernel.
+"""What runs is what was proved: records of proofs, by the bytes of certificate and kernel.
 
 A certificate is loaded to run only if a record says that exactly these bytes were proved by exactly
 this kernel (the source of the checker and of all of this package that it imports), or if the proof
@@ -107,7 +106,7 @@ def ship(certificates: Iterable[str | Path], target: str | Path) -> Path:
 
 
 def record_of(data: bytes) -> tuple[Path, dict[str, str]]:
-    """The place of the record for a certificate's bytes, proved by this kernel, and what it says."""
+    """Where the record is for a certificate's bytes, proved by this kernel, and what it says."""
     sha, kernel = hashlib.sha256(data).hexdigest(), kernel_digest()
     key = hashlib.sha256(f"{sha} {kernel}".encode()).hexdigest()
     content = {"certificate": sha, "kernel": kernel, "verdict": "verified"}
@@ -133,7 +132,8 @@ def _prove(certificate: Certificate, name: str) -> None:
         open_goals = [r for r in report.results if not r.proved]
         reason = f"{open_goals[0].goal}: {open_goals[0].reason}" if open_goals else "no goals"
         raise CertificateError(
-            f"{name}: not proved ({reason}); `shield-check` says more, and nothing runs without a proof"
+            f"{name}: not proved ({reason}); `shield-check` says more, and without a proof nothing "
+            "runs"
         )
 
 

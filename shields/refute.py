@@ -7,82 +7,36 @@ found proves nothing. Seeds are fixed and counts, not the clock, end the search.
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
 from fractions import Fraction
-from pathlib import Path
 
 import numpy as np
+from nprl.shields.certificate import Certificate
+from nprl.shields.counterexample import (
+    Counterexample,
+    Moment,
+    Values,
+    middle,
+    next_state,
+    point_text,
+)
+from nprl.shields.goals import goals, test_terms, witnesses
+from nprl.shields.sampling import Floats, Part, bounds_of, corners, float_ends, part_of
+from nprl.shields.sequent import Sequent
+from nprl.shields.traces import leaving_trace
 
-from nprl.files import write_atomic
 from nprl.lang import exact
 from nprl.lang.floats import compile_batch
 from nprl.lang.terms import nodes, variables
-from nprl.lang.text import number_to_text
-from nprl.model import Model
-from nprl.shields.certificate import Certificate
-from nprl.shields.goals import goals, test_terms, witnesses
-from nprl.shields.sampling import Floats, Part, bounds_of, corners, part_of
-from nprl.shields.sequent import Sequent
 
-Values = Mapping[str, Fraction]
-POINTS = 6_000
-ROUNDS = 14
-CLIMBERS = 60
+POINTS = 3_000
+ROUNDS = 12
+CLIMBERS = 40
+NEAR = 12
 CONFIRMED = 12
 """So many of the worst points are held against exact arithmetic."""
 NUDGES = (0.0, 1e-12, 1e-9, 1e-6)
 """Steps towards the inner point: a float on the boundary may lie outside by its rounding."""
-
-
-@dataclass(frozen=True, slots=True)
-class Moment:
-    """A state and what met it: empty action and disturbance where nothing has, yet."""
-
-    time: int
-    state: Values
-    action: Values
-    disturbance: Values
-
-
-@dataclass(frozen=True, slots=True)
-class Counterexample:
-    """What refutes a goal: exact numbers, confirmed in exact arithmetic; ``rows`` can be replayed.
-
-    ``kind`` is ``point`` (one state that breaks the goal), ``step`` (a state, an action, a disturbance, and the next
-    state), ``witness`` (a witness in the file that is none) or ``trace`` (from a start, as floats ran it).
-    """
-
-    goal: str
-    kind: str
-    rows: tuple[Moment, ...]
-    text: str
-
-    def csv(self, model: Model) -> str:
-        """The rows as CSV: time, then state, action and disturbance; each number exact."""
-        out = io.StringIO()
-        writer = csv.writer(out, lineterminator="\n")
-        names = (model.state_names, model.action_names, model.disturbance_names)
-        writer.writerow(["time", *(n for group in names for n in group)])
-        for row in self.rows:
-            cells: list[str] = [str(row.time)]
-            for group, found in zip(names, (row.state, row.action, row.disturbance), strict=True):
-                cells += [exact_text(found[n]) if n in found else "" for n in group]
-            writer.writerow(cells)
-        return out.getvalue()
-
-    def save(self, path: str | Path, model: Model) -> Path:
-        """Write the CSV, atomically."""
-        return write_atomic(path, self.csv(model))
-
-
-def exact_text(value: Fraction) -> str:
-    """A text that is exactly ``value``: Python's shortest for a float64, else a fraction."""
-    if abs(value) < 10**300 and Fraction(float(value)) == value:
-        return repr(float(value))
-    return number_to_text(value)
 
 
 def refute(
@@ -111,8 +65,6 @@ def refute(
         if counterexample is not None:
             found.append(counterexample)
     if wanted:
-        from nprl.shields.traces import leaving_trace  # it builds on this module's data
-
         if progress is not None:
             progress("theorem")
         trace = leaving_trace(certificate)
@@ -168,10 +120,14 @@ class _Search:
         model = certificate.model
         self.names = [*model.state_names, *model.action_names, *model.disturbance_names]
         self.dim, self.inputs = len(model.state), len(model.action)
+        ends = {**model.box(), **(model.init if self.kind == "init" else {})}
+        self.ends = [ends[n] for n in self.names]
+        free = () if self.kind in ("init", "test") else model.state_names
+        self.clamped = frozenset(self.names) - frozenset(free)
         terms = [*sequent.premises, *(c.term for a in sequent.alternatives for c in a)]
-        free = sorted({v for t in terms for v in variables(t)} - set(self.names))
-        self.free = free  # rounding of the plant and of guards: 0 in every witness
-        self.terms = compile_batch(terms, [[*self.names, *free]])
+        every = {v for t in terms for v in variables(t)}
+        self.free = sorted(every - set(self.names))  # roundings: 0 in every witness
+        self.terms = compile_batch(terms, [[*self.names, *self.free]])
         self.backup = compile_batch(certificate.shield.backup, [model.state_names])
         self.count = max(300, min(POINTS, 3_000_000 // (1 + sum(map(nodes, terms)))))
         self.u_low, self.u_high = bounds_of(model.action)
@@ -196,7 +152,7 @@ class _Search:
         for k in range(ROUNDS if len(z) else 0):
             if value[0] < 0 and k >= 2:
                 break
-            near = np.repeat(z, 24, axis=0)
+            near = np.repeat(z, NEAR, axis=0)
             near = near + size * 0.55**k * self.rng.normal(size=near.shape)
             z, value = self.worst(np.vstack([z, self.completed(near)]), CLIMBERS)
         for point in z[value < 0][:CONFIRMED]:
@@ -209,8 +165,7 @@ class _Search:
         """Points (x, u, w) to begin with, shape (N, k)."""
         low, high = self.x_low, self.x_high
         if self.kind == "init":
-            ends = [self.certificate.model.init[n] for n in self.certificate.model.state_names]
-            low, high = np.array([[float(v) for v in e] for e in ends]).T
+            low, high = float_ends(self.ends[: self.dim])
             x = np.vstack(
                 [
                     corners(low, high, self.rng),
@@ -232,8 +187,7 @@ class _Search:
         if self.kind not in ("init", "test") and self.part is not None:
             x = self.part.pulled(x)
         if self.kind == "init":
-            ends = [self.certificate.model.init[n] for n in self.certificate.model.state_names]
-            x = np.clip(x, [float(a) for a, _ in ends], [float(b) for _, b in ends])
+            x = np.clip(x, *float_ends(self.ends[: self.dim]))
         if self.kind == "test":
             x = np.clip(x, self.x_low, self.x_high)
         if self.kind in ("backup", "test"):
@@ -300,7 +254,10 @@ class _Search:
             if self.kind == "backup":
                 point[self.dim :] = self.completed(point[None])[0][self.dim :]
                 point[self.dim + self.inputs :] = z[self.dim + self.inputs :]
-            at = {n: Fraction(float(v)) for n, v in zip(self.names, point, strict=True)}
+            at = {
+                n: min(max(Fraction(float(v)), low), high) if n in self.clamped else Fraction(v)
+                for n, v, (low, high) in zip(self.names, point.tolist(), self.ends, strict=True)
+            }
             if violated(self.sequent, {**at, **dict.fromkeys(self.free, Fraction(0))}):
                 return self.described(at)
         return None
@@ -311,7 +268,7 @@ class _Search:
             {n: at[n] for n in names}
             for names in (model.state_names, model.action_names, model.disturbance_names)
         )
-        where = _text(x)
+        where = point_text(x)
         if self.kind not in ("backup", "test"):
             text = {
                 "init": f"an initial state outside the invariant: {where}",
@@ -326,9 +283,9 @@ class _Search:
             parts = (parts[self.q],)
         if not all(any(exact.enclose(g, after).hi < 0 for g in part) for part in parts):
             return None  # the true step does not confirm it
-        shown = {n: _middle(i) for n, i in after.items()}
+        shown = {n: middle(i) for n, i in after.items()}
         what = "the backup's action" if self.kind == "backup" else "an action that passes the test"
-        text = f"{what} leads out of the invariant: at {where} with {_text({**u, **w})} to {_text(shown)}"
+        text = f"{what} leads out of the invariant: at {where} with {point_text({**u, **w})} to {point_text(shown)}"
         rows = (Moment(0, x, u, w), Moment(1, shown, {}, {}))
         return Counterexample(self.goal, "step", rows, text)
 
@@ -345,23 +302,3 @@ def violated(sequent: Sequent, at: Values) -> bool:
         else:
             return False
     return True
-
-
-def next_state(model: Model, x: Values, u: Values, w: Values) -> dict[str, exact.Interval]:
-    """The true next state: exact, or intervals of a width of about 2^-128."""
-    at = {**x, **u, **w}
-    return {
-        n: exact.enclose(t, at) for n, t in zip(model.state_names, model.steps, strict=True)
-    }
-
-
-def _middle(i: exact.Interval) -> Fraction:
-    """A number in the interval, exactly it where it is a point, else near."""
-    if i.lo == i.hi:
-        return Fraction(i.lo)
-    return Fraction(float((Fraction(i.lo) + Fraction(i.hi)) / 2))
-
-
-def _text(values: Values) -> str:
-    return ", ".join(f"{n} = {float(v):.10g}" for n, v in values.items())
-

@@ -165,7 +165,7 @@ def _side(product: Term, sign: int, least: float) -> Formula:
 
 
 def _rounding(t: Term, sizes: dict[str, Fraction]) -> Fraction:
-    """A bound of |float - real| of a polynomial term: ``(1 + 2^-53)^n - 1 <= n 2^-52`` of its size."""
+    """A bound of |float - real| of a polynomial: ``(1 + 2^-53)^n - 1 <= n 2^-52`` of its size."""
     return nodes(t) * Fraction(1, 2**52) * _size(t, sizes) + UNDERFLOW
 
 
@@ -194,10 +194,10 @@ Slab = tuple[Fraction, int, Term]
 
 
 def _slab(g: Term) -> Slab | None:
-    """``g`` as ``constant + sign * product``, if it is a sum of one number and numbers times
-    coordinates.
+    """``g`` as ``constant + sign * product``, or None where it is no such sum.
 
-    ``sign`` makes the first coefficient positive, so that opposite rows have one product.
+    The product is a sum of numbers times coordinates, each coordinate once; ``sign`` makes its
+    first coefficient positive, so that opposite rows have one product.
     """
     parts = _summands(g, 1)
     numbers = [s * p.value for s, p in parts if isinstance(p, Num)]

@@ -5,33 +5,48 @@ Random numbers come from fixed seeds, and counts (never the clock) say how many 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from itertools import product
 
 import numpy as np
 import numpy.typing as npt
+from nprl.shields.polynomial import polynomial
 from scipy.optimize import linprog
 from scipy.spatial import HalfspaceIntersection, QhullError
 
 from nprl.lang.floats import compile_batch
 from nprl.lang.terms import Term
 from nprl.model import Coordinate, Model
-from nprl.shields.polynomial import polynomial
 
 Floats = npt.NDArray[np.float64]
 MAX_CORNERS = 256
 MAX_ROWS = 400
 HULL_DIMENSIONS = 6
-BISECTIONS = 45
+BISECTIONS = 40
 SHRINK = (1.0, 1 - 1e-9, 1 - 1e-6)
 """Vertices are tried as they are, and a little further inside: floats miss a boundary by their rounding."""
 
 
 def bounds_of(coordinates: Sequence[Coordinate]) -> tuple[Floats, Floats]:
-    """The lower and the upper ends, two arrays of shape (n,)."""
-    low = np.array([float(c.low) for c in coordinates])
-    return low, np.array([float(c.high) for c in coordinates])
+    """The lower and the upper ends as floats inside, two arrays of shape (n,)."""
+    return float_ends([(c.low, c.high) for c in coordinates])
+
+
+def float_ends(ends: Sequence[tuple[Fraction, Fraction]]) -> tuple[Floats, Floats]:
+    """The least and the greatest float in each interval; the nearest one, twice, where it holds none."""
+    lows, highs = [], []
+    for a, b in ends:
+        low, high = float(a), float(b)
+        low = math.nextafter(low, math.inf) if Fraction(low) < a else low
+        high = math.nextafter(high, -math.inf) if Fraction(high) > b else high
+        if low > high:
+            low = high = float((a + b) / 2)
+        lows.append(low)
+        highs.append(high)
+    return np.array(lows, dtype=np.float64), np.array(highs, dtype=np.float64)
 
 
 def corners(low: Floats, high: Floats, rng: np.random.Generator) -> Floats:
@@ -39,7 +54,8 @@ def corners(low: Floats, high: Floats, rng: np.random.Generator) -> Floats:
     varying = low < high
     if 2 ** int(varying.sum()) <= MAX_CORNERS:
         ends = [(a, b) if a < b else (a,) for a, b in zip(low, high, strict=True)]
-        every = np.array(list(product(*ends)), dtype=np.float64).reshape(-1, len(low))
+        listed = list(product(*ends))
+        every = np.array(listed, dtype=np.float64).reshape(len(listed), len(low))
     else:
         every = np.where(rng.random((MAX_CORNERS, len(low))) < 0.5, low, high)
     return np.vstack([(low + high)[None, :] / 2, every])
@@ -65,11 +81,14 @@ class Part:
         away = x - self.centre
         low, high = np.zeros(len(x)), np.ones(len(x))
         out = self.least(x) < 0
-        for _ in range(BISECTIONS if out.any() else 0):
+        away, low, high = away[out], low[out], high[out]
+        for _ in range(BISECTIONS if len(away) else 0):
             middle = (low + high) / 2
             fine = self.least(self.centre + middle[:, None] * away) >= 0
             low, high = np.where(fine, middle, low), np.where(fine, high, middle)
-        return np.asarray(np.where(out[:, None], self.centre + low[:, None] * away, x))
+        result = np.array(x)
+        result[out] = self.centre + low[:, None] * away
+        return result
 
     def points(self, count: int, rng: np.random.Generator) -> Floats:
         """Boundary points, inner points, vertices, mixtures of vertices; shape (about count, n)."""

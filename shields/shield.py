@@ -1,5 +1,4 @@
-"""The run-time shield alone: ``Filter(certificate).filter(state, action)``, and the same for
-batches.
+"""The run-time shield alone: ``Filter(certificate).filter(state, action)``, and for batches.
 
 What is trusted at run time is one test, `passes` (see `nprl.shields.rows`), and the backup's
 float64 value, clipped into the action's bounds. Everything else proposes: `nprl.shields.nearest`
@@ -33,11 +32,11 @@ def quick(x, u):
     if both(x, u)[0]{choices}:
         return new(Decision, (u, False, False, True))
 """
-"""One call that decides nearly always: unrolled, because a loop over a few numbers costs more than the test."""
+"""One call that decides nearly always; unrolled, for a loop would cost more than the test."""
 
 
 class ShieldError(RuntimeError):
-    """The shield cannot give any action that is safe to apply: a state or a backup is not finite."""
+    """There is no action that is safe to apply: the state or the backup is not finite."""
 
 
 class Decision(NamedTuple):
@@ -128,7 +127,7 @@ class Filter:
             return self._carefully(state, action, through)
 
     def passes(self, state: Sequence[float], action: Sequence[float]) -> bool:
-        """The proved test: from any state in the model's ranges the next one is in the invariant."""
+        """The proved test: from a state in the model's ranges the next one is in the invariant."""
         x, u = tuple(map(float, state)), tuple(map(float, action))
         if not self._ranges(x)[0] or not _finite(u):
             return False
@@ -138,14 +137,14 @@ class Filter:
             return False
 
     def inside(self, state: Sequence[float]) -> bool:
-        """Whether the state lies in the invariant: exact, in rational arithmetic where floats are near."""
+        """Whether the state is in the invariant, exactly: with fractions where floats are near."""
         x = tuple(map(float, state))
         if len(x) != len(self.model.state) or not _finite(x) or not self._ranges(x)[0]:
             return False
         return bool(self._surely(x)[0]) or exactly_inside(self.certificate, x)
 
     def margin(self, state: Sequence[float]) -> float:
-        """The least value of the invariant's rows (of the best part): ``>= 0`` exactly when inside."""
+        """The least row of the invariant's best part: ``>= 0`` exactly when inside."""
         x = tuple(map(float, state))
         rows, least, first = self._rows(x), -math.inf, 0
         for size in self._parts:
@@ -243,21 +242,22 @@ class Filter:
 
     def backup_batch(self, states: Floats) -> Floats:
         """`backup` for each row, shape (n, m)."""
-        value = np.stack(self._backup_batch(states), axis=1)
+        value: Floats = np.stack(self._backup_batch(states), axis=1)
         if not np.isfinite(value).all():
             raise ShieldError("the backup is not finite; stop the plant")
         low, high = np.array(self.bounds).T
-        value = np.minimum(np.maximum(value, low), high)
+        value = np.clip(value, low, high)
         if self.choices is not None:
-            table = np.array(self.choices)
-            value = table[abs(value[:, None] - table[None]).max(axis=2).argmin(axis=1)]
+            table: Floats = np.array(self.choices)
+            nearest = abs(value[:, None] - table[None]).max(axis=2).argmin(axis=1)
+            value = np.take(table, nearest, axis=0)
         return value
 
     def _replace(self, x: Floats, u: Floats, through: Callable[[Floats], Floats] | None) -> Floats:
         """What to apply instead of actions that do not pass."""
         backup = self.backup_batch(x)
         result = backup.copy()
-        open_rows = np.isfinite(u).all(axis=1)
+        open_rows: NDArray[np.bool_] = np.isfinite(u).all(axis=1)
         u = np.where(open_rows[:, None], u, backup)
 
         def arrives(candidates: Floats) -> NDArray[np.bool_]:
@@ -275,7 +275,7 @@ class Filter:
 def _quick(
     both: Callable[..., tuple[Any, ...]], n: int, m: int, choices: list[Action] | None
 ) -> Callable[[Any, Any], Decision | None]:
-    """A function of any sequences of ``n`` and ``m`` numbers: the decision if the action is to be kept."""
+    """A function of ``n`` and ``m`` numbers of any kind: the decision, if the action is kept."""
 
     def row(name: str, form: str) -> str:
         return (

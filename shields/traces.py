@@ -12,19 +12,20 @@ from fractions import Fraction
 
 import numpy as np
 import numpy.typing as npt
+from nprl.shields.certificate import Certificate
+from nprl.shields.counterexample import Counterexample, Moment, next_state, point_text, values_at
+from nprl.shields.goals import rounding_of, test_terms
+from nprl.shields.sampling import Floats, bounds_of, corners, float_ends
 
 from nprl.lang import exact
 from nprl.lang.floats import compile_batch
 from nprl.lang.rounding import DomainError
+from nprl.lang.terms import Num
 from nprl.model import Model
-from nprl.shields.certificate import Certificate
-from nprl.shields.goals import rounding_of, test_terms
-from nprl.shields.refute import Counterexample, Moment, Values, next_state
-from nprl.shields.sampling import Floats, bounds_of, corners
 
-LANES = 192
-MAX_STEPS = 400
-GRID = 9
+LANES = 96
+MAX_STEPS = 200
+GRID = 5
 Act = Callable[[Floats, np.random.Generator], Floats]
 """From states (N, n) to actions in units (N, m)."""
 
@@ -60,14 +61,14 @@ class Plant:
             after = after.astype(np.float32).astype(np.float64)
         return after
 
-    def worst(self, x: Floats, u: Floats, greedy: npt.NDArray[np.bool_], rng: np.random.Generator) -> Floats:
+    def worst(
+        self, x: Floats, u: Floats, greedy: npt.NDArray[np.bool_], rng: np.random.Generator
+    ) -> Floats:
         """Disturbances (N, p): for greedy lanes the corner with the worst next state, else a random one."""
         w = self.disturbances[rng.integers(0, len(self.disturbances), len(x))]
         if len(self.disturbances) == 1 or not greedy.any():
             return w
-        value = [
-            self.rows(self.next(x, u, np.broadcast_to(d, w.shape))) for d in self.disturbances
-        ]
+        value = [self.rows(self.next(x, u, np.broadcast_to(d, w.shape))) for d in self.disturbances]
         chosen = self.disturbances[np.argmin(np.stack(value), axis=0)]
         return np.where(greedy[:, None], chosen, w)
 
@@ -75,7 +76,7 @@ class Plant:
         """Run all starts; states, actions, disturbances of the first lane that becomes unsafe, or None."""
         rng = np.random.default_rng(seed)
         greedy = np.arange(len(x)) % 2 == 0
-        states, actions, disturbances = [x], [], []
+        states, actions, disturbances = [x], list[Floats](), list[Floats]()
         alive = self.safe(x)[0] & ~self.terminal(x)[0]
         for _ in range(steps):
             if not alive.any():
@@ -118,7 +119,7 @@ def leaving_trace(certificate: Certificate) -> Counterexample | None:
 
     def fall_back(x: Floats, rng: np.random.Generator) -> Floats:
         u = np.clip(np.stack(backup(x), axis=1), low, high)
-        return u if table is None else table[_nearest(table, u)]
+        return np.asarray(u if table is None else table[_nearest(table, u)])
 
     def random_allowed(x: Floats, rng: np.random.Generator) -> Floats:
         u = low + (high - low) * rng.random((len(x), len(low)))
@@ -130,7 +131,11 @@ def leaving_trace(certificate: Certificate) -> Counterexample | None:
         best, value = fall_back(x, rng), np.full(len(x), np.inf)
         for t in np.linspace(0, 1, GRID):
             mix = np.where(rng.random(best.shape) < 0.5, t, 1 - t)
-            u = low + (high - low) * mix if table is None else table[_nearest(table, low + (high - low) * mix)]
+            u = (
+                low + (high - low) * mix
+                if table is None
+                else table[_nearest(table, low + (high - low) * mix)]
+            )
             w = np.broadcast_to(plant.disturbances[0], (len(x), len(model.disturbance)))
             worth = np.where(passes(x, u), least(plant.next(x, u, w)), np.inf)
             best, value = np.where((worth < value)[:, None], u, best), np.minimum(worth, value)
@@ -149,7 +154,7 @@ def leaving_trace(certificate: Certificate) -> Counterexample | None:
 def starts(model: Model, seed: int) -> Floats:
     """Initial states: corners, and random ones; shape (LANES, n)."""
     rng = np.random.default_rng(seed)
-    low, high = np.array([[float(v) for v in model.init[n]] for n in model.state_names]).T
+    low, high = float_ends([model.init[n] for n in model.state_names])
     ends = corners(low, high, rng)[: LANES // 2]
     return np.vstack([ends, low + (high - low) * rng.random((LANES - len(ends), len(low)))])
 
@@ -159,30 +164,26 @@ def confirmed_trace(
 ) -> Counterexample | None:
     """The trace as a counterexample, if its exact replay agrees; None otherwise."""
     try:
-        bounds = rounding_of(model, [], [Moment0] * 0 if model.action else [])["plant"]
+        bounds = rounding_of(model, [], [Num(Fraction(0))] * len(model.action))["plant"]
     except (DomainError, ValueError):
         return None
     rows = []
     for k, x in enumerate(states):
-        now = _values(model.state_names, x)
+        now = values_at(model.state_names, x)
         last = k == len(states) - 1
-        u = {} if last else _values(model.action_names, actions[k])
-        w = {} if last else _values(model.disturbance_names, disturbances[k])
+        u = {} if last else values_at(model.action_names, actions[k])
+        w = {} if last else values_at(model.disturbance_names, disturbances[k])
         rows.append(Moment(k, now, u, w))
         if last:
             break
         after = next_state(model, now, u, w)
-        for n, i, e, v in zip(model.state_names, after.values(), bounds, states[k + 1], strict=True):
+        for i, e, v in zip(after.values(), bounds, states[k + 1], strict=True):
             if not i.lo - e <= Fraction(float(v)) <= i.hi + e:
                 return None
     if exact.holds(model.safe, rows[-1].state) is not False:
         return None
-    reached = ", ".join(f"{n} = {float(v):.10g}" for n, v in rows[-1].state.items())
+    reached = point_text(rows[-1].state)
     return Counterexample(goal, "trace", tuple(rows), f"{text}, at step {len(rows) - 1}: {reached}")
-
-
-def _values(names: tuple[str, ...], numbers: Floats) -> Values:
-    return {n: Fraction(float(v)) for n, v in zip(names, numbers, strict=True)}
 
 
 def _nearest(table: Floats, u: Floats) -> npt.NDArray[np.intp]:

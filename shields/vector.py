@@ -53,8 +53,8 @@ class ShieldedVecEnv(VecEnvWrapper):
             self._bindings = [bound_to(env, self.filter.certificate) for env in inner.envs]
         else:
             raise ValueError(
-                f"a ModelVecEnv or a DummyVecEnv is accepted; got {type(inner).__name__}: wrap each of "
-                "its environments with nprl.shields.Shield instead"
+                f"a ModelVecEnv or a DummyVecEnv is accepted; got {type(inner).__name__}: wrap "
+                "each of its environments with nprl.shields.Shield instead"
             )
         self._actions = Actions(self.filter.model)
         self.steps_total = self.overrides_total = 0
@@ -81,7 +81,7 @@ class ShieldedVecEnv(VecEnvWrapper):
         if not inside.all():
             lane = int(np.flatnonzero(~inside)[0])
             raise ValueError(
-                f"reset refused: lane {lane} starts at {states[lane].tolist()}, outside the invariant"
+                f"reset refused: lane {lane} is outside the invariant, at {states[lane].tolist()}"
             )
         self._overrides[:] = 0
         self.guaranteed[:] = True
@@ -118,8 +118,8 @@ class ShieldedVecEnv(VecEnvWrapper):
         if (left & self.guaranteed).any():
             lane = int(np.flatnonzero(left & self.guaranteed)[0])
             warnings.warn(
-                f"the shield's guarantee has ended in lane {lane}, at {states[lane].tolist()}: the plant "
-                "is not the proved one, or an episode began outside the invariant",
+                f"the shield's guarantee has ended in lane {lane}, at {states[lane].tolist()}: the "
+                "plant is not the proved one, or an episode began outside the invariant",
                 ShieldWarning,
                 stacklevel=2,
             )

@@ -40,10 +40,9 @@ class Watch:
         self._slack = [above(slack * e) for e in self._plant]
 
     def explains(self, x: Sequence[float], u: Sequence[float], after: Sequence[float]) -> bool:
-        """Whether the model can step from ``x`` under ``u`` (in units) to ``after``, up to
-        rounding.
+        """Whether the model can step from ``x`` under ``u`` to ``after``, up to rounding.
 
-        With a disturbance each coordinate is judged by itself.
+        The action is in units. With a disturbance each coordinate is judged by itself.
         """
         if not self._affine:
             return self._encloses(x, u, after)

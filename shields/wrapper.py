@@ -23,7 +23,7 @@ NOT_AN_ACTION = (TypeError, ValueError, LookupError, ArithmeticError)
 
 
 class ShieldWarning(UserWarning):
-    """The guarantee has ended: the plant that runs is not, or no longer, the one that was proved."""
+    """The guarantee has ended: the plant that runs is not the one that was proved."""
 
 
 class Shield(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstructorArgs):
@@ -76,8 +76,8 @@ class Shield(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstructorArgs):
         if not margin >= 0:
             hint = f"; try reset(options={dict(self.binding.reset_options)})"
             raise ValueError(
-                f"reset refused: the state {state} is outside the proved invariant (margin {margin:.3g})"
-                + (hint if self.binding.reset_options else "")
+                f"reset refused: the state {state} is outside the proved invariant "
+                f"(margin {margin:.3g})" + (hint if self.binding.reset_options else "")
             )
         self._started = self._guaranteed = True
         self._overrides = 0
@@ -113,7 +113,7 @@ class Shield(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstructorArgs):
         return obs, reward, terminated, truncated, {**info, **extra}
 
     def _units(self, action: Any) -> Any:
-        """The action in units; nothing where it is no action, which the filter takes as one to replace."""
+        """The action in units; None where it is no action, so that the filter replaces it."""
         try:
             return self.binding.to_units(action).tolist()
         except NOT_AN_ACTION:
@@ -145,8 +145,8 @@ class Shield(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstructorArgs):
         if self._guaranteed:
             self._guaranteed = False
             warnings.warn(
-                f"the shield's guarantee has ended: the plant is not the proved one ({reason}: from "
-                f"{before} under {units} to {after})",
+                f"the shield's guarantee has ended: the plant is not the proved one ({reason}: "
+                f"from {before} under {units} to {after})",
                 ShieldWarning,
                 stacklevel=3,
             )

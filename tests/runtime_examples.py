@@ -1,4 +1,4 @@
-"""Small systems with shields made by hand, for tests of what runs; their invariants are checked by eye."""
+"""Small systems with shields made by hand, checked by eye: for tests of what runs."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def by_hand(
     backup: Sequence[Term],
     spreads: Sequence[Sequence[Fraction]],
 ) -> Certificate:
-    """A certificate without proofs, its margins the spread of the disturbance and room for rounding."""
+    """A certificate without proofs; its margins: the disturbance, and room for rounding."""
     found = rounding_of(model, parts, backup)
     room = 8 * (max(found["plant"]) + max(found["test"]))
     tests = iter(found["test"])

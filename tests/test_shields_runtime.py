@@ -141,7 +141,7 @@ def test_the_boundary_is_decided_exactly() -> None:
 
 @every_example
 def test_the_test_compares_the_rows_with_their_margins(name: str) -> None:
-    """Thresholds of ``h.x`` decide as ``c + h.x >= margin`` does, evaluated in the order as written."""
+    """Thresholds of ``h.x`` decide as ``c + h.x >= margin`` does, in the order as written."""
     certificate, filter_ = EXAMPLES[name], FILTERS[name]
     model = certificate.model
     parts = [
@@ -150,21 +150,24 @@ def test_the_test_compares_the_rows_with_their_margins(name: str) -> None:
     ]
     rng = np.random.default_rng(0)
     low, high = np.array(filter_.bounds).T
-    for _ in range(300):
+    for _ in range(100):
         x = rng.uniform(-1, 1, 2).tolist()
         wish = rng.uniform(low, high).tolist()
         action = filter_.filter(x, wish).action
-        for u in ([v] + list(action[1:]) for v in floats_near(action[0])):
+        for u in ([v, *action[1:]] for v in floats_near(action[0])):
             if (
                 model.choices is not None
                 or not filter_.bounds[0][0] <= u[0] <= filter_.bounds[0][1]
             ):
                 continue
             values = [rows(x, u) for rows in parts]
-            slack = min(max(min(np.subtract(v, [float(m) for m in ms]))
-                    for v, ms in zip(values, certificate.shield.margins, strict=True)), 1.0)  # fmt: skip
+            margins = certificate.shield.margins
+            slack = max(
+                min(v - float(m) for v, m in zip(vs, ms, strict=True))
+                for vs, ms in zip(values, margins, strict=True)
+            )
             if abs(slack) > 1e-14:  # nearer, another order of summation may decide otherwise
-                assert filter_.passes(x, u) is bool(slack >= 0)
+                assert filter_.passes(x, u) is (slack >= 0)
 
 
 @given(
@@ -191,7 +194,7 @@ def test_a_threshold_is_where_the_rounded_sum_reaches_the_margin(c, margin, v, s
 def test_every_decision_keeps_the_state_inside_whatever_the_disturbance(name: str) -> None:
     certificate, filter_ = EXAMPLES[name], FILTERS[name]
     rng = np.random.default_rng(1)
-    states = random_inside(filter_, rng, 150)
+    states = random_inside(filter_, rng, 60)
     corners = np.array([[s, t] for s in (-1.0, 1.0) for t in (-1.0, 1.0)])
     states = np.concatenate([states, corners[filter_.inside_batch(corners)]])
     overrides = 0
@@ -208,7 +211,7 @@ def test_every_decision_keeps_the_state_inside_whatever_the_disturbance(name: st
                 after = exact_next(certificate, x, decision.action, [w])
                 rows = [[evaluate(g, after) for g in part] for part in certificate.shield.invariant]
                 assert max(min(values) for values in rows) >= -Fraction(1, 10**15)
-    assert overrides > 20
+    assert overrides > 10
 
 
 @every_example

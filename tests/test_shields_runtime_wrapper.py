@@ -1,4 +1,4 @@
-"""The shield as a Gymnasium wrapper, around a policy and around batches; and what ends the guarantee."""
+"""The shield as a Gymnasium wrapper, around a policy, around batches; what ends the guarantee."""
 
 from __future__ import annotations
 
@@ -172,11 +172,9 @@ def run_until_broken(env: gym.Env[Any, Any], **reset: Any) -> None:
     """The guarantee must end within a few steps, with one warning, and come back at the reset."""
     env.reset(seed=0, **reset)
     rng = np.random.default_rng(0)
-    flags = []
+    actions = [rng.uniform(-1, 1, env.action_space.shape) for _ in range(5)]
     with pytest.warns(ShieldWarning, match="guarantee has ended") as caught:
-        for _ in range(5):
-            action = rng.uniform(-1, 1, env.action_space.shape)
-            flags.append(env.step(action)[4]["shield/guaranteed"])
+        flags = [env.step(action)[4]["shield/guaranteed"] for action in actions]
     assert len(caught) == 1
     assert flags[-1] is False
     assert flags == sorted(flags, reverse=True)
@@ -277,9 +275,8 @@ def test_a_changed_parameter_of_the_stock_pendulum_ends_the_guarantee(
     env.reset(seed=0, options=START)
     setattr(env.unwrapped, name, value)
     with pytest.warns(ShieldWarning, match="its step is not the model's"):
-        for _ in range(10):
-            *_, info = env.step(np.array([1.7]))
-    assert info["shield/guaranteed"] is False
+        infos = [env.step(np.array([1.7]))[4] for _ in range(10)]
+    assert infos[-1]["shield/guaranteed"] is False
 
 
 # Around a policy.
@@ -407,9 +404,7 @@ def test_a_shielded_batch_has_no_violation(options) -> None:
         else:
             actions = rng.choice([-1.0, 1.0], (16, len(certificate.model.action)))
         for v in (venv, direct, bare):
-            *_, dones, infos = v.step(
-                actions.astype(np.float32) if actions.dtype.kind == "f" else actions
-            )
+            *_, infos = v.step(actions.astype(np.float32) if actions.dtype.kind == "f" else actions)
             if v is venv:
                 assert {"shield/overridden", "shield/overrides"} <= set(infos[0])
     assert venv.guaranteed.all()

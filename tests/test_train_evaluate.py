@@ -1,4 +1,4 @@
-"""Evaluation: episodes that begin where the environment's own do, and numbers that say what they are."""
+"""Evaluation: episodes that begin where the environment's own do, and what is said of them."""
 
 import numpy as np
 import pytest
@@ -141,7 +141,10 @@ def test_a_policy_with_memory_gets_its_state_back_and_is_told_the_starts():
 def test_a_constant_sample_has_an_interval_of_no_width_and_a_known_one_is_students():
     assert ci95(np.full(5, 2.0)) == (2.0, 2.0)
     low, high = ci95(np.array([0.0, 2.0]))
-    assert (low, high) == (pytest.approx(1 - 12.7062, abs=1e-3), pytest.approx(1 + 12.7062, abs=1e-3))
+    assert (low, high) == (
+        pytest.approx(1 - 12.7062, abs=1e-3),
+        pytest.approx(1 + 12.7062, abs=1e-3),
+    )
 
 
 def test_paired_differences_are_narrower_than_the_policies_apart():

@@ -1,7 +1,8 @@
 """Affine forms (and polynomials) fitted to a teacher, then made smaller one coefficient at a time.
 
-Backward elimination from the full fit: the coefficient whose removal costs least is dropped and the rest fitted
-again, down to one; every step of the way is an answer, because which size is best is decided by return.
+Backward elimination from the full fit: the coefficient whose removal costs least is dropped and the
+rest fitted again, down to one; every step of the way is an answer, because which size is best is
+decided by return.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ def evaluate(features: Sequence[Term], names: Sequence[str], observations: Float
 
 
 def eliminate(values: Floats, goal: Target) -> list[tuple[tuple[int, ...], Floats, float]]:
-    """The kept columns of ``values`` (n, k), their coefficients and one-sided loss; the full fit first."""
+    """The kept columns of ``values`` (n, k), coefficients and one-sided loss; the full one first."""
     kept = tuple(range(values.shape[1]))
     path = []
     while kept:
@@ -76,7 +77,7 @@ def eliminate(values: Floats, goal: Target) -> list[tuple[tuple[int, ...], Float
 def short(
     features: Sequence[Term], values: Floats, coefficients: Floats, goal: Target
 ) -> tuple[tuple[Fraction, ...], float]:
-    """The coefficients as short decimals that cost nothing worth mentioning, and the loss with them."""
+    """The coefficients as short decimals that cost next to nothing, and the loss with them."""
 
     def losses(trials: Sequence[tuple[Fraction, ...]]) -> Sequence[float]:
         c = np.asarray([[float(v) for v in t] for t in trials])
@@ -94,7 +95,9 @@ def fit_affine(
     degree: int = 1,
     sizes: Iterable[int] | None = None,
 ) -> list[Fit]:
-    """The fits on the way from all monomials up to ``degree`` to one; ``sizes`` picks numbers of summands.
+    """The fits on the way from all monomials up to ``degree`` to one.
+
+    ``sizes`` picks some of the numbers of summands.
 
     ``names`` are the columns of ``observations`` (n, d).
     """

@@ -1,13 +1,13 @@
 """Least squares that knows that the action is clipped.
 
-A label at a bound tells only that the unclipped action lies there or beyond: it costs nothing beyond, and the
-squared distance inside. The loss ``sum r^2`` with such one-sided residuals is convex, and its minimum is found by
-Newton's method: least squares over the labels that bind, until their set no longer changes. For two choices it is
-the squared hinge loss.
+A label at a bound tells only that the unclipped action lies there or beyond: it costs nothing
+beyond, and the squared distance inside. The loss ``sum r^2`` with such one-sided residuals is
+convex, and its minimum is found by Newton's method: least squares over the labels that bind, until
+their set no longer changes. For two choices it is the squared hinge loss.
 
-Everything here works on a batch of problems at once. Predictions are in the output's unit, losses in squares of
-half its range.
-Source: the idea is the Tobit model's (Tobin 1958, Econometrica 26), with a squared loss instead of a likelihood.
+Everything here works on a batch of problems at once. Predictions are in the output's unit, losses
+in squares of half its range. Source: the idea is the Tobit model's (Tobin 1958, Econometrica 26),
+with a squared loss instead of a likelihood.
 """
 
 from __future__ import annotations
@@ -66,11 +66,11 @@ def target(labels: Floats, low: float, high: float) -> Target:
 def fit_families(
     basis: Floats, offset: Floats, goal: Target, iterations: int = 12, rows: Mask | None = None
 ) -> tuple[Floats, Floats]:
-    """The coefficients (b, h) of least one-sided loss of ``offset + sum_k c_k basis_k``, and that loss (b,).
+    """The coefficients (b, h) of least one-sided loss of ``offset + c @ basis``, and that loss.
 
-    ``basis`` is (b, h, n) and ``offset`` (b, n), in the output's unit; h may be 0. A direction that the data do
-    not determine gets a coefficient near 0. With ``rows`` (b, n) each problem looks at its rows only, and the loss is
-    still a mean over all n.
+    ``basis`` is (b, h, n) and ``offset`` (b, n), in the output's unit; h may be 0. A direction that
+    the data do not determine gets a coefficient near 0. With ``rows`` (b, n) each problem looks at
+    its rows only, and the loss is still a mean over all n.
     """
     b, h, _ = basis.shape
     c = np.zeros((b, h))

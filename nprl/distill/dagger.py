@@ -1,10 +1,11 @@
-"""DAgger: the student drives, the teacher says what it would have done, the student learns from all of it.
+"""DAgger: the student drives, the teacher says what it would have done, the student learns it.
 
-In round 0 the teacher drives; after that the student alone does (beta = 0: mixing was measured to hurt). Return is not
-monotone in the rounds, so the student that is kept is the one that does best in rollouts on separate seeds.
+In round 0 the teacher drives; after that the student alone does (beta = 0: mixing was measured to
+hurt). Return is not monotone in the rounds, so the student that is kept is the one that does best
+in rollouts on separate seeds.
 
-Source: Ross, Gordon, Bagnell, "A reduction of imitation learning and structured prediction to no-regret
-online learning", AISTATS 2011, algorithm 3.1.
+Source: Ross, Gordon, Bagnell, "A reduction of imitation learning and structured prediction to
+no-regret online learning", AISTATS 2011, algorithm 3.1.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ ROWS = 20_000
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """One round: its student, the student's mean return on the selection seeds, and its imitation loss."""
+    """One round: its student, with its mean return on selection seeds and its imitation loss."""
 
     program: Program
     selection_return: float

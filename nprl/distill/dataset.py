@@ -25,11 +25,14 @@ class Dataset:
         """Refuse what is not finite or does not fit together."""
         x, y = self.observations, self.actions
         if x.ndim != 2 or y.ndim != 2 or len(x) != len(y) or not len(x):
-            raise ValueError(f"observations (n, d), actions (n, m), n >= 1; got {x.shape}, {y.shape}")
+            raise ValueError(
+                f"observations (n, d), actions (n, m), n >= 1; got {x.shape}, {y.shape}"
+            )
         if not (np.isfinite(x).all() and np.isfinite(y).all()):
             raise ValueError("observations and actions are finite; got NaN or infinity")
 
     def __len__(self) -> int:
+        """How many there are."""
         return len(self.observations)
 
     def plus(self, other: Dataset) -> Dataset:

@@ -1,9 +1,10 @@
-"""From a teacher to a program: DAgger, fits and enumeration compete, returns decide, constants are tuned.
+"""From a teacher to a program: fits and enumeration compete, constants are tuned, returns decide.
 
-1. DAgger gathers the teacher's answers where a fitted student goes. 2. Affine and cubic forms, trees with affine
-leaves and enumerated terms are fitted to them. 3. The nearest few of each size play the tuning seeds. 4. The best of
-each number of constants are tuned by CMA-ES and shortened. 5. All that were tuned play the other selection seeds, and
-the smallest within noise of the best is chosen. The report's seeds are nobody's business here.
+1. DAgger gathers the teacher's answers where a fitted student goes. 2. Affine and cubic forms,
+trees with affine leaves and enumerated terms are fitted to them. 3. The nearest few of each size
+play the tuning seeds. 4. The best of each number of constants are tuned by CMA-ES and shortened. 5.
+All that were tuned play the other selection seeds, and the smallest within noise of the best is
+chosen. The report's seeds are nobody's business here.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from nprl.distill.dataset import Dataset, imitation_loss
 from nprl.distill.rollout import Episodes, Policy, Rollouts, act_of, blank, with_terms
 from nprl.distill.tree import fit_tree
 from nprl.env.task import Task
-from nprl.lang.terms import Term, constants, nodes
+from nprl.lang.terms import constants
 from nprl.program import Program
 from nprl.search.enumerate import Effort, Enumeration, enumerate_terms
 from nprl.search.grammar import Grammar
@@ -28,12 +29,14 @@ from nprl.search.tune import NOISE, tune
 
 Progress = Callable[[str], None]
 FIRST_SEED = 500_000
-EPISODES = {True: 256, False: 16}
-"""Default number of selection seeds: with a model, and without (where they are played one step at a time)."""
+EPISODES = {True: 256, False: 40}
+"""Default number of selection seeds: with a model, and without (one environment at a time)."""
 ROWS = 3000
 """Observations that fits look at."""
 PER_SIZE = {True: 6, False: 2}
 """How many candidates of each number of constants are played."""
+TUNED = 10
+"""At most so many programs are tuned."""
 MOST_CUBIC = 4
 """Up to this many inputs, cubic forms are fitted too."""
 
@@ -64,7 +67,8 @@ class Candidate:
 class Learned:
     """The chosen program and what it was chosen from.
 
-    ``candidates`` were all tuned, and are sorted by size; ``front`` are those that no smaller one equals.
+    ``candidates`` were all tuned, and are sorted by size; ``front`` are those that no smaller one
+    equals.
     """
 
     best: Candidate
@@ -84,8 +88,10 @@ class Learned:
 
     @property
     def front(self) -> tuple[Candidate, ...]:
-        """The candidates with a better return than all that have no more constants and no more nodes."""
-        return tuple(c for c in self.candidates if not any(_dominates(o, c) for o in self.candidates))
+        """The candidates that beat all that have no more constants and no more nodes."""
+        return tuple(
+            c for c in self.candidates if not any(_dominates(o, c) for o in self.candidates)
+        )
 
 
 def learn_program(
@@ -98,14 +104,15 @@ def learn_program(
     max_constants: int | None = None,
     progress: Progress | None = None,
 ) -> Learned:
-    """The program that does best in ``task``, learned from ``teacher`` in about ``budget_s`` seconds.
+    """The program that does best in ``task``, learned from ``teacher`` in about ``budget_s`` s.
 
-    ``selection_seeds`` (four or more) are split: the first half tunes, the second chooses. ``max_nodes`` limits the enumerated
-    terms, per output; ``max_constants`` all programs (with 0, constants may still come from nowhere).
+    ``selection_seeds`` (four or more) are split: the first half tunes, the second chooses.
+    ``max_nodes`` limits the enumerated terms, per output; ``max_constants`` all programs (with 0,
+    constants may still come from nowhere).
 
     Raises:
-        ValueError: for fewer than four selection seeds, a budget that is not positive, or spaces that programs do not
-            know (see `blank`).
+        ValueError: for fewer than four selection seeds, a budget that is not positive, or spaces
+            that programs do not know (see `blank`).
     """
     began = time.monotonic()
     batched = task.model is not None
@@ -120,7 +127,10 @@ def learn_program(
     say = progress or (lambda text: None)
     template = blank(task)
     clock = _Clock(began, budget_s)
-    tuning, choosing = Rollouts(task, seeds[: len(seeds) // 2]), Rollouts(task, seeds[len(seeds) // 2 :])
+    tuning, choosing = (
+        Rollouts(task, seeds[: len(seeds) // 2]),
+        Rollouts(task, seeds[len(seeds) // 2 :]),
+    )
     try:
         distilled = dagger(
             task,
@@ -155,13 +165,17 @@ def learn_program(
         say(f"{len(pool)} programs fitted")
         played = _play(pool, data.sample(ROWS, seed), tuning, clock, PER_SIZE[batched])
         tuned = _tune(played, tuning, seed, clock, batched, max_constants, say)
-        candidates, results = _judge(tuned, data.sample(ROWS, seed), choosing)
+        candidates, results = _judge(tuned, data.sample(ROWS, seed), choosing, clock)
     finally:
         tuning.close()
         choosing.close()
     best = _choose(candidates, results)
-    say(f"chosen from {best.origin}: return {best.selection_return:.5g}, {best.constants} constants")
-    order = sorted(candidates, key=lambda c: (c.constants, c.nodes, -c.selection_return, str(c.program)))
+    say(
+        f"chosen from {best.origin}: return {best.selection_return:.5g}, {best.constants} constants"
+    )
+    order = sorted(
+        candidates, key=lambda c: (c.constants, c.nodes, -c.selection_return, str(c.program))
+    )
     wall = time.monotonic() - began
     return Learned(best, tuple(order), distilled, enumeration, len(pool), not clock.cut, wall)
 
@@ -184,7 +198,7 @@ class _Clock:
 
 
 def fit_student(template: Program, data: Dataset) -> Program:
-    """DAgger's student: for each output the affine form, or a tree of three leaves where that is much nearer."""
+    """DAgger's student: each output's affine form, or a tree of three leaves if much nearer."""
     names = [i.name for i in template.inputs]
     some = data.sample(2 * ROWS, 0)
     terms = []
@@ -202,7 +216,7 @@ def fitted(template: Program, data: Dataset, seed: int = 0) -> dict[str, list[li
     names = [i.name for i in template.inputs]
     some = data.sample(2 * ROWS, seed)
     goals, x = some.targets(template), some.observations
-    result = {"affine": [fit_affine(names, x, g) for g in goals]}
+    result: dict[str, list[list[Fit]]] = {"affine": [fit_affine(names, x, g) for g in goals]}
     if len(names) <= MOST_CUBIC:
         result["cubic"] = [fit_affine(names, x, g, 3, range(1, 11)) for g in goals]
     for leaves in (2, 3, 4):
@@ -211,14 +225,14 @@ def fitted(template: Program, data: Dataset, seed: int = 0) -> dict[str, list[li
 
 
 def _programs(template: Program, fits: dict[str, list[list[Fit]]]) -> dict[Program, str]:
-    """Programs from fits, the first origin of equals; with several outputs, joined at equal cost of a constant."""
+    """Programs from fits, the first origin of equals; outputs join at one price of a constant."""
     result: dict[Program, str] = {}
     for kind, per_output in fits.items():
         if len(per_output) == 1:
             joined: Iterable[Sequence[Fit]] = ([f] for f in per_output[0])
         else:
             joined = [
-                [min(some, key=lambda f: f.loss + price * constants(f.term)) for some in per_output]  # noqa: B023
+                [min(some, key=lambda f: f.loss + price * constants(f.term)) for some in per_output]
                 for price in (0.0, *np.geomspace(1e-5, 0.3, 12).tolist())
                 if all(per_output)
             ]
@@ -237,22 +251,27 @@ class _Played:
 def _play(
     pool: dict[Program, str], data: Dataset, rollouts: Rollouts, clock: _Clock, per_size: int
 ) -> list[_Played]:
-    """The nearest programs of each number of constants, and DAgger's, with their episodes; the best first."""
+    """The nearest programs of each number of constants, and DAgger's, played; the best first."""
     losses = {p: imitation_loss(p, data) for p in pool}
     ranked = sorted(pool, key=lambda p: (losses[p], p.nodes, str(p)))
     counts: dict[int, int] = {}
-    chosen = []
+    chosen: list[Program] = []
     for program in ranked:
         k = counts.get(program.constants, 0)
         if k < per_size or pool[program] == "dagger":
             counts[program.constants] = k + 1
             chosen.append(program)
-    result = []
-    for program in sorted(chosen, key=lambda p: (pool[p] != "dagger", p.constants, losses[p], str(p))):
+    result: list[_Played] = []
+    for program in sorted(
+        chosen, key=lambda p: (pool[p] != "dagger", p.constants, losses[p], str(p))
+    ):
         if result and clock.late(0.7):
             break
         result.append(_Played(program, pool[program], rollouts.run(act_of(program))))
-    return sorted(result, key=lambda r: (-r.episodes.mean, r.program.constants, r.program.nodes, str(r.program)))
+    return sorted(
+        result,
+        key=lambda r: (-r.episodes.mean, r.program.constants, r.program.nodes, str(r.program)),
+    )
 
 
 def _tune(
@@ -264,20 +283,26 @@ def _tune(
     max_constants: int | None,
     say: Progress,
 ) -> list[tuple[Program, str]]:
-    """The best two of each number of constants up to the best one's, tuned; in the order of promise."""
-    counts: dict[int, int] = {}
+    """The best program as it is; then tuned ones, two of each number of constants.
+
+    Affine forms come first: what they return before tuning says least of what they can.
+    """
+    counts: dict[tuple[int, bool], int] = {}
     chosen = []
     for entry in played:
-        k = entry.program.constants
-        counts[k] = counts.get(k, 0) + 1
-        if counts[k] <= 2:
+        key = (entry.program.constants, entry.origin == "affine")
+        counts[key] = counts.get(key, 0) + 1
+        if counts[key] <= 2:
             chosen.append(entry)
+    chosen.sort(key=lambda r: r.origin != "affine")
     result = [(played[0].program, played[0].origin)]
-    for entry in chosen[:12]:
+    for entry in chosen[:TUNED]:
         if clock.late(0.92):
             break
-        deadline = min(clock.at(0.95), time.monotonic() + 0.3 * max(1.0, clock.at(0.95) - time.monotonic()))
-        evaluations = (400 if batched else 60) * (1 if entry.program.constants <= 4 else 2)
+        deadline = min(
+            clock.at(0.95), time.monotonic() + 0.3 * max(1.0, clock.at(0.95) - time.monotonic())
+        )
+        evaluations = (400 if batched else 40) * (1 if entry.program.constants <= 4 else 2)
         found = tune(entry.program, rollouts, seed, evaluations, deadline)
         clock.cut |= time.monotonic() > deadline
         say(
@@ -290,18 +315,26 @@ def _tune(
 
 
 def _judge(
-    tuned: list[tuple[Program, str]], data: Dataset, rollouts: Rollouts
+    tuned: list[tuple[Program, str]], data: Dataset, rollouts: Rollouts, clock: _Clock
 ) -> tuple[list[Candidate], list[Episodes]]:
-    candidates, results = [], []
+    candidates: list[Candidate] = []
+    results: list[Episodes] = []
     for program, origin in dict(reversed(tuned)).items():
+        if candidates and clock.late(1.1):
+            break
         e = rollouts.run(act_of(program))
-        candidates.append(Candidate(program, origin, imitation_loss(program, data), e.mean, e.error))
+        candidates.append(
+            Candidate(program, origin, imitation_loss(program, data), e.mean, e.error)
+        )
         results.append(e)
     return candidates, results
 
 
 def _choose(candidates: list[Candidate], results: list[Episodes]) -> Candidate:
-    """The smallest whose return is within noise of the best: on the same episodes, one standard error of the difference."""
+    """The smallest whose return is within noise of the best.
+
+    Noise is one standard error of the difference on the same episodes, or `NOISE`.
+    """
     top = max(range(len(candidates)), key=lambda k: (results[k].mean, -candidates[k].constants))
     within = []
     for c, e in zip(candidates, results, strict=True):
@@ -309,7 +342,12 @@ def _choose(candidates: list[Candidate], results: list[Episodes]) -> Candidate:
         error = float(lost.std(ddof=1) / np.sqrt(len(lost))) if len(lost) > 1 else 0.0
         if float(lost.mean()) <= max(error, NOISE * results[top].error):
             within.append(c)
-    return min(within, key=lambda c: (c.constants, c.nodes, -c.selection_return, str(c.program)))
+    return min(within, key=lambda c: (_size(c), c.constants, -c.selection_return, str(c.program)))
+
+
+def _size(c: Candidate) -> int:
+    """A constant counts as three nodes, so ``x + x + x`` is no way to save one."""
+    return c.nodes + 2 * c.constants
 
 
 def _dominates(one: Candidate, other: Candidate) -> bool:

@@ -1,9 +1,10 @@
 """Whole episodes from listed seeds: what imitation learns from, and what decides between programs.
 
-With a model, one NumPy call steps all episodes; seed ``s`` starts the episode, and draws the disturbances, that
-``task.make().reset(seed=s)`` does, so two policies meet the same ones (common random numbers). Without a model
-the environments are stepped one by one. No shield acts here. For a foreign environment with a model it is the
-model that is rolled out, which serves to choose and is no evaluation.
+With a model, one NumPy call steps all episodes; seed ``s`` starts the episode, and draws the
+disturbances, that ``task.make().reset(seed=s)`` does, so two policies meet the same ones (common
+random numbers). Without a model the environments are stepped one by one. No shield acts here. For a
+foreign environment with a model it is the model that is rolled out, which serves to choose and is
+no evaluation.
 """
 
 from __future__ import annotations
@@ -36,13 +37,16 @@ NAMES: dict[str, tuple[tuple[tuple[str, str], ...], tuple[tuple[str, str], ...]]
         (("force", "100 N"),),
     ),
     "InvertedDoublePendulum": (
-        tuple(
-            (name, unit)
-            for name, unit in zip(
-                "position sin1 sin2 cos1 cos2 velocity angular_velocity1 angular_velocity2 push".split(),
-                ("m", "", "", "", "", "m/s", "rad/s", "rad/s", "N"),
-                strict=True,
-            )
+        (
+            ("position", "m"),
+            ("sin1", ""),
+            ("sin2", ""),
+            ("cos1", ""),
+            ("cos2", ""),
+            ("velocity", "m/s"),
+            ("angular_velocity1", "rad/s"),
+            ("angular_velocity2", "rad/s"),
+            ("push", "N"),
         ),
         (("force", "500 N"),),
     ),
@@ -54,7 +58,7 @@ NAMES: dict[str, tuple[tuple[tuple[str, str], ...], tuple[tuple[str, str], ...]]
     "MountainCarContinuous": ((("position", ""), ("velocity", "")), (("force", ""),)),
     "Pendulum": ((("x", ""), ("y", ""), ("omega", "rad/s")), (("torque", "N m"),)),
 }
-"""Names and units of the observations and actions of environments without a model, by id without version."""
+"""Names and units of observations and actions where there is no model, by id without version."""
 
 
 class Policy(Protocol):
@@ -77,10 +81,11 @@ def act_of(policy: Policy) -> Act:
 
 
 def blank(task: Task) -> Program:
-    """The program of ``task`` whose outputs are all 0: its names, units and bounds, for `with_terms`.
+    """The program of ``task`` whose outputs are all 0: names, units and bounds, for `with_terms`.
 
     Raises:
-        ValueError: for observations that are no vector, or actions that are neither a bounded box nor an index.
+        ValueError: for observations that are no vector, or actions that are neither a bounded box
+            nor an index.
     """
     if task.model is not None:
         return program_for(task.model, [ZERO] * len(task.model.action), task.name)
@@ -142,7 +147,7 @@ def units_of(program: Program, actions: NDArray[Any]) -> Floats:
 
 @dataclass(frozen=True, slots=True)
 class Episodes:
-    """What happened: returns (n,) and lengths (n,), and, if recorded, every observation met, (steps, d)."""
+    """Returns (n,), lengths (n,) and, if recorded, the observations met, (steps, d)."""
 
     returns: Floats
     lengths: NDArray[np.int64]
@@ -163,7 +168,8 @@ class Episodes:
 class Rollouts:
     """Episodes of ``task`` from ``seeds``; each call of `run` plays the same ones.
 
-    The reward is the environment's, penalties included: a program that leaves the safe set is not chosen for it.
+    The reward is the environment's, penalties included: a program that leaves the safe set is not
+    chosen for it.
     """
 
     def __init__(self, task: Task, seeds: Sequence[int]) -> None:
@@ -195,18 +201,22 @@ class Rollouts:
         box = observation_space(model)
         self._low, self._high = box.low, box.high
 
-    def run(self, act: Act, copies: int = 1, record: bool = False) -> Episodes:
+    def run(
+        self, act: Act, copies: int = 1, record: bool = False, in_units: bool = False
+    ) -> Episodes:
         """Play each seed ``copies`` times: row ``k * len(seeds) + i`` is seed i for the k-th time.
 
-        With a model ``act`` gets all rows at every step, also of episodes that ended; else those that go on.
+        With a model ``act`` gets all rows at every step, also of episodes that ended; else those
+        that go on. ``in_units``, with a model only, says that it answers in units, inside the
+        bounds.
 
         Raises:
-            ValueError: for copies of a task without a model.
+            ValueError: for copies of, or units in, a task without a model.
         """
         if self._plant is not None:
-            return self._batched(self._plant, act, copies, record)
-        if copies != 1:
-            raise ValueError("a task without a model plays one copy at a time")
+            return self._batched(self._plant, act, copies, record, in_units)
+        if copies != 1 or in_units:
+            raise ValueError("a task without a model plays one copy at a time, by its own actions")
         return self._single(act, record)
 
     @property
@@ -214,7 +224,9 @@ class Rollouts:
         """Whether one call plays many copies."""
         return self._plant is not None
 
-    def _batched(self, plant: Plant, act: Act, copies: int, record: bool) -> Episodes:
+    def _batched(
+        self, plant: Plant, act: Act, copies: int, record: bool, in_units: bool
+    ) -> Episodes:
         model = plant.model
         x = np.tile(self._starts, (copies, 1))
         n = len(x)
@@ -222,24 +234,26 @@ class Rollouts:
         alive = np.ones(n, dtype=np.bool_)
         seen: list[Floats] = []
         penalty = None if model.unsafe_reward is None else float(model.unsafe_reward)
+        noise = np.tile(self._noise, (1, copies, 1))
         for t in range(self.task.horizon):
-            obs = np.clip(plant.observe_batch(x), self._low, self._high)
+            obs = np.minimum(np.maximum(plant.observe_batch(x), self._low), self._high)
             if record:
                 seen.append(obs[alive])
-            units = plant.actions.to_units_batch(act(obs))
-            after = plant.step_batch(x, units, np.tile(self._noise[t], (copies, 1)))
+            actions = act(obs)
+            units = actions if in_units else plant.actions.to_units_batch(actions)
+            after = plant.step_batch(x, units, noise[t])
             safe, terminal = plant.verdict_batch(after)
             reward = plant.reward_batch(x, units, after)
             if self.task.is_own and penalty is not None:
                 reward = np.where(safe, reward, penalty)
             returns += np.where(alive, reward, 0.0)
             lengths += alive
-            x = np.where(alive[:, None], after, x)
-            alive &= ~terminal
-            if self.task.is_own:
-                alive &= safe
-            if not alive.any():
-                break
+            ended = terminal | ~safe if self.task.is_own else terminal
+            if ended.any():
+                alive &= ~ended
+                if not alive.any():
+                    break
+            x = after if alive.all() else np.where(alive[:, None], after, x)
         self.steps += int(lengths.sum())
         return Episodes(returns, lengths, np.concatenate(seen) if record else None)
 

@@ -1,9 +1,9 @@
 """Trees with affine leaves, fitted to a teacher: few leaves, simple questions, chosen by loss.
 
-A split asks ``x <= t``, or compares two inputs (``x - y <= t``, ``x + y <= t``). The tree grows at the leaf and by the
-split that lower the loss most; then coefficients of all leaves are eliminated one by one. The questions are
-chosen on a sample, thresholds and leaves on all of the data. Constant leaves are the case of a leaf whose slopes
-were eliminated.
+A split asks ``x <= t``, or compares two inputs (``x - y <= t``, ``x + y <= t``). The tree grows at
+the leaf and by the split that lower the loss most; then coefficients of all leaves are eliminated
+one by one. The questions are chosen on a sample, thresholds and leaves on all of the data. Constant
+leaves are the case of a leaf whose slopes were eliminated.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ LEAST = 0.02
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """The question ``sum_k signs_k x_k <= threshold``; signs are -1, 0, 1, the first of them that is not 0 is 1."""
+    """The question ``sum_k signs_k x_k <= threshold``; the first sign that is not 0 is 1."""
 
     signs: tuple[int, ...]
     threshold: Fraction
@@ -75,7 +75,10 @@ def fit_tree(
     rng = np.random.default_rng(seed)
     branches = [Branch((), np.ones(len(observations), dtype=np.bool_))]
     while len(branches) < leaves:
-        found = [(_best_split(observations, values, goal, b.rows, rng), k) for k, b in enumerate(branches)]
+        found = [
+            (_best_split(observations, values, goal, b.rows, rng), k)
+            for k, b in enumerate(branches)
+        ]
         gains = [(gain, -k, split) for (gain, split), k in found if split is not None]
         if not gains or max(g[0] for g in gains) <= 0:
             break
@@ -121,7 +124,9 @@ def _best_split(
         return 0.0, None
     several = sorted(c for s, c in candidates if s == signs)
     at = several.index(cut)
-    sample = rows if len(rows) <= 5 * SAMPLE else np.sort(rng.choice(rows, 5 * SAMPLE, replace=False))
+    sample = (
+        rows if len(rows) <= 5 * SAMPLE else np.sort(rng.choice(rows, 5 * SAMPLE, replace=False))
+    )
     along = observations[sample] @ np.asarray(signs)
     low = several[at - 1] if at else float(along.min())
     high = several[at + 1] if at + 1 < len(several) else float(along.max())
@@ -129,7 +134,8 @@ def _best_split(
     points = np.unique(along)
     while True:  # zoom until neighbouring data tell no thresholds apart
         within = points[(points >= low) & (points <= high)]
-        gaps = np.unique(np.linspace(0, len(within) - 2, 12).round().astype(int)) if len(within) > 1 else []
+        spaced = np.linspace(0, len(within) - 2, 12) if len(within) > 1 else np.empty(0)
+        gaps: list[int] = np.unique(spaced.round().astype(int)).tolist()
         cuts = [float((within[i] + within[i + 1]) / 2) for i in gaps] or [cut]
         losses = _split_losses(x, v, g, [(signs, c) for c in cuts])
         at = int(np.argmin(losses))
@@ -141,15 +147,22 @@ def _best_split(
     if not np.isfinite(losses[at]):
         return 0.0, None
     below, above = points[points <= cut], points[points > cut]
-    exact = shortest_between(float(below[-1]), float(above[0])) if len(below) and len(above) else Fraction(cut)
+    exact = (
+        shortest_between(float(below[-1]), float(above[0]))
+        if len(below) and len(above)
+        else Fraction(cut)
+    )
     whole = float(fit_families(v.T[None], np.zeros((1, len(v))), g)[1][0])
     return (whole - float(losses[at])) * len(rows), Split(signs, exact)
 
 
 def _split_losses(
-    observations: Floats, values: Floats, goal: Target, candidates: Sequence[tuple[tuple[int, ...], float]]
+    observations: Floats,
+    values: Floats,
+    goal: Target,
+    candidates: Sequence[tuple[tuple[int, ...], float]],
 ) -> Floats:
-    """The mean loss of two affine leaves for each candidate; infinite where one side is nearly empty."""
+    """The mean loss of two affine leaves for each candidate; infinite for a nearly empty side."""
     n = len(values)
     yes = np.stack([observations @ np.asarray(s) <= cut for s, cut in candidates])
     result = np.zeros(len(candidates))
@@ -165,13 +178,22 @@ def _split_losses(
 
 
 def _shrink(
-    names: Sequence[str], features: Sequence[Term], values: Floats, goal: Target, branches: list[Branch]
+    names: Sequence[str],
+    features: Sequence[Term],
+    values: Floats,
+    goal: Target,
+    branches: list[Branch],
 ) -> list[Fit]:
     """Eliminate coefficients over all leaves, the cheapest first; a fit for each number of them."""
     paths = []
     for branch in branches:
         part = goal.take(branch.rows)
-        paths.append([(*step[:2], step[2] * len(part.labels)) for step in eliminate(values[branch.rows], part)])
+        paths.append(
+            [
+                (*step[:2], step[2] * len(part.labels))
+                for step in eliminate(values[branch.rows], part)
+            ]
+        )
     at = [0] * len(branches)
     result = []
     while True:
@@ -201,7 +223,9 @@ def _tree(
     for branch, (kept, c, _) in zip(branches, leaves, strict=True):
         part, a = goal.take(branch.rows), values[branch.rows][:, kept]
 
-        def losses(trials: Sequence[tuple[Fraction, ...]], a: Floats = a, part: Target = part) -> list[float]:
+        def losses(
+            trials: Sequence[tuple[Fraction, ...]], a: Floats = a, part: Target = part
+        ) -> list[float]:
             return [float(part.loss(a @ np.asarray([float(v) for v in t]))) for t in trials]
 
         limit = float(part.loss(a @ c)) * (1 + ROOM) + 1e-12

@@ -19,8 +19,8 @@ class Actions:
     """The map between a learner's action and physical units, for one model.
 
     With a scaled model a learner's action lies in [-1, 1] and the plant applies
-    ``u = clip(centre + half * clip(a, -1, 1), low, high)``, in float64 whatever type comes in, where
-    low and high are the float64 bounds just inside the model's. Not scaled:
+    ``u = clip(centre + half * clip(a, -1, 1), low, high)``, in float64 whatever type comes in,
+    where low and high are the float64 bounds just inside the model's. Not scaled:
     ``u = clip(a, low, high)``. With choices the action is the index of one. What is not finite
     becomes NaN.
     """
@@ -104,10 +104,9 @@ class Actions:
         a = np.asarray(actions, dtype=np.float64)
         if a.ndim != 2 or a.shape[1] != self.dim:
             raise ValueError(f"actions have the shape (n, {self.dim}); got {a.shape}")
-        flat = a.ravel()
-        if not math.isfinite(flat.dot(flat)):  # a quick look; huge numbers come here too
-            good = np.isfinite(a)
-            if finite and not good.all():
+        good = np.isfinite(a)
+        if np.count_nonzero(good) < a.size:
+            if finite:
                 raise ValueError("actions are finite numbers; got NaN or infinity")
             a = np.where(good, a, math.nan)
         if self.scaled:
@@ -125,8 +124,8 @@ class Actions:
     def from_units(self, units: Any) -> Any:
         """A learner's action for physical units, (dim,) or (n, dim), in float64.
 
-        With choices it is the index of the nearest. ``to_units(from_units(u))`` is ``u`` up to ``2^-49 (|low| + |high|)``, exactly ``u`` when
-        not scaled.
+        With choices it is the index of the nearest. ``to_units(from_units(u))`` is ``u`` up to
+        ``2^-49 (|low| + |high|)``, exactly ``u`` when not scaled.
         """
         u = np.asarray(units, dtype=np.float64)
         if u.ndim not in (1, 2) or u.shape[-1] != self.dim:

@@ -83,7 +83,8 @@ class ModelEnv(gym.Env[Floats, Any]):
             return
         imposed = self._read("a disturbance", value, len(self.model.disturbance))
         if not self._noise.contains(np.array(imposed)):
-            raise ValueError(f"a disturbance lies in its box; got {list(imposed)}")
+            low, high = self._noise.low.tolist(), self._noise.high.tolist()
+            raise ValueError(f"a disturbance lies between {low} and {high}; got {list(imposed)}")
         self._imposed = imposed
 
     @property

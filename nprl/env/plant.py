@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nprl.env.actions import Actions
+from nprl.env.actions import Actions as Actions
 from nprl.env.sampling import Floats
 from nprl.lang.floats import compile_batch, compile_scalar
 from nprl.lang.interval import above, below
@@ -43,8 +43,9 @@ class Plant:
     """A compiled model.
 
     States, actions in units and disturbances are sequences of floats, in the model's order and
-    units, or for the batch functions float64 arrays of shape (n, dim). The dynamics are compiled twice: without the checks that no state within `NEAR` times the box of
-    analysis needs, and with all of them, for states that are further out.
+    units, or for the batch functions float64 arrays of shape (n, dim). The dynamics are compiled
+    twice: without the checks that no state within `NEAR` times the box of analysis needs, and with
+    all of them, for states that are further out.
     """
 
     def __init__(self, model: Model) -> None:
@@ -164,7 +165,7 @@ class Plant:
 
     def _are_near(self, x: Floats) -> bool:
         flat = x.ravel(order="K")
-        return bool(flat.dot(flat) <= self._near_squared)  # then so is every coordinate
+        return bool(np.vdot(flat, flat) <= self._near_squared)  # then so is every coordinate
 
 
 def sharp(f: Formula) -> Formula:

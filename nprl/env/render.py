@@ -1,42 +1,29 @@
 """Pictures of a model's environment: the pendulum and the cart-pole drawn, others as a plot.
 
-Drawn with pygame on surfaces in memory, twice as large as asked for and scaled down, so that edges
-are smooth; no window is opened. The safe limits, where `safe` bounds single coordinates by numbers,
-are red lines.
+The safe limits, where `safe` bounds single coordinates by numbers, are red lines.
 """
 
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Sequence
-from functools import cache
-from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from nprl.lang.terms import And, Compare, Formula, Num, Relation, Var
-from nprl.model import Model
-
-os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
-
-try:
-    import pygame
-except ImportError as error:
-    from gymnasium.error import DependencyNotInstalled
-
-    raise DependencyNotInstalled(
-        'pictures need pygame: pip install "gymnasium[classic-control]"'
-    ) from error
-
-Image = NDArray[np.uint8]
-Point = tuple[float, float]
-Limits = tuple[float | None, float | None]
-SCALE = 2
-WIDTH, HEIGHT = 600, 400
-WHITE, INK, GREY, PALE = (255, 255, 255), (38, 42, 51), (140, 146, 158), (228, 231, 237)
-GREEN, RED, BLUE, ORANGE = (226, 243, 230), (200, 54, 54), (43, 99, 190), (226, 128, 33)
+from nprl.env.canvas import (
+    BLUE,
+    GREEN,
+    GREY,
+    INK,
+    ORANGE,
+    PALE,
+    RED,
+    WHITE,
+    WIDTH,
+    Canvas,
+    Image,
+    Point,
+)
+from nprl.env.spaces import Limits, limits
+from nprl.model import Coordinate, Model
 
 
 def picture(
@@ -50,126 +37,6 @@ def picture(
     draw = DRAWINGS.get(model.name, _plot)
     draw(canvas, model, history, units)
     return canvas.image()
-
-
-def limits(model: Model) -> dict[str, Limits]:
-    """The numbers between which `safe` keeps each coordinate, where it says so directly."""
-    found: dict[str, Limits] = {name: (None, None) for name in model.state_names}
-
-    def visit(f: Formula) -> None:
-        match f:
-            case And(parts):
-                for part in parts:
-                    visit(part)
-            case Compare(Relation.LE | Relation.LT, Var(name), Num(value)):
-                found[name] = (found[name][0], float(value))
-            case Compare(Relation.GE | Relation.GT, Var(name), Num(value)):
-                found[name] = (float(value), found[name][1])
-            case _:
-                pass
-
-    visit(model.safe)
-    return found
-
-
-@cache
-def _font(size: int) -> pygame.font.Font:
-    pygame.font.init()
-    return pygame.font.Font(None, size * SCALE)
-
-
-class Canvas:
-    """A white picture in units of one final pixel."""
-
-    def __init__(self) -> None:
-        """An empty picture of `WIDTH` by `HEIGHT`."""
-        self.surface = pygame.Surface((WIDTH * SCALE, HEIGHT * SCALE))
-        self.surface.fill(WHITE)
-
-    def image(self) -> Image:
-        """The picture as an array (height, width, 3)."""
-        small = pygame.transform.smoothscale(self.surface, (WIDTH, HEIGHT))
-        return np.ascontiguousarray(pygame.surfarray.array3d(small).transpose(1, 0, 2))
-
-    def line(self, color: Any, start: Point, end: Point, width: float = 1) -> None:
-        """A straight line with round ends where it is wide."""
-        first, last = self._at(start), self._at(end)
-        w = max(1, round(width * SCALE))
-        if w <= 4:
-            pygame.draw.line(self.surface, color, first, last, w)
-            return
-        length = math.hypot(last[0] - first[0], last[1] - first[1]) or 1.0
-        dx, dy = (last[0] - first[0]) / length * w / 2, (last[1] - first[1]) / length * w / 2
-        corners = [
-            (first[0] - dy, first[1] + dx),
-            (first[0] + dy, first[1] - dx),
-            (last[0] + dy, last[1] - dx),
-            (last[0] - dy, last[1] + dx),
-        ]
-        pygame.draw.polygon(self.surface, color, corners)
-        for end_point in (first, last):
-            pygame.draw.circle(self.surface, color, end_point, w / 2)
-
-    def dashed(self, color: Any, start: Point, end: Point, width: float = 1) -> None:
-        """A dashed straight line."""
-        length = math.hypot(end[0] - start[0], end[1] - start[1])
-        pieces = max(1, int(length / 12))
-        for k in range(pieces):
-            a, b = k / pieces, (k + 0.55) / pieces
-            self.line(
-                color,
-                (start[0] + (end[0] - start[0]) * a, start[1] + (end[1] - start[1]) * a),
-                (start[0] + (end[0] - start[0]) * b, start[1] + (end[1] - start[1]) * b),
-                width,
-            )
-
-    def path(self, color: Any, points: Sequence[Point], width: float = 1) -> None:
-        """A line through points."""
-        if len(points) > 1:
-            at = [self._at(p) for p in points]
-            pygame.draw.lines(self.surface, color, False, at, max(1, round(width * SCALE)))
-
-    def arrow(self, color: Any, start: Point, end: Point, width: float = 4) -> None:
-        """A straight arrow; nothing where it would be shorter than a pixel."""
-        length = math.hypot(end[0] - start[0], end[1] - start[1])
-        if length < 1:
-            return
-        dx, dy = (end[0] - start[0]) / length, (end[1] - start[1]) / length
-        head = min(10.0, length)
-        neck = (end[0] - dx * head, end[1] - dy * head)
-        self.line(color, start, neck, width)
-        self.polygon(
-            color,
-            [
-                end,
-                (neck[0] - dy * head * 0.6, neck[1] + dx * head * 0.6),
-                (neck[0] + dy * head * 0.6, neck[1] - dx * head * 0.6),
-            ],
-        )
-
-    def circle(self, color: Any, centre: Point, radius: float) -> None:
-        """A filled circle."""
-        pygame.draw.circle(self.surface, color, self._at(centre), radius * SCALE)
-
-    def polygon(self, color: Any, points: Sequence[Point]) -> None:
-        """A filled polygon."""
-        pygame.draw.polygon(self.surface, color, [self._at(p) for p in points])
-
-    def rect(self, color: Any, left: float, top: float, width: float, height: float) -> None:
-        """A filled rectangle."""
-        box = [round(v * SCALE) for v in (left, top, width, height)]
-        pygame.draw.rect(self.surface, color, pygame.Rect(*box))
-
-    def text(
-        self, words: str, at: Point, size: int = 18, color: Any = INK, align: str = "left"
-    ) -> None:
-        """One line of text, its top at ``at``."""
-        drawn = _font(size).render(words, True, color)
-        shift = {"left": 0.0, "centre": drawn.get_width() / 2, "right": drawn.get_width()}[align]
-        self.surface.blit(drawn, (at[0] * SCALE - shift, at[1] * SCALE))
-
-    def _at(self, p: Point) -> Point:
-        return (p[0] * SCALE, p[1] * SCALE)
 
 
 def _pendulum(
@@ -188,8 +55,8 @@ def _pendulum(
         canvas.polygon(GREEN, [pivot, *arc])
         for angle in (low, high):
             canvas.dashed(RED, pivot, tip(angle, length + 32), 1.5)
-            name = tip(angle, length + 44)
-            canvas.text(f"{angle:+.2f} rad", (name[0], name[1] - 8), 17, RED, "centre")
+            at, align = tip(angle, length + 38), "right" if angle > 0 else "left"
+            canvas.text(f"{angle:+.2f} rad", (at[0], at[1] - 8), 17, RED, align)
     canvas.line(GREY, (pivot[0] - 60, pivot[1]), (pivot[0] + 60, pivot[1]), 3)
     canvas.line(BLUE, pivot, tip(theta, length), 14)
     canvas.circle(BLUE, tip(theta, length), 17)
@@ -197,9 +64,7 @@ def _pendulum(
     if units is not None:
         reach = abs(units[0]) / float(model.action[0].high) * 1.9
         sign = 1.0 if units[0] > 0 else -1.0
-        bend = [
-            tip(sign * (reach * k / 20) + math.pi * 0 - sign * reach / 2, 44) for k in range(21)
-        ]
+        bend = [tip(sign * reach * (k / 20 - 0.5), 44) for k in range(21)]
         if reach > 0.05:
             canvas.path(ORANGE, bend, 4)
             canvas.arrow(ORANGE, bend[-2], _beyond(bend[-2], bend[-1], 11), 4)
@@ -254,6 +119,10 @@ def _beyond(start: Point, end: Point, length: float) -> Point:
     )
 
 
+def _with_unit(value: float, form: str, c: Coordinate) -> str:
+    return f"{value:{form}}" + ("" if c.unit == "1" else f" {c.unit}")
+
+
 def _readings(
     canvas: Canvas, model: Model, state: Sequence[float], units: Sequence[float] | None
 ) -> None:
@@ -273,7 +142,7 @@ def _readings(
         ) -> float:
             return x + (min(max(v, a), b) - a) / (b - a) * (z - x)
 
-        canvas.text(f"{c.name} {value:+.3f} {c.unit}", (left, y - 26), 18)
+        canvas.text(f"{c.name} {_with_unit(value, '+.2f', c)}", (left, y - 26), 17)
         canvas.rect(PALE, left, y, right - left, 8)
         for limit in (low, high):
             if limit is not None:
@@ -295,7 +164,8 @@ def _plot(
     for k, c in enumerate(model.state):
         values = [s[k] for s in history]
         low, high = safe[c.name]
-        bounds = [v for v in (low, high) if v is not None] or [float(c.low), float(c.high)]
+        bounds = [v for v in (low, high) if v is not None]
+        bounds = bounds or [float(c.low) / 10, float(c.high) / 10]
         least, most = min(*values, *bounds, 0.0), max(*values, *bounds, 0.0)
         room = (most - least) * 0.12
         least, most = least - room, most + room
@@ -314,11 +184,14 @@ def _plot(
             if limit is not None:
                 canvas.dashed(RED, (left, down(limit)), (right, down(limit)), 1.5)
                 canvas.text(f"{limit:g}", (left - 8, down(limit) - 7), 17, RED, "right")
+        if low is None and high is None:
+            for end in (min(*values, *bounds), max(*values, *bounds)):
+                canvas.text(f"{end:.2g}", (left - 8, down(end) - 7), 17, GREY, "right")
         points = [(left + (right - left) * i / steps, down(v)) for i, v in enumerate(values)]
         canvas.path(BLUE, points, 2)
         canvas.circle(BLUE, points[-1], 4)
         canvas.text(c.name, (12, (y0 + y1) / 2 - 18), 22)
-        canvas.text(f"{values[-1]:+.3g} {c.unit}", (12, (y0 + y1) / 2 + 2), 17, GREY)
+        canvas.text(_with_unit(values[-1], "+.3g", c), (12, (y0 + y1) / 2 + 2), 17, GREY)
     for part in range(6):
         x = left + (right - left) * part / 5
         canvas.text(f"{steps * part // 5}", (x, bottom + 2), 17, GREY, "centre")

@@ -8,6 +8,7 @@ import numpy as np
 from gymnasium import spaces
 
 from nprl.lang.interval import float_interval
+from nprl.lang.terms import And, Compare, Formula, Num, Relation, Var
 from nprl.model import Model
 
 ROOM = 10
@@ -15,7 +16,7 @@ ROOM = 10
 MOST = float(np.finfo(np.float32).max)
 """The bound of an observation that has no smaller one."""
 
-Bounds = tuple[float, float]
+Limits = tuple[float | None, float | None]
 
 
 def observation_space(model: Model) -> spaces.Box:
@@ -52,6 +53,42 @@ def action_space(model: Model) -> spaces.Box | spaces.Discrete:
         np.array([float(c.low) for c in model.action], dtype=np.float32),
         np.array([float(c.high) for c in model.action], dtype=np.float32),
         dtype=np.float32,
+    )
+
+
+def limits(model: Model) -> dict[str, Limits]:
+    """The numbers between which `safe` keeps each coordinate, where it says so directly."""
+    found: dict[str, Limits] = {name: (None, None) for name in model.state_names}
+
+    def visit(f: Formula) -> None:
+        match f:
+            case And(parts):
+                for part in parts:
+                    visit(part)
+            case Compare(Relation.LE | Relation.LT, Var(name), Num(value)):
+                found[name] = (found[name][0], float(value))
+            case Compare(Relation.GE | Relation.GT, Var(name), Num(value)):
+                found[name] = (float(value), found[name][1])
+            case _:
+                pass
+
+    visit(model.safe)
+    return found
+
+
+def stays_inside(model: Model) -> bool:
+    """Whether every observation up to the end of an episode is inside `observation_space`.
+
+    So it is where the state is observed as it is, and `safe` bounds each coordinate within the box
+    of analysis: then an episode ends on the first step that leaves the box, and the space holds
+    what one step reaches.
+    """
+    if [o.value for o in model.observation] != [Var(name) for name in model.state_names]:
+        return False
+    found = limits(model)
+    return all(
+        low is not None and high is not None and float(c.low) <= low and high <= float(c.high)
+        for c, (low, high) in ((c, found[c.name]) for c in model.state)
     )
 
 

@@ -21,7 +21,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from nprl.env.plant import Plant
 from nprl.env.sampling import Floats, Streams, Uniform
 from nprl.env.source import read_model
-from nprl.env.spaces import action_space, observation_space
+from nprl.env.spaces import action_space, observation_space, stays_inside
 from nprl.model import Model
 
 
@@ -76,14 +76,16 @@ class ModelVecEnv(VecEnv):
         self._noise = Uniform([(c.low, c.high) for c in self.model.disturbance])
         self._streams = Streams(num_envs)
         self._lanes = np.arange(num_envs)
-        self._low: Floats = space.low
-        self._high: Floats = space.high
+        self._low: Floats = space.low.astype(np.float64)
+        self._high: Floats = space.high.astype(np.float64)
         unsafe = self.model.unsafe_reward
         self._unsafe = None if unsafe is None else float(unsafe)
         self._no_noise = np.empty((num_envs, 0), dtype=np.float64)
         self._imposed: Floats | None = None
         self._actions: Any = None
-        self._length = np.zeros(num_envs, dtype=np.int64)
+        self._clips = not stays_inside(self.model)
+        self._now = 0
+        self._begun = np.zeros(num_envs, dtype=np.int64)  # when each episode did, in steps
         self._return = np.zeros(num_envs, dtype=np.float64)
         self._overrides = np.zeros(num_envs, dtype=np.int64)
         self._infos: list[dict[str, Any]] = [{} for _ in range(num_envs)]
@@ -98,7 +100,7 @@ class ModelVecEnv(VecEnv):
         return np.array(self._x, order="C")
 
     def set_states(self, states: Any, indices: Any = None) -> Floats:
-        """Put lanes (all, or ``indices``) into ``states``; counters go on. Returns all observations.
+        """Put all lanes, or ``indices``, into ``states``; counters go on. Returns all observations.
 
         Raises:
             ValueError: for another shape, or numbers that are not finite.
@@ -109,6 +111,7 @@ class ModelVecEnv(VecEnv):
             raise ValueError(
                 f"states are finite, ({len(lanes)}, {self._x.shape[1]}); got {values.shape}"
             )
+        self._clips = True  # a state may be anywhere now
         x = self._x.copy()
         x[lanes] = [self.plant.store(row) for row in values.tolist()]
         self._x = x
@@ -152,7 +155,7 @@ class ModelVecEnv(VecEnv):
         self._reset_seeds()
         self._reset_options()
         self.reset_infos = [{} for _ in range(self.num_envs)]
-        self._length[:] = 0
+        self._begun[:] = self._now
         self._return[:] = 0.0
         self._overrides[:] = 0
         self._imposed = self._units = None
@@ -184,60 +187,60 @@ class ModelVecEnv(VecEnv):
         after, rewards, safe, terminal = self.plant.advance_batch(before, units, self._disturb())
         self.steps_total += self.num_envs
         self._x = after
-        self._length += 1
+        self._now += 1
         obs = self._observe(after)
         infos = self._infos.copy()
         unsafe = ~safe
-        dones = unsafe if terminal is None else terminal | unsafe
-        late = self._length >= self.horizon
-        late &= ~dones
-        dones = dones | late
+        over = unsafe if terminal is None else terminal | unsafe
+        dones = over | (self._begun <= self._now - self.horizon)
         ended = dones.nonzero()[0]
         if ended.size and self._unsafe is not None:
-            rewards[unsafe] = self._unsafe
+            np.putmask(rewards, unsafe, self._unsafe)
         self._return += rewards
         if ended.size:
             self.violations_total += int(np.count_nonzero(unsafe))
-            self._finish(ended, unsafe, late, obs, infos)
+            self._finish(ended, unsafe, over, obs, infos)
         return obs, rewards.astype(np.float32), dones, infos
 
     def _finish(
         self,
         ended: NDArray[np.int64],
         unsafe: NDArray[np.bool_],
-        truncated: NDArray[np.bool_],
+        over: NDArray[np.bool_],
         obs: Floats,
         infos: list[dict[str, Any]],
     ) -> None:
-        """Fill the infos of the lanes that ended, reset these, and put their starts into ``obs``."""
+        """Fill the infos of lanes that ended, reset these, and put their starts into ``obs``."""
         elapsed = round(time.time() - self._began, 6)
         rows = zip(
             ended.tolist(),
-            unsafe[ended].astype(np.float64).tolist(),
-            truncated[ended].tolist(),
+            unsafe[ended].tolist(),
+            over[ended].tolist(),
             obs[ended],
             self._return[ended].tolist(),
-            self._length[ended].tolist(),
+            (self._now - self._begun[ended]).tolist(),
             strict=True,
         )
-        for lane, cost, is_late, last, total, length in rows:
+        for lane, is_unsafe, is_over, last, total, length in rows:
             infos[lane] = {
-                "cost": cost,
+                "cost": 1.0 if is_unsafe else 0.0,
                 "terminal_observation": last,
-                "TimeLimit.truncated": is_late,
+                "TimeLimit.truncated": not is_over,
                 "episode": {"r": total, "l": length, "t": elapsed},
             }
         if self.shield is not None:
             for lane, count in zip(ended.tolist(), self._overrides[ended].tolist(), strict=True):
                 infos[lane]["shield/overrides"] = count
             self._overrides[ended] = 0
-        self._length[ended] = 0
+        self._begun[ended] = self._now
         self._return[ended] = 0.0
         start = self._start.place(self._streams.take(ended, self._start.dim))
         self._x[ended] = start
         obs[ended] = self.plant.observe_batch(start, copy=False)  # the space holds these
 
     def _observe(self, x: Floats) -> Floats:
+        if not self._clips:
+            return x.copy()
         obs: Floats = np.maximum(self.plant.observe_batch(x, copy=False), self._low)
         return np.minimum(obs, self._high, out=obs)
 

@@ -1,1 +1,1 @@
-"""nprl."""
+"""Tables and pictures of what was learned and proved, and the page that holds them."""

@@ -1,1 +1,1 @@
-"""nprl."""
+"""Search: enumerated terms, and constants tuned on the return."""

@@ -1,8 +1,8 @@
-"""Numbers in programs: constants as holes, short decimals, and the simplest term of the same meaning.
+"""Numbers in programs: constants as holes, short decimals, simpler terms of the same meaning.
 
-A *skeleton* is a term in which each constant is a hole, the variable ``c:0``, ``c:1``, ... from left to right (the
-colon keeps holes apart from coordinates). A program's constants are decimals, and these decimals are what
-runs: nothing here is rounded for display only.
+A *skeleton* is a term in which each constant is a hole, the variable ``c:0``, ``c:1``, ... from
+left to right (the colon keeps holes apart from coordinates). A program's constants are decimals,
+and these decimals are what runs: nothing here is rounded for display only.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def is_hole(t: Term | Formula) -> bool:
 
 
 def map_leaves(t: Term, change: Callable[[Term], Term]) -> Term:
-    """``t`` with each number, variable and pi replaced by ``change`` of it, called from left to right."""
+    """``t`` with each number, variable and pi replaced by ``change`` of it, from left to right."""
     match t:
         case Num() | Pi() | Var():
             return change(t)
@@ -84,7 +84,7 @@ def _map_formula(f: Formula, change: Callable[[Term], Term]) -> Formula:
 
 
 def number_holes(t: Term, first: int = 0) -> tuple[Term, int]:
-    """``t`` with its holes numbered from ``first``, left to right, and the number after the last."""
+    """``t`` with holes numbered from ``first``, left to right, and the number after the last."""
     count = first
 
     def change(leaf: Term) -> Term:
@@ -109,7 +109,7 @@ def fill(t: Term, values: Sequence[Fraction]) -> Term:
 
 
 def lift(terms: Sequence[Term]) -> tuple[tuple[Term, ...], tuple[Fraction, ...]]:
-    """The skeletons of ``terms``, their holes numbered through all of them, and the numbers that were there."""
+    """The skeletons of ``terms``, holes numbered through all of them, and the numbers."""
     values: list[Fraction] = []
 
     def change(leaf: Term) -> Term:
@@ -133,7 +133,7 @@ def decimal(value: float, digits: int) -> Fraction:
 
 
 def shortest_between(low: float, high: float) -> Fraction:
-    """A shortest decimal in the open interval (low, high), the nearest to its middle; needs low < high."""
+    """A shortest decimal in the open interval (low, high), nearest to its middle; low < high."""
     middle = (low + high) / 2
     for places in range(-12, 20):
         unit = Fraction(10) ** -places
@@ -164,7 +164,7 @@ def linear(coefficients: Sequence[Fraction], features: Sequence[Term]) -> Term:
 
 
 def simplify(t: Term) -> Term:
-    """``t`` without work that does nothing: sums with 0, products with 0 and 1, sums and products of numbers.
+    """``t`` without work that does nothing: sums with 0, products with 0 and 1, known numbers.
 
     The value over the reals is the same; in floats it may differ by rounding.
     """
@@ -232,6 +232,8 @@ def _simplify_binary(op: BinaryOp, a: Term, b: Term) -> Term:
             return other
         case BinaryOp.MUL, Num(v), other if v == -1:
             return Unary(UnaryOp.NEG, other)
+        case BinaryOp.MUL, other, Num():
+            return Binary(BinaryOp.MUL, b, other)
         case BinaryOp.MIN | BinaryOp.MAX, _, _ if a == b:
             return a
         case BinaryOp.ADD, _, Num(v) if v < 0:
@@ -253,7 +255,7 @@ def _simplify_binary(op: BinaryOp, a: Term, b: Term) -> Term:
 
 
 def digits_of(value: Fraction) -> int:
-    """How many significant digits a decimal has; 0 for 0, 1 and -1, which a program need not write."""
+    """The significant digits of a decimal; 0 for 0, 1 and -1, which need not be written."""
     return 0 if value in (-1, 0, 1) else len(str(_mantissa(value)))
 
 
@@ -272,29 +274,42 @@ def shortest_decimals(
     losses: Callable[[Sequence[tuple[Fraction, ...]]], Sequence[float]],
     limit: float,
     most: int = 9,
+    at_once: bool = True,
 ) -> tuple[Fraction, ...]:
     """Short decimals near ``values`` whose loss is at most ``limit``.
 
-    First the fewest digits that serve for all constants together, then fewer for each in turn, 0, 1 and -1 included,
-    with the two neighbours tried where rounding to nearest does not serve. ``losses`` judges many at once.
-    Where ``most`` digits do not serve, those are returned all the same.
+    First the fewest digits that serve for all constants together, then fewer for each in turn, 0, 1
+    and -1 included, with the two neighbours tried where rounding to nearest does not serve.
+    ``losses`` judges many at once, or one by one, stopping at the first that serves, where that is
+    dear. Where ``most`` digits do not serve, those are returned all the same.
     """
-    together = [tuple(decimal(v, d) for v in values) for d in range(1, most + 1)]
-    found = losses(together) if values else [0.0]
-    best = next((t for t, loss in zip(together, found, strict=False) if loss <= limit), together[-1])
+    if not values:
+        return ()
+
+    def first(trials: list[tuple[Fraction, ...]], size: list[int]) -> tuple[Fraction, ...] | None:
+        served: list[tuple[int, float, tuple[Fraction, ...]]] = []
+        step = max(1, len(trials)) if at_once else 1
+        for at in range(0, len(trials), step):
+            part = trials[at : at + step]
+            judged = zip(size[at : at + step], losses(part), part, strict=True)
+            served += [entry for entry in judged if entry[1] <= limit]
+            if served:
+                return min(served)[2]
+        return None
+
+    digits = list(range(1, most + 1))
+    together = [tuple(decimal(v, d) for v in values) for d in digits]
+    best = first(together, digits) or together[-1]
     for k in sorted(range(len(values)), key=lambda k: (-digits_of(best[k]), k)):
         choices = [Fraction(v) for v in (0, 1, -1)]
-        for digits in range(1, digits_of(best[k])):
-            near = decimal(values[k], digits)
-            step = _last_place(near, digits)
+        for d in range(1, digits_of(best[k])):
+            near = decimal(values[k], d)
+            step = _last_place(near, d)
             choices += [near, near + step, near - step]
         choices = [c for c in dict.fromkeys(choices) if digits_of(c) < digits_of(best[k])]
+        choices.sort(key=digits_of)
         trials = [(*best[:k], c, *best[k + 1 :]) for c in choices]
-        if trials:
-            judged = zip(trials, choices, losses(trials), strict=True)
-            served = [(digits_of(c), loss, t) for t, c, loss in judged if loss <= limit]
-            if served:
-                best = min(served)[2]
+        best = first(trials, [digits_of(c) for c in choices]) or best
     return best
 
 

@@ -1,10 +1,11 @@
 """Enumerate terms by size, fit their constants to a teacher, keep the nearest.
 
-Bottom-up: terms of n nodes are made of smaller ones, each function once (see `families`). While a size has few
-enough, all of its terms are made; beyond that, those whose parts imitate best (a beam), which `Enumeration.complete_to`
-tells. Every skeleton is fitted on a small batch of observations, the best of each size and number of constants again on
-many. The work is counted in skeletons, not in seconds, so the same seed gives the same answer; the deadline, if
-it is met, cuts it short and `Enumeration.finished` says so.
+Bottom-up: terms of n nodes are made of smaller ones, each function once (see `families`). While a
+size has few enough, all of its terms are made; beyond that, those whose parts imitate best (a
+beam), which `Enumeration.complete_to` tells. Every skeleton is fitted on a small batch of
+observations, the best of each size and number of constants again on many. The work is counted in
+skeletons, not in seconds, so the same seed gives the same answer; the deadline, if it is met, cuts
+it short and `Enumeration.finished` says so.
 """
 
 from __future__ import annotations
@@ -34,9 +35,11 @@ from nprl.search.holes import fit_general, fit_linear, polish, predictions, star
 
 BATCH = 96
 """Observations on which terms are told apart and fitted first."""
-KEPT = 4
+KEPT = 3
 """How many skeletons of each size and number of holes are fitted again."""
 SCREENED_STEPS = 3
+TRIED = 6
+"""Combinations tried for each general skeleton that is fitted."""
 ROOM = 0.02
 """Short decimals may cost this part of the loss."""
 Progress = Callable[[str], None]
@@ -48,7 +51,7 @@ class Effort:
 
     linear: int = 4000
     """Skeletons that are affine in their holes, some 50 microseconds each."""
-    general: int = 300
+    general: int = 150
     """Others, some milliseconds each."""
 
     def times(self, factor: float) -> Effort:
@@ -58,7 +61,7 @@ class Effort:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A term of one output with its constants, and its imitation loss; ``nodes`` and ``holes`` are the skeleton's."""
+    """A term of one output, and its imitation loss; ``nodes`` and ``holes`` are the skeleton's."""
 
     term: Term
     loss: float
@@ -81,11 +84,15 @@ class Enumeration:
 
 @dataclass(slots=True)
 class _Tops:
-    """The best few skeletons of each size, number of holes and kind (general or not), for one output."""
+    """The best few skeletons of each size, number of holes and kind, for one output."""
 
-    best: dict[tuple[int, int, bool], list[tuple[float, Term, Floats]]] = field(default_factory=dict)
+    best: dict[tuple[int, int, bool], list[tuple[float, Term, Floats]]] = field(
+        default_factory=dict
+    )
 
-    def add(self, key: tuple[int, int, bool], loss: Floats, terms: Sequence[Term], holes: Floats) -> None:
+    def add(
+        self, key: tuple[int, int, bool], loss: Floats, terms: Sequence[Term], holes: Floats
+    ) -> None:
         """Keep the best of these, the earlier of equals."""
         rows = np.argsort(loss, kind="stable")[:KEPT].tolist()
         some = self.best.get(key, []) + [(float(loss[i]), terms[i], holes[i]) for i in rows]
@@ -93,7 +100,9 @@ class _Tops:
 
     def least(self) -> float:
         """The least loss of all."""
-        return min((entry[0] for entries in self.best.values() for entry in entries), default=np.inf)
+        return min(
+            (entry[0] for entries in self.best.values() for entry in entries), default=np.inf
+        )
 
 
 def enumerate_terms(
@@ -146,11 +155,15 @@ class _Search:
         rows = _batch(len(observations), self.goals, rng)
         x = observations[rows]
         self.small = tuple(g.take(rows) for g in self.goals)
-        shape = (max(1, grammar.max_holes), len(rows))
-        sizes = np.exp(rng.uniform(np.log(0.1), np.log(10.0), shape)) * rng.choice([-1.0, 1.0], shape)
-        drawn = rng.choice(x.ravel(), shape)
-        self.store = Store(grammar, x, np.where(rng.random(shape) < 0.5, drawn, sizes))
+        holes = max(1, grammar.max_holes)
+        self.first = starts(holes, x, seed)
+        shape = (holes, 1, len(rows))
+        sizes = np.exp(rng.uniform(np.log(0.1), np.log(10.0), shape)) * rng.choice([-1, 1], shape)
+        mixed = np.where(rng.random(shape) < 0.5, rng.choice(x.ravel(), shape), sizes)
+        same = np.broadcast_to(self.first.T[:, :, None], (holes, len(self.first), len(rows)))
+        self.store = Store(grammar, x, np.concatenate([mixed, same], axis=1))
         self.seen = Seen(len(rows), seed)
+        self.seen_general = Seen(len(rows) * (1 + len(self.first)), seed)
         self.tops = [_Tops() for _ in self.goals]
         self.skeletons, self.complete_to, self.cut_short = 0, grammar.max_nodes, False
 
@@ -182,19 +195,16 @@ class _Search:
         found = tuple(self._refit(t, g) for t, g in zip(self.tops, self.goals, strict=True))
         return Enumeration(found, self.skeletons, min(self.complete_to, size), finished)
 
-    def _full(self, room: int) -> bool:
-        """Whether no more terms of this size are taken."""
+    def _late(self) -> bool:
+        """Whether the deadline is over; then this size is not complete."""
         if self.late():
-            self.cut_short = True
-        if room <= 0 or self.cut_short:
-            self.store.cut = True
-            return True
-        return False
+            self.cut_short = self.store.cut = True
+        return self.cut_short
 
     def _linear(self, size: int) -> list[Linear]:
         parts: dict[int, list[tuple[list[Term], Floats, Floats, Floats]]] = {}
         for candidates in linear_candidates(self.store, size, self.effort.linear):
-            if self._full(1):
+            if self._late():
                 break
             keys, valid = self.seen.family_key(candidates.offset, candidates.basis)
             new = self.seen.new(("linear", candidates.basis.shape[1]), keys, valid)
@@ -227,38 +237,56 @@ class _Search:
         return rank
 
     def _general(self, size: int) -> list[General]:
-        parts = self._collect(general_candidates(self.store, size, self.effort.general), "general")
-        return [
-            General(h, *self._ranked(terms, shifted, self._screen_general(size, h, terms)))
-            for h, (terms, shifted, _) in sorted(parts.items())
-        ]
+        candidates = general_candidates(self.store, size, TRIED * self.effort.general)
+        parts = self._collect(candidates, "general")
+        promise = {h: self._promise(shifted[0]) for h, (_, shifted, _) in parts.items()}
+        every = np.sort(np.concatenate([np.empty(0), *promise.values()]))
+        enough = every[self.effort.general] if len(every) > self.effort.general else np.inf
+        blocks = []
+        for h, (terms, shifted, _) in sorted(parts.items()):
+            rows = np.flatnonzero(promise[h] < enough).tolist()
+            self.store.cut |= len(rows) < len(terms)
+            if rows:
+                terms, shifted = [terms[i] for i in rows], shifted[:, rows]
+                rank = self._screen_general(size, h, terms)
+                blocks.append(General(h, *_ranked(terms, shifted, rank)))
+        return blocks
+
+    def _promise(self, at: Floats) -> Floats:
+        """The least loss (n,) that one factor gives to the values (n, s m) at fixed holes."""
+        m = len(self.store.x)
+        v = at.reshape(len(at), -1, m)[:, 1:]
+        least = np.full(len(at), np.inf)
+        for goal in self.small:
+            free = ~(goal.at_low | goal.at_high)
+            free = free if free.any() else np.ones_like(free)
+            y = (goal.labels * goal.half + goal.centre)[free]
+            part = v[:, :, free]
+            factor = (part @ y) / ((part * part).sum(axis=2) + 1e-300)
+            loss = np.minimum(goal.loss(v * factor[:, :, None]), goal.loss(v)).min(axis=1)
+            least = np.minimum(least, np.where(np.isfinite(loss), loss, np.inf))
+        return least
 
     def _conditions(self, size: int) -> list[Conditions]:
-        parts = self._collect(condition_candidates(self.store, size, self.effort.general), "condition")
+        candidates = condition_candidates(self.store, size, TRIED * self.effort.general)
+        parts = self._collect(candidates, "condition")
         return [
-            Conditions(h, *self._ranked(terms, shifted, rank))
+            Conditions(h, *_ranked(terms, shifted, rank))
             for h, (terms, shifted, rank) in sorted(parts.items())
         ]
-
-    def _ranked(self, terms: list[Any], shifted: Any, rank: Floats) -> tuple[list[Any], Any, Floats]:
-        order = np.argsort(rank, kind="stable")
-        return [terms[i] for i in order.tolist()], shifted[:, order], rank[order]
 
     def _collect(
         self, candidates: Iterable[GeneralCandidates], kind: str
     ) -> dict[int, tuple[list[Any], Any, Floats]]:
         """The new ones by number of holes: terms, values and ranks."""
         parts: dict[int, list[tuple[list[Any], Any, Floats]]] = {}
-        room = self.effort.general
+        seen = self.seen_general
         for c in candidates:
-            if self._full(room):
+            if self._late():
                 break
             at = c.shifted[0]
-            keys, valid = self.seen.bits_key(at) if kind == "condition" else self.seen.values_key(at)
-            new = self.seen.new((kind, c.holes), keys, valid)
-            self.store.cut |= len(new) > room
-            new = new[:room]
-            room -= len(new)
+            keys, valid = seen.bits_key(at) if kind == "condition" else seen.values_key(at)
+            new = seen.new((kind, c.holes), keys, valid)
             if new:
                 some = ([c.terms[i] for i in new], c.shifted[:, new], c.rank[new])
                 parts.setdefault(c.holes, []).append(some)
@@ -276,14 +304,15 @@ class _Search:
         self.skeletons += len(terms)
         rank = np.full(len(terms), np.inf)
         for tops, goal in zip(self.tops, self.small, strict=True):
-            first = starts(h, self.store.x, self.seed)
+            first = self.first[:, :h]
             c, loss = np.zeros((len(terms), h)), np.full(len(terms), np.inf)
             for i, t in enumerate(terms):
-                if self.late():
-                    self.cut_short = self.store.cut = True
+                if self._late():
                     break
                 numbered, _ = number_holes(t)
-                c[i], loss[i] = fit_general(numbered, self.grammar.variables, self.store.x, goal, first)
+                c[i], loss[i] = fit_general(
+                    numbered, self.grammar.variables, self.store.x, goal, first
+                )
             tops.add((size, h, True), loss, terms, c)
             rank = np.minimum(rank, loss)
         return rank
@@ -296,9 +325,13 @@ class _Search:
                     continue
                 skeleton, _ = number_holes(t)
                 if not general:
-                    holes, _ = fit_linear(skeleton, h, self.grammar.variables, self.observations, goal)
+                    holes, _ = fit_linear(
+                        skeleton, h, self.grammar.variables, self.observations, goal
+                    )
                 elif not self.late():
-                    holes, _ = polish(skeleton, self.grammar.variables, self.observations, goal, holes)
+                    holes, _ = polish(
+                        skeleton, self.grammar.variables, self.observations, goal, holes
+                    )
                 term, loss = self._with_decimals(skeleton, holes, goal)
                 if term not in found or loss < found[term].loss:
                     found[term] = Found(term, loss, size, h)
@@ -324,3 +357,8 @@ def _batch(n: int, goals: Sequence[Target], rng: np.random.Generator) -> NDArray
     rest = np.setdiff1d(np.arange(n), some)
     more = rng.choice(rest, BATCH - len(some), replace=False)
     return np.sort(np.concatenate([some, more]))
+
+
+def _ranked(terms: list[Any], shifted: Any, rank: Floats) -> tuple[list[Any], Any, Floats]:
+    order = np.argsort(rank, kind="stable")
+    return [terms[i] for i in order.tolist()], shifted[:, order], rank[order]

@@ -1,10 +1,11 @@
 """Skeletons in bulk: what the enumeration stores of each, and when two are the same.
 
-Most skeletons are *affine in their holes*: over the observations such a one is an offset plus the span of one vector per
-hole. Two of them are the same family exactly when span and offset modulo span agree, whatever their text
-(``c * x + c * y`` and ``c * (x - y) + c * x``). The rest, *general* ones and conditions, are compared by their values at
-fixed random holes, a different draw for each observation. Values are rounded before they are hashed, so two that
-differ in the seventh digit only count as one.
+Most skeletons are *affine in their holes*: over the observations such a one is an offset plus the
+span of one vector per hole. Two of them are the same family exactly when span and offset modulo
+span agree, whatever their text (``c * x + c * y`` and ``c * (x - y) + c * x``). The rest, *general*
+ones and conditions, are compared by their values at fixed random holes, a different draw for each
+observation. Values are rounded before they are hashed, so two that differ in the seventh digit only
+count as one.
 """
 
 from __future__ import annotations
@@ -24,7 +25,10 @@ LARGEST = 1e8
 
 @dataclass(slots=True)
 class Linear:
-    """Skeletons affine in their holes: ``offset`` (n, m) and ``basis`` (n, holes, m); every hole is named ``c:0``."""
+    """Skeletons affine in their holes: ``offset`` (n, m) and ``basis`` (n, holes, m).
+
+    Every hole is named ``c:0`` here.
+    """
 
     holes: int
     terms: list[Term]
@@ -34,17 +38,22 @@ class Linear:
     """The loss by which better ones come first."""
 
     def __len__(self) -> int:
+        """How many there are."""
         return len(self.terms)
 
     def at(self, table: Floats, shift: int, rows: int) -> Floats:
-        """The values (rows, m) of the first rows, hole k being ``table[shift + k]``."""
+        """The values (rows, s m) of the first rows, for each of s settings in ``table`` (k, s, m).
+
+        Hole k is ``table[shift + k]``, which may differ from observation to observation.
+        """
         drawn = table[shift : shift + self.holes]
-        return np.asarray(self.offset[:rows] + (self.basis[:rows] * drawn).sum(axis=1))
+        result = np.einsum("nhm,hsm->nsm", self.basis[:rows], drawn)
+        return np.asarray(result + self.offset[:rows, None, :]).reshape(rows, -1)
 
 
 @dataclass(slots=True)
 class General:
-    """Other skeletons: ``shifted[s]`` (n, m) are their values with hole k at ``table[s + k]``."""
+    """Other skeletons: ``shifted[i]`` (n, s m) are their values with hole k at ``table[i + k]``."""
 
     holes: int
     terms: list[Term]
@@ -52,6 +61,7 @@ class General:
     rank: Floats
 
     def __len__(self) -> int:
+        """How many there are."""
         return len(self.terms)
 
     def at(self, table: Floats, shift: int, rows: int) -> Floats:
@@ -69,6 +79,7 @@ class Conditions:
     rank: Floats
 
     def __len__(self) -> int:
+        """How many there are."""
         return len(self.terms)
 
     def at(self, table: Floats, shift: int, rows: int) -> NDArray[np.bool_]:
@@ -96,6 +107,7 @@ class Seen:
         self._keys: set[tuple[tuple[str, int], int]] = set()
 
     def __len__(self) -> int:
+        """How many there are."""
         return len(self._keys)
 
     def new(
@@ -111,17 +123,21 @@ class Seen:
 
     def values_key(self, v: Floats) -> tuple[NDArray[np.uint64], NDArray[np.bool_]]:
         """Keys of value vectors (n, m), and which are finite, not huge and not constant."""
-        valid = np.isfinite(v).all(axis=1)
+        valid: NDArray[np.bool_] = np.asarray(np.isfinite(v).all(axis=1))
         v = np.where(valid[:, None], v, 0.0)
         most = np.abs(v).max(axis=1)
         valid &= (most < LARGEST) & (np.ptp(v, axis=1) > 1e-9 * most)
         return self._hash(self._rounded(v)), valid
 
-    def family_key(self, offset: Floats, basis: Floats) -> tuple[NDArray[np.uint64], NDArray[np.bool_]]:
-        """Keys of affine families, and which have as many dimensions as holes, finite and not huge."""
+    def family_key(
+        self, offset: Floats, basis: Floats
+    ) -> tuple[NDArray[np.uint64], NDArray[np.bool_]]:
+        """Keys of affine families, and which are finite and have a dimension for each hole."""
         if basis.shape[1] == 0:
             return self.values_key(offset)
-        valid = np.isfinite(offset).all(axis=1) & np.isfinite(basis).all(axis=(1, 2))
+        valid: NDArray[np.bool_] = np.asarray(
+            np.isfinite(offset).all(axis=1) & np.isfinite(basis).all(axis=(1, 2))
+        )
         offset = np.where(valid[:, None], offset, 0.0)
         basis = np.where(valid[:, None, None], basis, 0.0)
         valid &= (np.abs(offset).max(axis=1) < LARGEST) & (np.abs(basis).max(axis=(1, 2)) < LARGEST)
@@ -154,7 +170,8 @@ class Seen:
 
     def bits_key(self, v: NDArray[np.bool_]) -> tuple[NDArray[np.uint64], NDArray[np.bool_]]:
         """Keys of truth vectors (n, m), and which are neither always true nor always false."""
-        return self._hash(v.astype(np.int64)), v.any(axis=1) & ~v.all(axis=1)
+        mixed: NDArray[np.bool_] = np.asarray(v.any(axis=1) & ~v.all(axis=1))
+        return self._hash(v.astype(np.int64)), mixed
 
     def _hash(self, whole: NDArray[np.int64]) -> NDArray[np.uint64]:
         mixed = whole.astype(np.uint64) * self._factors[: whole.shape[1]]

@@ -1,7 +1,7 @@
-"""The typed grammar that the enumeration draws terms from, and what its terms are worth on many observations.
+"""The typed grammar that terms are enumerated from, and the values of its terms.
 
-Two types: reals (terms) and booleans (comparisons, only inside ``where``). Constants are holes, to be fitted. The
-outputs' clip is not part of the grammar: every program has it.
+Two types: reals (terms) and booleans (comparisons, only inside ``where``). Constants are holes, to
+be fitted. The outputs' clip is not part of the grammar: every program has it.
 """
 
 from __future__ import annotations
@@ -44,7 +44,8 @@ class Grammar:
     """Which terms there are: ``variables``, the operators, how many nodes, and how many holes.
 
     Raises:
-        ValueError: without variables, for operators that the search does not know, or for limits below 1 node, 0 holes.
+        ValueError: without variables, for operators that the search does not know, or for limits
+            below 1 node, 0 holes.
     """
 
     variables: tuple[str, ...]

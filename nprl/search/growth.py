@@ -1,4 +1,4 @@
-"""How terms are made of smaller ones: all combinations of a size, or the best-ranked where there are too many."""
+"""How terms are made of smaller ones: all of a size, or the best-ranked where they are too many."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from nprl.search.grammar import Grammar, apply_binary, apply_unary
 Real = Linear | General
 A = TypeVar("A", bound=Real)
 WASTE = 3
-"""Combinations made for each new term that is wanted; most of them are old functions in other words."""
+"""Combinations made for each new term that is wanted; most are old functions in other words."""
 AT_ONCE = 4000
 LARGEST_ARGUMENT = 5
 """Nodes inside a sine, an absolute value or the like."""
@@ -43,8 +43,8 @@ SUMS = (BinaryOp.ADD, BinaryOp.SUB)
 class Store:
     """All terms so far, by size and number of holes, over the observations ``x`` (m, variables).
 
-    ``table`` (max holes, m) are the random holes by which general terms are told apart. ``cut`` says that
-    combinations were left out since it was set to False.
+    ``table`` (max holes, m) are the random holes by which general terms are told apart. ``cut``
+    says that combinations were left out since it was set to False.
     """
 
     grammar: Grammar
@@ -71,7 +71,10 @@ def _key(item: tuple[tuple[int, int], object]) -> tuple[int, int]:
 
 @dataclass(slots=True)
 class GeneralCandidates:
-    """General terms (or conditions) not yet known to be new: values (shifts, n, m), and the rank of their parts."""
+    """General terms (or conditions) not yet known to be new.
+
+    ``shifted`` (shifts, n, m) are their values, ``rank`` (n,) the better rank of their parts.
+    """
 
     holes: int
     shifted: NDArray[np.float64] | NDArray[np.bool_]
@@ -80,7 +83,10 @@ class GeneralCandidates:
 
 
 def linear_candidates(store: Store, size: int, limit: int) -> Iterator[Candidates]:
-    """The terms of ``size`` nodes that are affine in their holes, in blocks; about ``limit`` where there are more."""
+    """The terms of ``size`` nodes that are affine in their holes, in blocks.
+
+    Where there are many more than ``limit``, the best-ranked.
+    """
     grammar, m = store.grammar, len(store.x)
     if size == 1:
         names = grammar.variables
@@ -89,14 +95,13 @@ def linear_candidates(store: Store, size: int, limit: int) -> Iterator[Candidate
             yield Candidates(np.zeros((1, m)), np.ones((1, 1, m)), lambda i: hole())
         return
     block = store.linear.get((size - 1, 0))
-    for op in grammar.unary if block is not None and size <= 1 + LARGEST_ARGUMENT else ():
+    for unary in grammar.unary if block is not None and size <= 1 + LARGEST_ARGUMENT else ():
         assert block is not None
-        rows = [i for i, t in enumerate(block.terms) if _readable(op, t)]
-        terms: list[Term] = [Unary(op, block.terms[i]) for i in rows]
+        kept = [i for i, t in enumerate(block.terms) if _readable(unary, t)]
+        terms: list[Term] = [Unary(unary, block.terms[i]) for i in kept]
         if terms:
-            yield Candidates(
-                apply_unary(op, block.offset[rows]), block.basis[rows], terms.__getitem__
-            )
+            values = apply_unary(unary, block.offset[kept])
+            yield Candidates(values, block.basis[kept], terms.__getitem__)
     pairs = [
         (op, a, b)
         for a, b in _pairs(store, size - 1)
@@ -109,7 +114,8 @@ def linear_candidates(store: Store, size: int, limit: int) -> Iterator[Candidate
         for test, a, b in _wheres(store, size)
         if test.holes == 0 and isinstance(a, Linear) and isinstance(b, Linear)
     ]
-    share = _share(limit, [(len(a), len(b)) for _, a, b in pairs] + [tuple(map(len, w)) for w in wheres])
+    lengths: list[tuple[int, ...]] = [(len(a), len(b)) for _, a, b in pairs]
+    share = _share(limit, lengths + [(len(t), len(a), len(b)) for t, a, b in wheres])
     for op, a, b in _in_turn(pairs):
         ka, kb = _cut(store, share, len(a), len(b))
         rows = max(1, AT_ONCE // kb)
@@ -140,21 +146,18 @@ def general_candidates(store: Store, size: int, limit: int) -> Iterator[GeneralC
         if test.holes or isinstance(a, General) or isinstance(b, General)
         if test.holes + a.holes + b.holes
     ]
-    share = _share(
-        limit,
-        [(len(a),) for _, a in singles]
-        + [(len(a), len(b)) for _, a, b in pairs]
-        + [tuple(map(len, w)) for w in wheres],
-    )
-    for op, a in singles:
+    lengths: list[tuple[int, ...]] = [(len(a),) for _, a in singles]
+    lengths += [(len(a), len(b)) for _, a, b in pairs]
+    share = _share(limit, lengths + [(len(t), len(a), len(b)) for t, a, b in wheres])
+    for unary, a in singles:
         (k,) = _cut(store, share, len(a))
-        rows = [i for i, t in enumerate(a.terms[:k]) if _readable(op, t)]
+        rows = [i for i, t in enumerate(a.terms[:k]) if _readable(unary, t)]
         if not rows:
             continue
-        table = store.table
-        values = [apply_unary(op, a.at(table, s, k)[rows]) for s in range(store.shifts(a.holes))]
-        unary: list[Term] = [Unary(op, a.terms[i]) for i in rows]
-        yield GeneralCandidates(a.holes, np.stack(values), unary, a.rank[rows])
+        table, places = store.table, range(store.shifts(a.holes))
+        values = [apply_unary(unary, a.at(table, s, k)[rows]) for s in places]
+        made: list[Term] = [Unary(unary, a.terms[i]) for i in rows]
+        yield GeneralCandidates(a.holes, np.stack(values), made, a.rank[rows])
     for op, a, b in _in_turn(pairs):
         ka, kb = _cut(store, share, len(a), len(b))
         h = a.holes + b.holes
@@ -174,25 +177,28 @@ def general_candidates(store: Store, size: int, limit: int) -> Iterator[GeneralC
 
 
 def condition_candidates(store: Store, size: int, limit: int) -> Iterator[GeneralCandidates]:
-    """The comparisons ``a <= b`` of ``size`` nodes; the other relations come from swapping the branches."""
+    """The comparisons ``a <= b`` of ``size`` nodes; swapped branches give the other relations."""
     if not store.grammar.conditions:
         return
     pairs = [
         (a, b)
         for a, b in _pairs(store, size - 1)
-        if not (_only_hole(a) and _only_hole(b)) and a.holes + b.holes < max(2, store.grammar.max_holes)
+        if not (_only_hole(a) and _only_hole(b))
+        and a.holes + b.holes < max(2, store.grammar.max_holes)
     ]
     share = _share(limit, [(len(a), len(b)) for a, b in pairs])
     for a, b in pairs:
         ka, kb = _cut(store, share, len(a), len(b))
         h = a.holes + b.holes
         shifted = [
-            (
-                a.at(store.table, s, ka)[:, None] <= b.at(store.table, s + a.holes, kb)[None]
-            ).reshape(ka * kb, -1)
+            (a.at(store.table, s, ka)[:, None] <= b.at(store.table, s + a.holes, kb)[None]).reshape(
+                ka * kb, -1
+            )
             for s in range(store.shifts(h))
         ]
-        terms: list[Formula] = [Compare(Relation.LE, p, q) for p in a.terms[:ka] for q in b.terms[:kb]]
+        terms: list[Formula] = [
+            Compare(Relation.LE, p, q) for p in a.terms[:ka] for q in b.terms[:kb]
+        ]
         rank = np.minimum(a.rank[:ka, None], b.rank[None, :kb]).ravel()
         yield GeneralCandidates(h, np.stack(shifted), terms, rank)
 
@@ -222,7 +228,7 @@ def _in_turn(pairs: list[tuple[BinaryOp, A, A]]) -> Iterator[tuple[BinaryOp, A, 
 
 
 def _readable(op: UnaryOp, arg: Term) -> bool:
-    """Whether a person would write this: no sine of a sine, no sign that a constant or a difference can hold."""
+    """Whether a person would write this: no sine of a sine, no sign that a constant can hold."""
     match op:
         case UnaryOp.NEG:
             return isinstance(arg, Var)
@@ -259,7 +265,7 @@ def _linear_pair(op: BinaryOp, a: Real, b: Real) -> bool:
 
 
 def _worth_while(op: BinaryOp, a: Real, b: Real) -> bool:
-    """Whether no shorter or equal term has the same values: a hole swallows factors and summands that are holes."""
+    """Whether the term is not another in more words: a hole swallows factors that are holes."""
     if op is BinaryOp.DIV and _only_hole(b):
         return False
     if op in (BinaryOp.MUL, BinaryOp.DIV, BinaryOp.MIN, BinaryOp.MAX):
@@ -292,8 +298,8 @@ def _combine(op: BinaryOp, a: Linear, b: Linear, first: int, last: int, kb: int)
 
 def _choose(store: Store, test: Conditions, a: Linear, b: Linear, share: int) -> Candidates:
     kt, ka, kb = _cut(store, share, len(test), len(a), len(b))
-    yes = test.at(store.table, 0, kt)[:, None, None]
     m, h = len(store.x), a.holes + b.holes
+    yes = test.at(store.table, 0, kt)[:, None, None, :m]
     offset = np.where(yes, a.offset[None, :ka, None], b.offset[None, None, :kb])
     basis = np.zeros((kt, ka, kb, h, m))
     basis[..., : a.holes, :] = a.basis[None, :ka, None] * yes[..., None, :]
@@ -306,7 +312,9 @@ def _choose(store: Store, test: Conditions, a: Linear, b: Linear, share: int) ->
     return Candidates(offset.reshape(-1, m), basis.reshape(kt * ka * kb, h, m), make)
 
 
-def _general_where(store: Store, test: Conditions, a: Real, b: Real, share: int) -> GeneralCandidates:
+def _general_where(
+    store: Store, test: Conditions, a: Real, b: Real, share: int
+) -> GeneralCandidates:
     kt, ka, kb = _cut(store, share, len(test), len(a), len(b))
     n, h = kt * ka * kb, test.holes + a.holes + b.holes
     shifted = []
@@ -330,7 +338,7 @@ def _share(limit: int, lengths: list[tuple[int, ...]]) -> int:
 
 
 def _cut(store: Store, limit: int, *lengths: int) -> list[int]:
-    """How many of each, so that the product is about ``limit`` at most; short lists are kept whole."""
+    """How many of each make a product of about ``limit`` at most; short lists are kept whole."""
     result: list[int] = list(lengths)
     if math.prod(lengths) <= limit:
         return result

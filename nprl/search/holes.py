@@ -1,8 +1,8 @@
 """Constants for a skeleton: the values of its holes with which it comes nearest to a teacher.
 
-Where the term is affine in its holes this is clip-aware least squares. Otherwise damped Gauss-Newton steps from
-several starts at once, and for the few best skeletons a polish by Nelder and Mead's simplex, which also moves the
-thresholds that have no derivative.
+Where the term is affine in its holes this is clip-aware least squares. Otherwise damped
+Gauss-Newton steps from several starts at once, and for the few best skeletons a polish by Nelder
+and Mead's simplex, which also moves the thresholds that have no derivative.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ HUGE = 1e12
 
 
 def predictions(t: Term, names: Sequence[str], observations: Floats, holes: Floats) -> Floats:
-    """The values (s, n) of the skeleton ``t`` for each row of ``holes`` (s, h) and of observations (n, d)."""
+    """The values (s, n) of the skeleton ``t`` for ``holes`` (s, h) and observations (n, d)."""
     columns = {name: observations[:, k][None] for k, name in enumerate(names)}
     columns |= {f"{HOLE}{k}": holes[:, k][:, None] for k in range(holes.shape[1])}
     with np.errstate(all="ignore"):
@@ -46,7 +46,7 @@ def fit_linear(
 
 
 def starts(count: int, observations: Floats, seed: int) -> Floats:
-    """Starting values (`STARTS`, count) for holes: half of them numbers that occur in the data, half of any size."""
+    """Starting values (`STARTS`, count) for holes: half of them from the data, half of any size."""
     rng = np.random.default_rng(seed)
     shape = (STARTS, count)
     seen = rng.choice(observations.ravel(), shape)
@@ -64,7 +64,7 @@ def fit_general(
     first: Floats,
     iterations: int = 4,
 ) -> tuple[Floats, float]:
-    """The best holes (h,) that damped Gauss-Newton steps reach from the rows of ``first`` (s, h), and the loss."""
+    """The best holes (h,) that Gauss-Newton reaches from rows of ``first`` (s, h), and the loss."""
     c = first.copy()
     s, h = c.shape
     damping = np.full(s, 1e-3)
@@ -98,7 +98,7 @@ def fit_general(
 def polish(
     t: Term, names: Sequence[str], observations: Floats, goal: Target, holes: Floats
 ) -> tuple[Floats, float]:
-    """``holes`` improved by Gauss-Newton and by a simplex search on the loss of the executed action."""
+    """``holes`` improved by Gauss-Newton and a simplex search, and the loss as executed."""
     c, loss = fit_general(t, names, observations, goal, holes[None], 20)
 
     def executed(x: Floats) -> float:
@@ -110,6 +110,6 @@ def polish(
         executed,
         c,
         method="Nelder-Mead",
-        options={"initial_simplex": simplex, "maxfev": 80 * len(c), "fatol": 1e-12},
+        options={"initial_simplex": simplex, "maxfev": 40 * len(c), "fatol": 1e-12},
     )
     return (np.asarray(found.x), float(found.fun)) if found.fun < loss else (c, loss)

@@ -1,8 +1,9 @@
 """Constants tuned on the return itself, and then shortened to the decimals that the program is.
 
-CMA-ES proposes constants; every candidate plays the same episodes (common random numbers), and with a model a whole
-population is one batch. Each constant is searched in units of its own size. Shortening accepts what loses no more
-than noise: a quarter of the standard error of the mean return on the selection seeds.
+CMA-ES proposes constants; every candidate plays the same episodes (common random numbers), and with
+a model a whole population is one batch. Each constant is searched in units of its own size.
+Shortening accepts what loses no more than noise: a tenth of the standard error of the mean return
+on the selection seeds.
 """
 
 from __future__ import annotations
@@ -30,15 +31,17 @@ from nprl.search.constants import (
     simplify,
 )
 
-NOISE = 0.25
+NOISE = 0.1
 """A loss of return is noise up to this part of the standard error of the mean."""
+FLAT = 0.01
+"""The search ends when its last generations differ by less than this part of that error."""
 SMALLEST = 0.05
 """The size of a constant that is 0, for the search."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tuned:
-    """The program with its new constants, its episodes on the selection seeds, and how many candidates were played."""
+    """The program with its new constants, its episodes, and how many candidates were played."""
 
     program: Program
     episodes: Episodes
@@ -48,13 +51,16 @@ class Tuned:
 class Returns:
     """The episodes of one skeleton's programs, for many settings of its constants at once."""
 
-    def __init__(self, program: Program, skeletons: Sequence[Term], count: int, rollouts: Rollouts) -> None:
-        """Compile the skeletons, whose holes are ``c:0`` to ``c:count-1``, clipped to the outputs' bounds."""
+    def __init__(
+        self, program: Program, skeletons: Sequence[Term], count: int, rollouts: Rollouts
+    ) -> None:
+        """Compile the skeletons with holes ``c:0`` to ``c:count-1``, clipped to the bounds."""
         self._program, self._skeletons, self._rollouts = program, tuple(skeletons), rollouts
         self._names = [i.name for i in program.inputs]
         self._count = count
         clipped = [
-            Clip(t, Num(c.low), Num(c.high)) for c, t in zip(program.outputs, skeletons, strict=True)
+            Clip(t, Num(c.low), Num(c.high))
+            for c, t in zip(program.outputs, skeletons, strict=True)
         ]
         holes = [hole(k).name for k in range(count)]
         self._run = compile_batch(clipped, [self._names, holes])
@@ -67,13 +73,16 @@ class Returns:
         if not self._rollouts.batched:
             return np.asarray([self._rollouts.run(self._act(row[None])).mean for row in constants])
         act = self._act(np.repeat(constants, n, axis=0))
-        played = self._rollouts.run(act, copies=len(constants))
+        plain = self._program.choices is None
+        played = self._rollouts.run(act, copies=len(constants), in_units=plain)
         return np.asarray(played.returns.reshape(len(constants), n).mean(axis=1))
 
     def _act(self, constants: Floats) -> Act:
         def act(observations: Floats) -> NDArray[Any]:
             rows = np.broadcast_to(constants, (len(observations), self._count))
             units = np.stack(self._run(observations, rows), axis=1)
+            if self._rollouts.batched and self._program.choices is None:
+                return units
             return self._program.to_action(units)
 
         return act
@@ -92,10 +101,10 @@ def tune(
     spread: float = 0.3,
     shorten: bool = True,
 ) -> Tuned:
-    """``program`` with the constants that CMA-ES finds best on the rollouts' seeds, as short decimals.
+    """``program`` with the constants that CMA-ES finds best on these rollouts, as short decimals.
 
-    ``deadline`` is a value of ``time.monotonic()``; when it has passed, the best so far is taken. A program without
-    constants comes back as it is.
+    ``deadline`` is a value of ``time.monotonic()``; when it has passed, the best so far is taken. A
+    program without constants comes back as it is.
     """
     skeletons, values = lift(program.output)
     first = np.asarray([float(v) for v in values])
@@ -104,7 +113,8 @@ def tune(
         return Tuned(program, rollouts.run(act_of(program)), 1)
     best, best_mean = first, float(judge.means(first[None])[0])
     scale = np.where(first == 0, SMALLEST, np.abs(first))
-    z, mean = _search(judge, first, scale, seed, evaluations, deadline, spread)
+    error = rollouts.run(act_of(program)).error
+    z, mean = _search(judge, first, scale, seed, evaluations, deadline, spread, FLAT * error)
     if mean > best_mean:
         best = first + scale * z
     chosen = judge.program([decimal(v, 6) for v in best])
@@ -114,7 +124,7 @@ def tune(
 
 
 def shorten(program: Program, rollouts: Rollouts) -> Program:
-    """``program`` with the shortest decimals, 0, 1 and -1 included, that lose no return beyond noise.
+    """``program`` with the shortest decimals, also 0, 1 and -1, that lose no return beyond noise.
 
     What is multiplied by 0 or by 1 disappears from the text.
     """
@@ -132,9 +142,10 @@ def _shorten(judge: Returns, best: Floats, rollouts: Rollouts) -> Program:
 
     def losses(trials: Sequence[tuple[Fraction, ...]]) -> list[float]:
         some = np.asarray([[float(v) for v in t] for t in trials])
-        return (-judge.means(some)).tolist()
+        return [-float(v) for v in judge.means(some)]
 
-    return judge.program(shortest_decimals(best.tolist(), losses, limit))
+    found = shortest_decimals(best.tolist(), losses, limit, at_once=rollouts.batched)
+    return judge.program(found)
 
 
 def _search(
@@ -145,16 +156,18 @@ def _search(
     evaluations: int,
     deadline: float | None,
     spread: float,
+    flat: float,
 ) -> tuple[Floats, float]:
-    """The best that CMA-ES found, relative to ``first`` in units of ``scale``, and its mean return."""
+    """The best of CMA-ES, relative to ``first`` in units of ``scale``, and its mean return."""
     best, best_mean = np.zeros(len(first)), -np.inf
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # cma warns of one dimension, of missing plots and the like
         import cma
 
         # cma takes seed 0 for the clock
-        options = {"seed": seed % (2**31 - 2) + 1, "verbose": -9, "maxfevals": evaluations}
-        options |= {"tolflatfitness": 5, "tolfun": 1e-9}
+        options: dict[str, float] = {"seed": seed % (2**31 - 2) + 1, "verbose": -9}
+        options |= {"maxfevals": evaluations, "tolflatfitness": 2}
+        options |= {"tolfun": max(flat, 1e-9), "tolx": 1e-3}
         strategy = cma.CMAEvolutionStrategy(np.zeros(len(first)), spread, options)
         while not strategy.stop() and not (deadline is not None and time.monotonic() > deadline):
             asked = [np.asarray(z) for z in strategy.ask()]

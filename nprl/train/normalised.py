@@ -45,6 +45,8 @@ class Normalised(VecEnvWrapper):
         self.config = config
         self.obs_stats: Moments = moments(space.shape)
         self.reward_scale = RewardScale(venv.num_envs, config.gamma)
+        self.updating = config.norm_obs
+        """Whether the statistics of the observations follow what is seen."""
         self.meter = Meter()
 
     def normaliser(self) -> Normaliser | None:
@@ -99,7 +101,7 @@ class Normalised(VecEnvWrapper):
             raise TrainError(
                 f"{self._where()}: an observation is not finite; look at the model's step"
             )
-        if self.config.norm_obs:
+        if self.updating:
             self.obs_stats.update(rows)
         return self._scaled(rows)
 

@@ -116,6 +116,7 @@ class _Run:
             bar.close()
             log.close()
         restore(self.folder, self.at.best_stage, self.ppo, self.env)
+        self._set_learning_rate(self.config.learning_rate)
         teacher = Teacher(self.ppo, self.env.normaliser())
         teacher.save(self.folder / POLICY)
         self.ppo.policy.set_training_mode(False)
@@ -155,12 +156,13 @@ class _Run:
         seed = int(np.random.SeedSequence([self.config.seed, stage]).generate_state(1)[0] >> 1)
         set_random_seed(seed)
         self.venv.seed(seed)
+        config = self.config
+        self.env.updating = config.norm_obs and stage <= config.norm_share * (config.stages - 1)
         self.ppo._last_obs = None  # makes `learn` reset the environments
-        self.ppo.learning_rate = self.config.learning_rate_at(stage)
-        self.ppo._setup_lr_schedule()
+        self._set_learning_rate(config.learning_rate_at(stage))
         try:
             self.ppo.learn(
-                self.config.stage_steps, bar, log_interval=sys.maxsize, reset_num_timesteps=False
+                config.stage_steps, bar, log_interval=sys.maxsize, reset_num_timesteps=False
             )
         except ValueError:
             if weights_are_finite(self.ppo):
@@ -170,6 +172,10 @@ class _Run:
                 f"the network's weights are not finite at step {self.ppo.num_timesteps}; "
                 f"start over with a learning_rate below {self.ppo.learning_rate:g}"
             )
+
+    def _set_learning_rate(self, rate: float) -> None:
+        self.ppo.learning_rate = rate
+        self.ppo._setup_lr_schedule()
 
     def _counts(self) -> tuple[int, int]:
         if self.shield is None:

@@ -32,7 +32,10 @@ ALGORITHMS: dict[str, type[BaseAlgorithm]] = {
     "DQN": DQN,
 }
 """What `load_teacher` accepts: the algorithms of Stable-Baselines3."""
-PASSING = ("start_time", "ep_info_buffer", "ep_success_buffer", "_last_obs", "_last_episode_starts")
+PASSING = (
+    *("start_time", "ep_info_buffer", "ep_success_buffer", "_last_obs", "_last_episode_starts"),
+    *("_total_timesteps", "_num_timesteps_at_start", "_current_progress_remaining"),
+)
 """What a saved policy has no use for; without it the same training writes the same bytes."""
 
 
@@ -130,14 +133,14 @@ def _algorithm_of(path: Path) -> str:
         family = "PPO" if "clip_range" in data else "A2C"
     if family not in ALGORITHMS or not str(module).startswith("stable_baselines3."):
         raise TrainError(
-            f"{path}: a policy of {module}; accepted are {', '.join(ALGORITHMS)} of Stable-Baselines3"
+            f"{path}: a policy of {module}; accepted, from SB3: {', '.join(ALGORITHMS)}"
         )
     return family
 
 
 def _normaliser_beside(path: Path) -> Normaliser | None:
     remedy = (
-        "a pickle is not read; put its numbers in normaliser.json beside the zip "
+        "a pickle is not read; put its numbers in normaliser.json beside it "
         "(docs/training.md has the lines)"
     )
     if path.suffix in (".pkl", ".pickle"):

@@ -78,8 +78,8 @@ def _ellipsoids(problem: Problem, point: Point, maps: Inclusion, seed: int) -> I
             tried = (
                 [] if found is None else list(ellipsoid_with_gain(problem, *found, method, seed))
             )
-            if tried:
-                yield from tried
+            yield from tried
+            if tried and maps.linear:
                 break
 
 

@@ -8,6 +8,7 @@ rounded and then checked exactly, by the bound that the checker uses; nothing he
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -18,6 +19,7 @@ import numpy.typing as npt
 from scipy.optimize import linprog
 
 from nprl.shields.polynomial import (
+    MAX_BERNSTEIN_VARIABLES,
     Monomial,
     Polynomial,
     Range,
@@ -49,14 +51,66 @@ def nonlinear_variables(polynomials: Sequence[Polynomial]) -> list[str]:
 def remainder_bound(
     r: Polynomial, box: Mapping[str, Range], strict: bool = False
 ) -> Fraction | None:
-    """The bound that the checkers compute for a remainder; None where they refuse it."""
+    """The bound that the checkers compute for a remainder; None where they refuse it.
+
+    A bound that is negative may be one in floats: it only says how far off the remainder is.
+    """
     if any(v not in box for v in names(r)):
         return None
+    if not nonlinear_variables([r]):
+        return lower_bound(r, box)
+    guess = max(float_bound(r, box), _float_lower_bound(r, box))
+    if guess < 0:
+        return Fraction(guess)
     bound = lower_bound(r, box)
     if bound > 0 or (bound == 0 and not strict):
         return bound
     finer = bernstein_bound(r, box)
     return bound if finer is None else max(bound, finer)
+
+
+def _float_lower_bound(r: Polynomial, box: Mapping[str, Range]) -> float:
+    total = 0.0
+    for m, c in r.items():
+        low, high = 1.0, 1.0
+        for n, k in m:
+            a, b = float(box[n][0]), float(box[n][1])
+            ends = sorted((a**k, b**k))
+            if k % 2 == 0 and a < 0 < b:
+                ends[0] = 0.0
+            corners = [p * q for p in (low, high) for q in ends]
+            low, high = min(corners), max(corners)
+        total += float(c) * (low if c > 0 else high)
+    return total
+
+
+def float_bound(r: Polynomial, box: Mapping[str, Range]) -> float:
+    """`bernstein_bound` in floats, for the search; minus infinity where the form is too large."""
+    order = nonlinear_variables([r])
+    inner = {m: float(c) for m, c in r.items() if any(n in order for n, _ in m)}
+    rest = {m: c for m, c in r.items() if m not in inner}
+    degrees = [max(dict(m).get(v, 0) for m in inner) for v in order]
+    if len(order) > MAX_BERNSTEIN_VARIABLES or math.prod(d + 1 for d in degrees) > 5000:
+        return -math.inf
+    table = np.zeros([d + 1 for d in degrees])
+    for m, c in inner.items():
+        table[tuple(dict(m).get(v, 0) for v in order)] = c
+    for axis, (v, n) in enumerate(zip(order, degrees, strict=True)):
+        low, high = float(box[v][0]), float(box[v][1])
+        change = _bernstein_matrix(n, low, high - low)
+        table = np.moveaxis(np.tensordot(table, change, axes=([axis], [0])), -1, axis)
+    return float(table.min()) + _float_lower_bound(rest, box)
+
+
+def _bernstein_matrix(n: int, low: float, width: float) -> Floats:
+    """Row k: the Bernstein coefficients of degree n of ``(low + width s)^k``."""
+    result = np.zeros((n + 1, n + 1))
+    for k in range(n + 1):
+        for j in range(k + 1):
+            part = math.comb(k, j) * low ** (k - j) * width**j
+            for i in range(j, n + 1):
+                result[k, i] += part * math.comb(i, j) / math.comb(n, j)
+    return result
 
 
 def combine(
@@ -87,11 +141,59 @@ def combine(
         if c > 1e-9
     }
     multipliers = {k: c for k, c in multipliers.items() if c > 0}
-    r = goal
-    for k, c in multipliers.items():
-        r = add(r, premises[k], -c)
+    r = _rest(goal, premises, multipliers)
+    if any(v not in box for v in names(r)):
+        fixed = _balance(goal, premises, list(multipliers), box)
+        if fixed is None:
+            return None
+        multipliers, r = fixed, _rest(goal, premises, fixed)
     slack = remainder_bound(r, box, strict)
     return None if slack is None else Proposal(multipliers, slack, r)
+
+
+def _rest(
+    goal: Polynomial, premises: Mapping[int, Polynomial], multipliers: Mapping[int, Fraction]
+) -> Polynomial:
+    for k, c in multipliers.items():
+        goal = add(goal, premises[k], -c)
+    return goal
+
+
+def _balance(
+    goal: Polynomial,
+    premises: Mapping[int, Polynomial],
+    support: Sequence[int],
+    box: Mapping[str, Range],
+) -> dict[int, Fraction] | None:
+    """Multipliers of these premises that cancel every unbounded variable exactly; None: there are none."""
+    rows = sorted(
+        {
+            m
+            for p in (goal, *(premises[k] for k in support))
+            for m in p
+            if any(n not in box for n, _ in m)
+        }
+    )
+    zero = Fraction(0)
+    table = [[*(premises[k].get(m, zero) for k in support), goal.get(m, zero)] for m in rows]
+    pivots: list[int] = []
+    for column in range(len(support)):
+        row = next((i for i in range(len(pivots), len(table)) if table[i][column]), None)
+        if row is None:
+            continue
+        at = len(pivots)
+        table[at], table[row] = table[row], table[at]
+        lead = table[at][column]
+        table[at] = [v / lead for v in table[at]]
+        for i, other in enumerate(table):
+            if i != at and other[column]:
+                f = other[column]
+                table[i] = [v - f * w for v, w in zip(other, table[at], strict=True)]
+        pivots.append(column)
+    if any(row[-1] for row in table[len(pivots) :]):
+        return None
+    solved = {support[c]: table[i][-1] for i, c in enumerate(pivots)}
+    return solved if all(c >= 0 for c in solved.values()) else None
 
 
 def closes(proposal: Proposal | None, strict: bool) -> bool:

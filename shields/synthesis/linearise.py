@@ -24,6 +24,9 @@ MAX_DIRECTIONS = 6
 WIDEN = 1.01
 """The sampled hull is stretched about its middle by this factor."""
 
+SPARE = 3.0
+"""The prover's bounds on a remainder are wider than the samples': it treats products as independent."""
+
 
 @dataclass(frozen=True)
 class Point:
@@ -210,6 +213,7 @@ def inclusion(
     x, u = _spread(problem, (low, high), (u_low, u_high), seed)
     if remainder:
         pairs, rest, offset = _fitted(problem, point, x, u, unit, reach)
+        rest = rest * SPARE
     else:
         a, b = _averaged(problem, point, x, u)
         a = a * unit[None, None, :] / unit[None, :, None]

@@ -20,28 +20,33 @@ from nprl.shields.synthesis.numeric import Array
 from nprl.shields.synthesis.polytope import HULL_DIMENSIONS, irredundant, maximum, vertices
 from nprl.shields.synthesis.problem import Problem
 
-TRIALS = 60
+TRIALS, TRIALS_OF_MANY_MAPS = 80, 12
+MAX_FOUND = 4
 CONTRACTION = 0.9995
 MAX_STEPS = 200
-MAX_ROWS = 500
+MAX_ROWS = 400
 MAX_IMAGES = 4000
 INPUT_SLACK = 1e-3
 
 
 def gain_sets(problem: Problem, maps: Inclusion, seed: int) -> Iterator[tuple[Array, Array]]:
-    """Pairs (rows ``h z <= 1``, gain K) that hold the initial box, in the order of the search."""
+    """Pairs (rows ``h z <= 1``, gain K) that hold the initial box, in the order of the search; a few."""
     rng = np.random.default_rng(seed)
     init = (np.vstack([problem.init_low, problem.init_high]) - maps.centre) / maps.unit
+    found = 0
     for k in _gains(maps, rng):
         h = admissible_set(maps, k, init)
         if h is not None:
             yield h, k
+            found += 1
+            if found == MAX_FOUND:
+                return
 
 
 def _gains(maps: Inclusion, rng: np.random.Generator) -> Iterator[Array]:
     a, b = maps.a.mean(axis=0), maps.b.mean(axis=0)
     n, m = b.shape
-    for i in range(TRIALS):
+    for i in range(TRIALS if maps.linear else TRIALS_OF_MANY_MAPS):
         state = np.exp(rng.uniform(-4.0, 4.0, n)) if i else np.ones(n)
         effort = (
             np.exp(rng.uniform(-7.0, 4.0)) * np.exp(rng.uniform(-1.0, 1.0, m)) if i else np.ones(m)

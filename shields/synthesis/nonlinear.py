@@ -22,9 +22,9 @@ from nprl.shields.sequent import Sequent, expand, expanded
 from nprl.shields.synthesis.prove import NotProved, Search, Tree, affine_fit, prove
 from nprl.shields.synthesis.squares import degree
 
-SPARE = (1.2, 2.0, 4.0)
+SPARE = (1.2, 1.6, 2.5, 4.0)
 """How much more than the sampled remainder is claimed, in this order."""
-QUICK_LEAVES, MAX_LEAVES = 20, 1000
+MAX_SPLITS = 12
 
 
 def enclose_steps(sequent: Sequent, draft: Certificate, seconds: float) -> Tree:
@@ -82,7 +82,9 @@ def _undisturbed(t: Term, disturbance: set[str]) -> list[Term]:
 
 def _cut(s: Sequent, lemma: Term, end: float, what: str) -> tuple[Sequent, Tree]:
     try:
-        tree = prove(s.concluding(lemma), Search(seconds=max(1.0, end - time.monotonic()), scan=False))
+        tree = prove(
+            s.concluding(lemma), Search(seconds=max(1.0, end - time.monotonic()), scan=False)
+        )
     except NotProved as error:
         raise NotProved(f"{what}: {error}") from None
     return s.given(lemma), tree
@@ -133,11 +135,13 @@ def _remainder(t: Term, s: Sequent, names: tuple[str, ...], end: float) -> list[
     for spare in SPARE:
         affine, bound = affine_fit(t, at, spare)
         lemmas = (bound - (t - affine), bound + (t - affine))
-        leaves = MAX_LEAVES if spare == SPARE[-1] else QUICK_LEAVES
+        splits = MAX_SPLITS if spare == SPARE[-1] else 0
         result, now = [], s
         try:
             for lemma in lemmas:
-                search = Search(seconds=max(1.0, end - time.monotonic()), max_leaves=leaves, scan=False)
+                search = Search(
+                    seconds=max(1.0, end - time.monotonic()), max_depth=splits, scan=False
+                )
                 result.append((lemma, prove(now.concluding(lemma), search)))
                 now = now.given(lemma)
         except NotProved as error:

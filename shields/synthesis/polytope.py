@@ -159,8 +159,10 @@ def samples(h: Array, count: int, rng: np.random.Generator) -> Array:
         each = max(count // (2 * len(h)), 4)
         for row in h:
             face = corners[corners @ row > 1 - 1e-7]
-            if len(face) > 1:
-                points.append(rng.dirichlet(np.full(len(face), 0.7), each) @ face)
+            if len(face) > 1:  # mixtures of a few of the face's vertices
+                few = rng.integers(0, len(face), (each, min(2 * n, 8)))
+                weights = rng.dirichlet(np.full(few.shape[1], 0.5), each)
+                points.append(np.einsum("kf,kfn->kn", weights, face[few]))
     rays = rng.normal(size=(max(count // 2, 1), n))
     reach = 1 / np.maximum((rays @ h.T).max(axis=1), 1e-12)
     points.append(rays * reach[:, None])

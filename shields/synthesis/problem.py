@@ -124,6 +124,15 @@ def problem_of(model: Model) -> Problem:
     return Problem(model, rows, h, b, u_low, u_high, init_low, init_high, w)
 
 
+def safe_rows(model: Model) -> list[Row]:
+    """The rows of S alone, each face closed.
+
+    Raises:
+        Unsuitable: for a safe set that is no conjunction of affine comparisons.
+    """
+    return [row for row, _ in _formula_rows(model.safe, model)]
+
+
 def _range_rows(model: Model) -> list[tuple[Row, bool]]:
     rows: list[tuple[Row, bool]] = []
     for i, c in enumerate(model.state):

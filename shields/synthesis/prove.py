@@ -253,15 +253,12 @@ def _bounded(
     s = after
     value = exact.enclose(t, at)
     if isinstance(t, Binary):
-        form, radius = affine_fit(t, at)
-        for lemma in (radius - (name - form), radius + (name - form)):
-            proof = clear_denominator(s.concluding(lemma), t, name, search, depth)
-            if proof is not None:
-                cuts.append((lemma, proof))
-                s = s.given(lemma)
-        around = exact.enclose(form, at)
-        if len(cuts) == 2:
-            value = exact.Interval(around.lo - radius.value, around.hi + radius.value)
+        fitted = _quotient_cuts(t, name, at, s, search, depth)
+        if fitted is not None:
+            form, radius, cuts = fitted
+            s = s.given(*(lemma for lemma, _ in cuts))
+            around = exact.enclose(form, at)
+            value = exact.Interval(around.lo - radius, around.hi + radius)
     for bound, upper in ((value.lo, False), (value.hi, True)):
         if not isinstance(bound, Fraction):
             continue
@@ -277,6 +274,25 @@ def _bounded(
     for lemma, proof in reversed(cuts):
         tree = ["cut", term_to_json(lemma), proof, tree]
     return tree
+
+
+def _quotient_cuts(
+    t: Binary, name: Var, at: dict[str, exact.Interval], s: Sequent, search: Search, depth: int
+) -> tuple[Term, Fraction, list[tuple[Term, Tree]]] | None:
+    """An affine form near a quotient, its distance, and the two cuts that say so."""
+    for spare in (1.2, 1.6, 2.5, 4.0):
+        form, radius = affine_fit(t, at, spare)
+        cuts: list[tuple[Term, Tree]] = []
+        now = s
+        for lemma in (radius - (name - form), radius + (name - form)):
+            proof = clear_denominator(now.concluding(lemma), t, name, search, depth)
+            if proof is None:
+                break
+            cuts.append((lemma, proof))
+            now = now.given(lemma)
+        else:
+            return form, radius.value, cuts
+    return None
 
 
 def affine_fit(t: Term, at: dict[str, exact.Interval], spare: float = 1.2) -> tuple[Term, Num]:
@@ -341,25 +357,19 @@ def clear_denominator(
     cleared = add(times(rest, pd), pn, slope)
     cleared = {m: sign * c for m, c in cleared.items()}  # = |d| q where the equation holds
     floor = Num(_outward(abs(Fraction(min(abs(denominator.lo), abs(denominator.hi)))) / 2, False))
-    lemma = (d if sign > 0 else -d) - floor
-    if not floor.value > 0:
+    least = remainder_bound(cleared, box, True)
+    if not floor.value > 0 or least is None or not least > 0:
         return None
+    shift = _outward(least / 2, False) or least / 2
+    lemma = (d if sign > 0 else -d) - floor
     try:
         positive = _lemma(goal.concluding(lemma), search, depth)
-        low = _lemma(goal.concluding(from_polynomial(cleared), strict=True), search, depth)
     except NotProved:
         return None
-    # In the branch -q >= 0: (-q)(|d| - floor) + floor (-q) + |d| q - cleared = 0 and cleared > 0.
-    cut2 = from_polynomial(cleared)
+    # If -q >= 0, then (-q)(|d| - floor) + floor (-q) + |d| q - cleared = 0, and cleared > 0: absurd.
     s = goal.given(lemma)
-    shift = _least(cut2, s, low, search)
-    if shift is None:
-        return None
-    bounded = cut2 - Num(shift)
-    try:
-        low = _lemma(s.concluding(bounded), search, depth)
-    except NotProved:
-        return None
+    bounded = from_polynomial(add(cleared, {(): -shift}))
+    low: Tree = ["leaf", [{}]]
     s = s.given(bounded)
     k = len(s.premises)
     negative = s.given(-q)
@@ -395,14 +405,6 @@ def _equation(s: Sequent, p: Polynomial, search: Search) -> tuple[int, int] | No
         elif h == minus:
             found[-1] = k
     return (found[1], found[-1]) if len(found) == 2 else None
-
-
-def _least(t: Term, s: Sequent, proof: Tree, search: Search) -> Fraction | None:
-    """A positive number below the polynomial ``t``, by its bound on the box; a guess, proved after."""
-    bound = remainder_bound(polynomial(t), _box(s, search), True)
-    if bound is not None and bound > 0:
-        return _outward(bound / 2, False) or None
-    return Fraction(1, 2**20)
 
 
 def from_polynomial(p: Polynomial) -> Term:
@@ -474,16 +476,14 @@ def _close_one(
     for k, p in premises.items():
         if p == goal and not strict:
             return {"products": [["1", [k]]]}, None
-    quadratic = degree(goal) == 2 or any(
-        degree(p) == 2 and names(p) & names(goal) for p in premises.values()
-    )
-    if quadratic and degree(goal) <= 2:
+    if _is_quadratic(goal, premises, box, original):
         squares = square_combination(goal, premises, _opposite(premises), box, strict)
-        if squares is not None:
-            return {
-                "products": [[number_to_json(c), list(i)] for c, i in squares.products],
-                "squares": [[number_to_json(d), term_to_json(q), []] for d, q in squares.squares],
-            }, None
+        if squares is None:
+            raise NotProved(f"no sum of squares for {from_polynomial(goal)}"[:160])
+        return {
+            "products": [[number_to_json(c), list(i)] for c, i in squares.products],
+            "squares": [[number_to_json(d), term_to_json(q), []] for d, q in squares.squares],
+        }, None
     first = {k: p for k, p in premises.items() if k >= original or degree(p) <= 1}
     nearest: Proposal | None = None
     for usable in (first, premises) if len(first) < len(premises) else (premises,):
@@ -493,6 +493,16 @@ def _close_one(
             return _hint(proposal), None
         nearest = nearest or proposal
     return None, nearest
+
+
+def _is_quadratic(
+    goal: Polynomial, premises: dict[int, Polynomial], box: dict[str, Range], original: int
+) -> bool:
+    """Whether a quadratic row of the goal's own premises bears on it, and no bounded name does."""
+    if degree(goal) > 2 or any(v.startswith("a:") and v in box for v in names(goal)):
+        return False
+    rows = [p for k, p in premises.items() if k < original and degree(p) == 2]
+    return any(names(p) & names(goal) for p in rows)
 
 
 def _polynomial_stage(s: Sequent, search: Search, depth: int) -> Tree:

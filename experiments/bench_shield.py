@@ -1,0 +1,170 @@
+"""What the shield costs at run time: ``python -m experiments.bench_shield``.
+
+For each shipped certificate, in microseconds: the bare compiled step of the model; the shield's
+decision and that step; their difference; a decision that replaces the action; the batched shield
+for each of 1,024 states, where every action is allowed and where actions are random; and beside
+them one Z3 query that asks of a step what the test answers. Each is the best of several
+repetitions, on one core.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import timeit
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, fields
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import z3
+
+from experiments.adversary import shipped
+from nprl.lang import smt
+from nprl.lang.floats import compile_scalar
+from nprl.lang.terms import Num, all_of, any_of
+from nprl.shields import Filter, load_certificate
+from nprl.shields.sequent import assign
+
+STATES = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Microseconds for one system."""
+
+    name: str
+    rows: int
+    bare: float
+    shielded: float
+    more: float
+    override: float
+    batch: float
+    batch_random: float
+    z3: float
+
+
+def best(function: Callable[[], Any], seconds: float = 0.3, repeats: int = 15) -> float:
+    """Microseconds for a call, at its best."""
+    timer = timeit.Timer(function)
+    number = max(1, int(seconds / repeats / max(timer.timeit(1), 1e-7)))
+    return min(timer.repeat(repeats, number)) / number * 1e6
+
+
+def measure(path: Path, proved: bool = True) -> Cost:
+    """The costs of one certificate."""
+    shield = Filter.from_file(path) if proved else Filter(load_certificate(path), trusted=True)
+    model = shield.model
+    rng = np.random.default_rng(0)
+    x, u = _cases(shield, rng)
+    allowed = shield.passes_batch(x, u)
+    bounds = {n: (float(a), float(b)) for n, (a, b) in model.box().items()}
+    step = compile_scalar(
+        model.steps, (model.state_names, model.action_names, model.disturbance_names), bounds
+    )
+    w = tuple(float(v) for v in model.nominal().values())
+    kept = _pairs(x[allowed], u[allowed])
+    replaced = _pairs(x[~allowed], u[~allowed])
+
+    def bare() -> None:
+        for state, action in kept:
+            step(state, action, w)
+
+    def shielded() -> None:
+        for state, action in kept:
+            step(state, shield.filter(state, action).action, w)
+
+    def override() -> None:
+        for state, action in replaced:
+            shield.filter(state, action)
+
+    calm = shield.filter_batch(x, u)[0]
+    one, both = best(bare) / len(kept), best(shielded) / len(kept)
+    return Cost(
+        name=model.name,
+        rows=sum(len(p) for p in shield.certificate.shield.invariant),
+        bare=one,
+        shielded=both,
+        more=both - one,
+        override=best(override) / len(replaced),
+        batch=best(lambda: shield.filter_batch(x, calm)) / STATES,
+        batch_random=best(lambda: shield.filter_batch(x, u)) / STATES,
+        z3=best(lambda: _query(shield, *kept[0]), repeats=5),
+    )
+
+
+def _cases(shield: Filter, rng: np.random.Generator) -> tuple[Any, Any]:
+    """States inside I, and random actions in the box (or random choices)."""
+    model = shield.model
+    low, high = (np.array([float(getattr(c, k)) for c in model.state]) for k in ("low", "high"))
+    found: list[Any] = []
+    scale = 1.0
+    while sum(map(len, found)) < STATES:
+        x = rng.uniform(scale * low, scale * high, (20_000, len(low)))
+        found.append(x[shield.inside_batch(x)])
+        scale *= 0.9 if len(found[-1]) < 200 else 1.0
+    states = np.concatenate(found)[:STATES]
+    if shield.choices is not None:
+        return states, np.array(shield.choices)[rng.integers(len(shield.choices), size=STATES)]
+    ends = np.array(shield.bounds)
+    return states, rng.uniform(ends[:, 0], ends[:, 1], (STATES, len(ends)))
+
+
+def _pairs(x: Any, u: Any) -> list[tuple[tuple[float, ...], tuple[float, ...]]]:
+    pairs = list(zip(map(tuple, x.tolist()), map(tuple, u.tolist()), strict=True))
+    if not pairs:
+        raise ValueError("there are no such actions to time")
+    return pairs[:100]
+
+
+def _query(shield: Filter, x: Sequence[float], u: Sequence[float]) -> None:
+    """Whether some disturbance leads out of I: what a solver in the loop is asked each step."""
+    model = shield.model
+    at = {
+        n: Num(Fraction(v))
+        for n, v in zip((*model.state_names, *model.action_names), (*x, *u), strict=True)
+    }
+    after = {n: assign(t, at) for n, t in zip(model.state_names, model.steps, strict=True)}
+    inside = any_of(
+        *(
+            all_of(*(assign(g, after) >= 0 for g in part))
+            for part in shield.certificate.shield.invariant
+        )
+    )
+    w = {c.name: z3.Real(c.name) for c in model.disturbance}
+    lemmas: list[Any] = []
+    solver = z3.Solver()
+    solver.add(z3.Not(smt.formula_to_z3(inside, w, lemmas)), *lemmas)
+    for c in model.disturbance:
+        solver.add(w[c.name] >= smt.number(c.low), w[c.name] <= smt.number(c.high))
+    if solver.check() != z3.unsat:
+        raise ValueError(f"{model.name}: Z3 does not confirm an action that passed")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Print the table; 0."""
+    parser = argparse.ArgumentParser(
+        prog="python -m experiments.bench_shield", description=__doc__, allow_abbrev=False
+    )
+    parser.add_argument("--certificate", type=Path, help="only this file (default: all shipped)")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    args = parser.parse_args(argv)
+    paths = [args.certificate] if args.certificate is not None else list(shipped().values())
+    costs = [measure(path) for path in paths]
+    if args.json:
+        print(json.dumps([asdict(c) for c in costs], indent=1))
+        return 0
+    heads = [f.name for f in fields(Cost)]
+    print("microseconds; batch: for each of 1,024 states")
+    print(f"{heads[0]:24}" + "".join(f"{h:>14}" for h in heads[1:]))
+    for c in costs:
+        values = [getattr(c, h) for h in heads[1:]]
+        print(f"{c.name:24}" + f"{values[0]:>14}" + "".join(f"{v:>14.2f}" for v in values[1:]))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,96 @@
+"""Synthesis: candidates in order, from cheap to dear, until one is proved.
+
+What is returned was proved goal by goal as it was built, and still counts for nothing until the
+checker has read it: `nprl.shields.check`, or `shield-check` on the saved file.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from nprl.lang.rounding import DomainError
+from nprl.model import Model
+from nprl.shields.certificate import Certificate, CertificateError
+from nprl.shields.synthesis.candidate import candidates
+from nprl.shields.synthesis.certify import certify
+from nprl.shields.synthesis.prove import NotProved
+
+LEAST = 1.0
+"""A proof is begun only with so many seconds left."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A candidate that was tried: its family, how it was found, and why it was not proved."""
+
+    family: str
+    method: str
+    seconds: float
+    reason: str
+    """Empty for the one that was proved."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What synthesis found: a certificate, or None with what was tried."""
+
+    certificate: Certificate | None
+    tried: tuple[Attempt, ...]
+    synthesis_s: float
+
+    @property
+    def reason(self) -> str:
+        """One line: why there is no certificate; empty if there is one."""
+        if self.certificate is not None:
+            return ""
+        if not self.tried:
+            return "no method fits this model within the time: no candidate was found"
+        last = self.tried[-1]
+        return (
+            f"{len(self.tried)} candidates were tried, none proved; the last, {last.method}: "
+            f"{last.reason}"
+        )
+
+
+def synthesize(
+    model: Model,
+    seconds: float = 60.0,
+    seed: int = 0,
+    progress: Callable[[str], None] | None = None,
+) -> Outcome:
+    """A proved shield for ``model`` that holds its initial set: the first that can be proved.
+
+    ``seconds`` is looked at between candidates and within proofs; one search for a candidate may
+    overrun it. The order of candidates depends on the model and ``seed`` only.
+
+    Raises:
+        ValueError: for a time that is not positive.
+    """
+    if not seconds > 0:
+        raise ValueError(f"seconds is positive; got {seconds}")
+    say = progress or (lambda _: None)
+    start = last = time.monotonic()
+    tried: list[Attempt] = []
+    for candidate in candidates(model, seed):
+        method = str(candidate.notes.get("method", candidate.family))
+        left = seconds - (time.monotonic() - start)
+        if left < LEAST:
+            tried.append(Attempt(candidate.family, method, 0.0, f"{seconds:g} s are over"))
+            break
+        say(f"candidate: {method}, {sum(map(len, candidate.invariant))} rows")
+        try:
+            found: Certificate | None = certify(model, candidate, left, say)
+            reason = ""
+        except (NotProved, DomainError, CertificateError) as error:
+            found, reason = None, " ".join(str(error).split())[:300]
+            say(f"not proved: {reason}")
+        now = time.monotonic()
+        tried.append(Attempt(candidate.family, method, now - last, reason))
+        last = now
+        if found is not None:
+            taken = time.monotonic() - start
+            info = {**found.info, "synthesis_s": round(taken, 3), "seed": seed}
+            return Outcome(replace(found, info=info), tuple(tried), taken)
+    return Outcome(None, tuple(tried), time.monotonic() - start)

@@ -1,0 +1,193 @@
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import pytest
+
+from nprl.distill.dagger import dagger
+from nprl.distill.dataset import Dataset, imitation_loss
+from nprl.distill.learn import fit_student, learn_program
+from nprl.distill.rollout import Rollouts, act_of, blank, units_of, with_terms
+from nprl.env.task import load_task
+from nprl.lang.terms import Num, subterms
+from nprl.lang.text import parse
+from nprl.program import Program, program_from_json, program_from_text
+from nprl.search.tune import shorten, tune
+
+PENDULUM = load_task("nprl/Pendulum-v0")
+FRESH = range(1_000_000, 1_000_300)
+
+
+class Gains:
+    """A teacher: clipped linear gains and a ripple, float32 actions in [-1, 1]."""
+
+    def __init__(self, theta: float, omega: float, ripple: float = 0.0) -> None:
+        self.theta, self.omega, self.ripple = theta, omega, ripple
+
+    def predict(
+        self,
+        observation: Any,
+        state: Any = None,
+        episode_start: Any = None,
+        deterministic: bool = False,
+    ) -> tuple[Any, Any]:
+        x = np.asarray(observation)
+        u = -self.theta * x[:, 0] - self.omega * x[:, 1] + self.ripple * np.sin(9 * x[:, 0])
+        return np.clip(u / 2, -1, 1)[:, None].astype(np.float32), state
+
+
+def pendulum(text: str) -> Program:
+    return with_terms(blank(PENDULUM), [parse(text)])
+
+
+def fresh_return(program: Program) -> float:
+    return Rollouts(PENDULUM, FRESH).run(act_of(program)).mean
+
+
+def test_rollouts_play_what_the_environment_plays() -> None:
+    program = pendulum("-9 * theta - 2 * omega")
+    played = Rollouts(PENDULUM, [3, 4]).run(act_of(program), record=True)
+    for i, seed in enumerate((3, 4)):
+        env = PENDULUM.make()
+        obs, total, done = env.reset(seed=seed)[0], 0.0, False
+        while not done:
+            obs, reward, terminated, truncated, _ = env.step(program.predict(obs)[0])
+            total, done = total + float(reward), terminated or truncated
+        env.close()
+        assert played.returns[i] == pytest.approx(total, rel=1e-9)
+    assert played.lengths.tolist() == [200, 200]
+    assert played.observations is not None
+    assert played.observations.shape == (400, 2)
+
+
+def test_an_episode_that_leaves_the_safe_set_ends_with_the_penalty() -> None:
+    played = Rollouts(PENDULUM, range(8)).run(act_of(pendulum("2")))
+    assert (played.lengths < 200).all()
+    assert (played.returns < -199).all()
+
+
+def test_copies_of_the_same_seeds_meet_the_same_episodes() -> None:
+    rollouts, act = Rollouts(PENDULUM, range(5)), act_of(pendulum("-9 * theta - 2 * omega"))
+    once, thrice = rollouts.run(act), rollouts.run(act, copies=3)
+    np.testing.assert_array_equal(thrice.returns.reshape(3, 5), np.tile(once.returns, (3, 1)))
+
+
+def test_tuning_improves_the_return_on_fresh_seeds() -> None:
+    rollouts = Rollouts(PENDULUM, range(500_000, 500_064))
+    weak = pendulum("-8 * theta - 1.6 * omega")
+    tuned = tune(weak, rollouts, seed=1, evaluations=150)
+    assert fresh_return(tuned.program) > fresh_return(weak) + 0.05
+    assert fresh_return(tuned.program) > -0.12
+    assert tuned.program.constants <= 2
+    again = tune(weak, rollouts, seed=1, evaluations=150)
+    assert again.program == tuned.program
+
+
+def test_shortened_constants_print_as_the_decimals_that_run() -> None:
+    rollouts = Rollouts(PENDULUM, range(500_000, 500_064))
+    long = with_terms(
+        blank(PENDULUM),
+        [
+            Num(Fraction(-19.67555723)) * parse("theta")
+            - Num(Fraction(5.2593639)) * parse("omega")
+            + Num(Fraction(0.00001234))
+        ],
+    )
+    short = shorten(long, rollouts)
+    assert short.constants == 2
+    for s in subterms(short.output[0]):
+        if isinstance(s, Num):
+            assert len(str(s).replace("-", "").replace(".", "").strip("0")) <= 3
+            assert Fraction(str(s)) == s.value
+    again = program_from_text(str(short))
+    assert again == short == program_from_json(short.to_json())
+    x = np.random.default_rng(0).uniform(-0.2, 0.2, (50, 2))
+    np.testing.assert_array_equal(again.batch(x), short.batch(x))
+    before, after = rollouts.run(act_of(long)), rollouts.run(act_of(short))
+    assert after.mean >= before.mean - 0.1 * before.error
+
+
+def test_a_program_without_constants_is_left_alone() -> None:
+    program = pendulum("-theta - omega")
+    assert tune(program, Rollouts(PENDULUM, range(4))).program == program
+
+
+def test_dagger_recovers_the_gains_of_its_teacher() -> None:
+    result = dagger(PENDULUM, Gains(8, 1.75), fit_student, rounds=3, episodes=8, seed=2)
+    assert result.program.output[0] == parse("-8 * theta - 1.75 * omega")
+    assert result.rounds[result.best].loss < 1e-9
+    again = dagger(PENDULUM, Gains(8, 1.75), fit_student, rounds=3, episodes=8, seed=2)
+    assert again.rounds == result.rounds
+    np.testing.assert_array_equal(again.data.observations, result.data.observations)
+
+
+def test_dagger_keeps_the_best_round_and_not_the_last() -> None:
+    programs = [pendulum(t) for t in ("-8 * theta - 2 * omega", "-20 * theta - 5 * omega", "2")]
+    students = iter(programs)
+    result = dagger(PENDULUM, Gains(8, 1.75), lambda blank, data: next(students), 3, 4)
+    assert result.best == 1
+    assert result.program == programs[1]
+    assert len(result.data) > 2 * 4 * 200
+
+
+def test_after_round_0_the_student_drives() -> None:
+    still = pendulum("2")
+    result = dagger(PENDULUM, Gains(20, 5), lambda blank, data: still, 2, 4)
+    later = result.data.observations[4 * 200 :]
+    assert (later[:, 0].max()) > 0.5
+    assert len(later) < 4 * 60
+
+
+def test_labels_are_in_units() -> None:
+    program = blank(PENDULUM)
+    np.testing.assert_allclose(units_of(program, np.array([[-1], [0.5], [3]])), [[-2], [1], [2]])
+    cart = blank(load_task("CartPole-v1"))
+    np.testing.assert_array_equal(units_of(cart, np.array([1, 0])), [[1], [0]])
+    assert [i.name for i in cart.inputs] == ["position", "velocity", "angle", "angular_velocity"]
+    foreign = blank(load_task("InvertedPendulum-v5"))
+    assert not foreign.scaled
+    assert (foreign.outputs[0].low, foreign.outputs[0].high) == (-3, 3)
+
+
+def test_the_imitation_loss_is_of_what_is_executed() -> None:
+    x = np.array([[0.2, 0.0], [-0.2, 0.0]])
+    data = Dataset(x, np.array([[-2.0], [2.0]]))
+    assert imitation_loss(pendulum("-100 * theta"), data) == 0
+    assert imitation_loss(pendulum("0 * theta"), data) == 1
+    with pytest.raises(ValueError, match="finite"):
+        Dataset(x, np.array([[np.nan], [0.0]]))
+
+
+def test_learning_needs_seeds_and_time() -> None:
+    with pytest.raises(ValueError, match="four selection seeds"):
+        learn_program(PENDULUM, Gains(8, 2), selection_seeds=[1])
+    with pytest.raises(ValueError, match="positive budget"):
+        learn_program(PENDULUM, Gains(8, 2), budget_s=0)
+
+
+@pytest.mark.slow
+def test_a_mediocre_teacher_gives_a_nearly_optimal_short_program() -> None:
+    teacher = Gains(7.5, 1.6, ripple=0.3)
+    driven = Rollouts(PENDULUM, range(1_000_000, 1_001_000))
+    assert driven.run(act_of(teacher)).mean < -0.13
+    learned = learn_program(PENDULUM, teacher, budget_s=120, seed=0)
+    assert driven.run(act_of(learned.program)).mean >= -0.115
+    assert learned.best.constants <= 3
+    assert learned.best in learned.candidates
+    assert learned.front
+    printed = program_from_text(str(learned.program))
+    assert printed == learned.program
+
+
+@pytest.mark.slow
+def test_a_task_without_a_model_gets_a_program_with_real_names() -> None:
+    class Balance:
+        def predict(self, observation: Any, *rest: Any, **more: Any) -> tuple[Any, None]:
+            u = np.asarray(observation) @ np.array([[1.0], [20.0], [1.5], [3.0]])
+            return np.clip(u, -3, 3).astype(np.float32), None
+
+    task = load_task("InvertedPendulum-v5")
+    learned = learn_program(task, Balance(), budget_s=40, selection_seeds=range(8), max_nodes=5)
+    names = {i.name for i in learned.program.inputs}
+    assert names == {"position", "angle", "velocity", "angular_velocity"}
+    assert learned.best.selection_return == 1000
