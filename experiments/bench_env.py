@@ -3,7 +3,7 @@
     python -m experiments.bench_env [--seconds 2] [--env ID]
 
 The baseline is what `stable_baselines3.common.env_util.make_vec_env(id, 8)` makes: eight single
-environments, each in a Monitor. Both write ``info["episode"]``, both reset in the same step, and both
+environments, each in a Monitor. Both write ``info["episode"]`` and reset in the same step, and both
 get the same law of actions: uniform in the action box (the hardest for a batch, because episodes
 then end soonest), or a tenth of that. Processor time of this process is counted, the best of three
 parts, so that other load on the machine disturbs less.

@@ -1,8 +1,8 @@
-"""Is a program safe alone? ``check_policy``: CERTIFIED by a proof, NEEDS_SHIELD by a counterexample, or UNKNOWN.
+"""Is a program safe alone? `check_policy`: certified by a proof, or refuted by a run, or unknown.
 
-Two proofs are tried. First that the program's action passes the shield's test everywhere in the shield's
-invariant: then the shield never acts. Else that the program has an invariant of its own: a second
-certificate, with the program as its backup, which `shield-check` verifies like any other.
+Two proofs are tried. First that the program's action passes the shield's test everywhere in the
+shield's invariant: then the shield never acts. Else that the program has an invariant of its own: a
+second certificate, with the program as its backup, which `shield-check` verifies like any other.
 Proofs found here are checked by the kernel before they count.
 """
 
@@ -41,6 +41,7 @@ class PolicyOutcome(enum.Enum):
     UNKNOWN = "unknown"
 
     def __bool__(self) -> bool:
+        """Refuse to be a condition."""
         raise TypeError(
             "a PolicyOutcome has three values and no truth value; compare it: "
             "`report.outcome is PolicyOutcome.CERTIFIED`"
@@ -97,7 +98,10 @@ def check_policy(
         parts = certificate.shield.invariant
         results = _passing(loop, certificate, parts, timeout / 3)
         if results and all(r.proved for r in results):
-            sense = "the program passes the shield's test everywhere in the invariant: the shield never acts"
+            sense = (
+                "the program passes the shield's test everywhere in the invariant: "
+                "the shield never acts"
+            )
             return done(PolicyReport(PolicyOutcome.CERTIFIED, sense, results, share=share))
     tell("leaves the safe set")
     found = shield.trace(starts(certificate.model, 0), "an initial state") if len(acted) else None
@@ -111,7 +115,7 @@ def check_policy(
                 results = extra
                 never = bool(extra) and all(r.proved for r in extra)
                 sense += (
-                    "; in it every action passes the shield's test: the shield never acts on these runs"
+                    "; in it every action passes the test: on these runs the shield never acts"
                     if never
                     else ": it is safe alone. The shield, which knows another set, may still act"
                 )
@@ -148,7 +152,7 @@ def _passing(
     parts: tuple[tuple[Term, ...], ...],
     seconds: float,
 ) -> tuple[GoalResult, ...]:
-    """The goals that the program passes the test in these parts: proofs searched for, then checked."""
+    """The goals that the program passes the test in these parts: proofs found, then checked."""
     found = []
     end = time.monotonic() + seconds
     built = loop.passing_goals(certificate, parts)
@@ -174,7 +178,7 @@ def _prove(certificate: Certificate, sequent: Sequent, end: float) -> Tree:
 def _own_invariant(
     certificate: Certificate, loop: ClosedLoop, seconds: float, tell: Callable[[str], None]
 ) -> tuple[Certificate | None, Report | None]:
-    """A certificate of an invariant of the program alone, verified; None, None where none is found."""
+    """A verified certificate of an invariant of the program alone; None, None without one."""
     end = time.monotonic() + seconds
     for candidate in closed_loop_candidates(certificate, loop.policy):
         if time.monotonic() > end:

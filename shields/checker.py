@@ -28,6 +28,7 @@ from nprl.shields.polynomial import (
     Polynomial,
     Range,
     bernstein,
+    components,
     lower_bound,
     monomial_range,
     names,
@@ -189,28 +190,33 @@ def _queries(conclusion: Conclusion, hint: Any, premises: Premises) -> Iterator[
         if v not in box:
             raise ProofError(f"the remainder holds {v}, which the premises do not bound")
     affine: Polynomial = c.remainder
-    parts: list[tuple[Fraction, Polynomial]] = []
-    if max((sum(k for _, k in m) for m in affine), default=0) > 1 and lower_bound(affine, box) < 0:
-        form = bernstein(c.remainder, box)
-        if form is None:
-            raise ProofError("the remainder has too many variables or too high a degree")
-        engine, affine = "bernstein", form.rest
-        scaled, parts = basis(c.remainder, form, box)
-        inner: dict[Monomial, z3.ArithRef] = {}
-        spanned = [_number(f) * _linear(p, inner) for f, p in parts]
-        yield [_linear(scaled, inner) != _sum(spanned)], engine
-    elif any(sum(k for _, k in m) > 1 for m in affine):
+    forms: list[list[Fraction]] = []
+    if max((sum(k for _, k in m) for m in affine), default=0) > 1:
         engine = "interval"
-    factors = [*c.factors, *(f for f, _ in parts)]
-    products = [z3.Real(f"h{k}") for k in range(len(factors))]
-    one = [_sum(products[len(c.factors) :]) == 1] if parts else []
+        if lower_bound(affine, box) < 0:
+            engine = "bernstein"
+            affine, mixed = components(c.remainder)
+            for part in mixed:
+                form = bernstein(part, box)
+                if form is None:
+                    raise ProofError("the remainder has too many variables or too high a degree")
+                scaled, spanned = basis(form, box)
+                inner: dict[Monomial, z3.ArithRef] = {}
+                terms = [_number(f) * _linear(p, inner) for f, p in spanned]
+                yield [_linear(scaled, inner) != _sum(terms)], engine
+                forms.append([f for f, _ in spanned])
+    products = [z3.Real(f"h{k}") for k in range(len(c.factors))]
+    facts = [h >= 0 for h in products]
+    parts = [_number(f) * h for f, h in zip(c.factors, products, strict=True)]
+    for i, coefficients in enumerate(forms):  # a mean of the coefficients, weights the basis
+        weights = [z3.Real(f"b{i}_{k}") for k in range(len(coefficients))]
+        facts += [*(w >= 0 for w in weights), _sum(weights) == 1]
+        parts += [_number(f) * w for f, w in zip(coefficients, weights, strict=True)]
     rest: dict[Monomial, z3.ArithRef] = {}
-    value = _sum(
-        [_number(f) * h for f, h in zip(factors, products, strict=True)] + [_linear(affine, rest)]
-    )
+    value = _sum([*parts, _linear(affine, rest)])
     ranges = [s for m, r in rest.items() for s in _within(r, monomial_range(m, box))]
     negated = value <= 0 if conclusion.strict else value < 0
-    yield [*(h >= 0 for h in products), *one, *ranges, negated], engine
+    yield [*facts, *ranges, negated], engine
 
 
 def _within(real: z3.ArithRef, ends: Range) -> list[z3.BoolRef]:

@@ -74,7 +74,7 @@ def next_state(model: Model, x: Values, u: Values, w: Values) -> dict[str, exact
 
 
 def outside(certificate: Certificate, at: Mapping[str, Fraction | exact.Interval]) -> bool | None:
-    """Whether a state is certainly outside every part (True) or inside some part (False); else None."""
+    """True for a state that is certainly outside every part, False inside some part, else None."""
     sure = True
     for part in certificate.shield.invariant:
         rows = [exact.enclose(g, at) for g in part]

@@ -125,17 +125,17 @@ def _product(start: Polynomial, indices: Sequence[Any], premises: Premises) -> P
 
 
 def basis(
-    p: Polynomial, form: Bernstein, box: Mapping[str, Range]
+    form: Bernstein, box: Mapping[str, Range]
 ) -> tuple[Polynomial, list[tuple[Fraction, Polynomial]]]:
-    """``p`` less its rest in ``s = (v - low) / width``, and each coefficient with its basis polynomial in s.
+    """The form's polynomial in ``s = (v - low) / width``, and each coefficient with its basis polynomial in s.
 
     The names stay: what is proved for all s in [0, 1] holds for all v in the box.
     """
     parts: list[tuple[tuple[int, ...], Polynomial]] = [((), constant(Fraction(1)))]
-    scaled = add(p, form.rest, Fraction(-1))
+    scaled = form.polynomial
     for v, n in zip(form.variables, form.degrees, strict=True):
         low, high = box[v]
-        scaled = _substituted(scaled, v, add(constant(low), {((v, 1),): high - low}))
+        scaled = _substituted(scaled, v, add(constant(low), {((v, 1),): Fraction(1)}, high - low))
         one, s = constant(Fraction(1)), {((v, 1),): Fraction(1)}
         below = add(one, s, Fraction(-1))
         axis = []

@@ -109,10 +109,11 @@ class Nearest:
                 target = (u[:, 0] - start[:, 0]) / (end[:, 0] - start[:, 0])
             best = np.full(len(u), math.inf)
             nearest, middle = target.copy(), target.copy()
+            count = len(self.points)
+            along = np.concatenate([start + (end - start) * t for t in self.points])
+            states = np.concatenate([x] * count)
             for rows in self.array:
-                low, high = _intervals(
-                    [np.stack(rows(x, start + (end - start) * t)) for t in self.points]
-                )
+                low, high = _intervals(np.split(np.array(rows(states, along)), count, axis=1))
                 t = np.minimum(np.maximum(target, low), high)
                 better = (low <= high) & (abs(t - target) < best)
                 best = np.where(better, abs(t - target), best)

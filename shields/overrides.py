@@ -1,4 +1,4 @@
-"""Where a shield would act on a program: the share of its invariant, and what happens without it."""
+"""Where a shield would act on a program: the share of its invariant, and runs without it."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ Z95 = 1.959964
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """The share of an invariant in which the shield would act: uniform samples, Wilson's 95 % interval."""
+    """The share of an invariant where the shield would act: uniform samples, Wilson's interval."""
 
     acted: int
     samples: int
 
     @property
     def interval(self) -> tuple[float, float]:
-        """The ends of the interval, between 0 and 1."""
+        """The ends of the 95 % interval, between 0 and 1."""
         n, p = self.samples, self.acted / self.samples
         middle = (p + Z95**2 / (2 * n)) / (1 + Z95**2 / n)
         half = Z95 * np.sqrt(p * (1 - p) / n + Z95**2 / (4 * n * n)) / (1 + Z95**2 / n)
@@ -49,6 +49,7 @@ class Overrides:
     """The shield's float test, and where in the invariant the program does not pass it."""
 
     def __init__(self, certificate: Certificate, loop: ClosedLoop) -> None:
+        """Compile the test and the parts."""
         self.certificate, self.loop = certificate, loop
         model, shield = certificate.model, certificate.shield
         names = (model.state_names, model.action_names)
@@ -73,7 +74,7 @@ class Overrides:
         return np.asarray(np.max([p.least(x) for p in self.parts], axis=0))
 
     def trace(self, x: Floats, where: str) -> Counterexample | None:
-        """A run of the program alone, from some of the states x, that leaves the safe set; confirmed."""
+        """A run of the program alone, from one of the states x, that leaves S; confirmed."""
         model = self.loop.model
         if not self.parts:
             return None
@@ -87,7 +88,7 @@ class Overrides:
         return np.asarray(self.least(x) >= 0)
 
     def acted(self) -> Floats:
-        """States of the invariant where the shield acts, among its vertices, boundary and inside."""
+        """States of the invariant where the shield acts: of its vertices, boundary, inside."""
         rng = np.random.default_rng(0)
         found = [p.points(POINTS, rng) for p in self.parts]
         x = np.vstack(found) if found else np.zeros((0, len(self.certificate.model.state)))
@@ -95,7 +96,7 @@ class Overrides:
         return x[self.acts(x)] if len(x) else x
 
     def share(self) -> Share | None:
-        """The share of the invariant's volume where the shield acts; None where too few samples hit it."""
+        """The share of the invariant's volume where the shield acts; None for too few samples."""
         if not self.parts:
             return None
         rng = np.random.default_rng(1)
@@ -115,7 +116,7 @@ class Overrides:
         return Share(acted, hits) if hits >= 100 else None
 
     def refuted(self, x: Floats) -> Counterexample | None:
-        """From states where the shield acts: a run that leaves the safe set, or one step out of I."""
+        """From states where the shield acts: a run that leaves S, or one step out of I."""
         model = self.certificate.model
         some = x[np.random.default_rng(2).permutation(len(x))[:96]]
         trace = self.trace(some, "a state of the invariant")

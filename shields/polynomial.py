@@ -138,16 +138,28 @@ def lower_bound(p: Polynomial, box: Mapping[str, Range]) -> Fraction:
 
 @dataclass(frozen=True, slots=True)
 class Bernstein:
-    """``p = rest + sum coefficient[i] prod_v C(n_v, i_v) s_v^i_v (1 - s_v)^(n_v - i_v)``.
+    """``p = sum coefficient[i] prod_v C(n_v, i_v) s_v^i_v (1 - s_v)^(n_v - i_v)``.
 
-    ``s_v = (v - low) / (high - low)``; ``rest`` holds the variables that occur only by themselves, in
-    the first power.
+    ``s_v = (v - low) / (high - low)``, n_v the degree of p in v.
     """
 
-    rest: Polynomial
+    polynomial: Polynomial
     variables: tuple[str, ...]
     degrees: tuple[int, ...]
     coefficients: dict[tuple[int, ...], Fraction]
+
+
+def components(p: Polynomial) -> tuple[Polynomial, list[Polynomial]]:
+    """``p`` as a part whose variables occur only by themselves, in the first power, and parts without common variables."""
+    classes: list[set[str]] = []
+    for m in p:
+        if sum(k for _, k in m) > 1:
+            joined = {n for n, _ in m}
+            apart = [c for c in classes if not c & joined]
+            classes = [*apart, joined.union(*(c for c in classes if c & joined))]
+    parts = [{m: c for m, c in p.items() if any(n in one for n, _ in m)} for one in classes]
+    mixed = {m for part in parts for m in part}
+    return {m: c for m, c in p.items() if m not in mixed}, parts
 
 
 def bernstein(p: Polynomial, box: Mapping[str, Range]) -> Bernstein | None:
@@ -155,31 +167,32 @@ def bernstein(p: Polynomial, box: Mapping[str, Range]) -> Bernstein | None:
 
     Source: G. T. Cargo and O. Shisha, The Bernstein form of a polynomial, 1966.
     """
-    mixed = {n for m in p if sum(k for _, k in m) > 1 for n, _ in m}
-    inner = {m: c for m, c in p.items() if any(n in mixed for n, _ in m)}
-    order = sorted(mixed)
-    degree = [max(dict(m).get(v, 0) for m in inner) for v in order]
+    order = sorted(names(p))
+    degree = [max(dict(m).get(v, 0) for m in p) for v in order]
     size = math.prod(d + 1 for d in degree)
     if len(order) > MAX_BERNSTEIN_VARIABLES or size > MAX_BERNSTEIN_COEFFICIENTS:
         return None
-    scale = math.lcm(*(c.denominator for c in inner.values())) if inner else 1
-    table = {tuple(dict(m).get(v, 0) for v in order): int(c * scale) for m, c in inner.items()}
+    scale = math.lcm(*(c.denominator for c in p.values()))
+    table = {tuple(dict(m).get(v, 0) for v in order): int(c * scale) for m, c in p.items()}
     for axis, (v, n) in enumerate(zip(order, degree, strict=True)):
         matrix, denominator = _change_of_basis(n, box[v][0], box[v][1] - box[v][0])
         table = _along(table, axis, matrix)
         scale *= denominator
     every = product(*(range(d + 1) for d in degree))
     full = {i: Fraction(table.get(i, 0), scale) for i in every}
-    rest = {m: c for m, c in p.items() if m not in inner}
-    return Bernstein(rest, tuple(order), tuple(degree), full)
+    return Bernstein(p, tuple(order), tuple(degree), full)
 
 
 def bernstein_bound(p: Polynomial, box: Mapping[str, Range]) -> Fraction | None:
-    """A lower bound of ``p`` on the box, by its Bernstein form; None where that is too large."""
-    form = bernstein(p, box)
-    if form is None:
-        return None
-    return lower_bound(form.rest, box) + min(form.coefficients.values())
+    """A lower bound of ``p`` on the box, part by part; None where a form is too large."""
+    rest, parts = components(p)
+    total = lower_bound(rest, box)
+    for part in parts:
+        form = bernstein(part, box)
+        if form is None:
+            return None
+        total += min(form.coefficients.values())
+    return total
 
 
 def _change_of_basis(n: int, low: Fraction, width: Fraction) -> tuple[list[list[int]], int]:

@@ -1,7 +1,7 @@
-"""A program in the place of the backup: what it computes of the state, and how far its floats are off.
+"""A program in the place of the backup: what it computes of the state, how far its floats are off.
 
-The plant's observation is a term over the state and an error within declared and derived bounds; the program
-reads that, its value is clipped to the action's bounds, and scaled there and back on its way to the plant.
+The plant's observation is a term over the state and an error within declared and derived bounds;
+the program reads that, its value is clipped to the action's bounds, and scaled there and back.
 """
 
 from __future__ import annotations
@@ -55,10 +55,10 @@ def _ranges(ends: list[tuple[str, Fraction, Fraction]]) -> str:
 
 @dataclass(frozen=True)
 class ClosedLoop:
-    """A model under a program. ``policy`` are its actions as terms over the state, in units, clipped.
+    """A model under a program; ``policy`` are its actions as terms over the state, clipped.
 
-    ``errors`` bound, for each action, how far the applied float is from the term's real value; ``guard`` how
-    far off the float comparisons inside the program are.
+    ``errors`` bound, for each action, how far the applied float is from the term's real value;
+    ``guard`` how far off the float comparisons inside the program are.
     """
 
     model: Model
@@ -112,7 +112,7 @@ class ClosedLoop:
     ) -> dict[str, Sequent]:
         """Sequents: in each of ``parts`` the program's action passes the shield's float test.
 
-        With them, and the certificate's own goals, a shielded run from there is the program's own run.
+        With them and the certificate's own goals, a shielded run is the program's own run.
         """
         model, rounding = self.model, certificate.rounding
         policy, count = tolerant(self.policy, "program")
@@ -139,7 +139,7 @@ class ClosedLoop:
         return result
 
     def _applied(self) -> list[tuple[list[Term], Mapping[str, Term]]]:
-        """What is applied, given the program's value under the action's names: premises, and terms."""
+        """What is applied, the program's value under the action's names: premises, and terms."""
         model = self.model
         if model.choices is None:
             return [([], {})]
@@ -163,7 +163,7 @@ class ClosedLoop:
 def _passing(
     certificate: Certificate, at: Mapping[str, Term]
 ) -> tuple[tuple[tuple[Conclusion, ...], ...], list[Term]]:
-    """For each part, ``T_i - (margin_i + rounding_i) >= 0``; and the tolerances of the test's guards."""
+    """For each part ``T_i - (margin_i + rounding_i) >= 0``, and the test's guard tolerances."""
     shield, rounding = certificate.shield, certificate.rounding
     alternatives, most = [], 0
     for p, rows in enumerate(shield.invariant):
@@ -201,7 +201,7 @@ class _FromErrors(_Analysis):
 def analyse_from(
     t: Term, box: Mapping[str, Interval], errors: Mapping[str, Fraction], ulps: int
 ) -> Bound:
-    """Bound the rounding of ``t`` where the inputs are real numbers in ``box``, seen with ``errors``.
+    """Bound the rounding of ``t`` for real inputs in ``box`` that are seen with ``errors``.
 
     Raises:
         DomainError: as `nprl.lang.rounding.analyse`.

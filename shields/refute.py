@@ -1,8 +1,8 @@
-"""Look for what refutes a certificate: points that break a goal, and traces that leave the safe set.
+"""Look for what refutes a certificate: points that break a goal, traces that leave the safe set.
 
-Floats propose; nothing is called a counterexample before it is confirmed in exact arithmetic: every premise of
-the goal holds at the point, the conclusion certainly fails, and the model's own step says so, too. What is not
-found proves nothing. Seeds are fixed and counts, not the clock, end the search.
+Floats propose; nothing is called a counterexample before it is confirmed in exact arithmetic: every
+premise of the goal holds at the point, the conclusion certainly fails, and the model's own step
+says so, too. What is not found proves nothing. Seeds are fixed; counts end the search, no clock.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ def refute(
 ) -> tuple[Counterexample, ...]:
     """At most one confirmed counterexample for each of ``open_goals`` (all, if None), and a trace.
 
-    The trace, under the goal ``theorem``, starts in the initial box and leaves the safe set while the shield of
-    the certificate is in charge.
+    The trace, under the goal ``theorem``, starts in the initial box and leaves the safe set while
+    the shield of the certificate is in charge.
     """
     built = goals(certificate)
     wanted = [*built, "witness"] if open_goals is None else list(open_goals)
@@ -182,7 +182,7 @@ class _Search:
         return self.completed(np.hstack([x, np.zeros((len(x), len(self.names) - self.dim))]))
 
     def completed(self, z: Floats) -> Floats:
-        """The points with what depends on the state: inside, the backup's action, a corner of the disturbance."""
+        """The points made whole: inside, with the backup's action, a corner of the disturbance."""
         x, u = z[:, : self.dim], z[:, self.dim : self.dim + self.inputs]
         if self.kind not in ("init", "test") and self.part is not None:
             x = self.part.pulled(x)
@@ -197,7 +197,7 @@ class _Search:
         return np.hstack([x, u, w])
 
     def tested(self, x: Floats) -> Floats:
-        """Points where the test is just passed: between an action or state that passes, and one that does not."""
+        """Points where the test is just passed: between one that passes and one that does not."""
         some = self.rng.random((len(x), self.inputs)) < 0.5
         ends = np.where(self.rng.random(some.shape) < 0.5, self.u_low, self.u_high)
         inner = self.u_low + (self.u_high - self.u_low) * self.rng.random(some.shape)
@@ -218,7 +218,7 @@ class _Search:
         return np.vstack([z, a + low[:, None] * (b - a)])
 
     def values(self, z: Floats) -> tuple[Floats, Floats]:
-        """The least premise, and the conclusions' least of the best alternative (below 0: broken)."""
+        """The least premise; the least conclusion of the best alternative (below 0: broken)."""
         padded = np.hstack([z, np.zeros((len(z), len(self.free)))])
         columns = np.stack(self.terms(padded), axis=1)
         columns = np.where(np.isnan(columns), 0.0, columns)
@@ -285,7 +285,10 @@ class _Search:
             return None  # the true step does not confirm it
         shown = {n: middle(i) for n, i in after.items()}
         what = "the backup's action" if self.kind == "backup" else "an action that passes the test"
-        text = f"{what} leads out of the invariant: at {where} with {point_text({**u, **w})} to {point_text(shown)}"
+        text = (
+            f"{what} leads out of the invariant: at {where} with {point_text({**u, **w})} "
+            f"to {point_text(shown)}"
+        )
         rows = (Moment(0, x, u, w), Moment(1, shown, {}, {}))
         return Counterexample(self.goal, "step", rows, text)
 

@@ -1,6 +1,6 @@
-"""Points of an invariant set, in floats: inside, on its boundary, at its vertices. Nothing here is trusted.
+"""Points of an invariant set, in floats: inside, on its boundary, at its vertices.
 
-Random numbers come from fixed seeds, and counts (never the clock) say how many points are made.
+Nothing here is trusted. Seeds are fixed, and counts (never the clock) say how many points are made.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ MAX_ROWS = 400
 HULL_DIMENSIONS = 6
 BISECTIONS = 40
 SHRINK = (1.0, 1 - 1e-9, 1 - 1e-6)
-"""Vertices are tried as they are, and a little further inside: floats miss a boundary by their rounding."""
+"""Vertices are tried as they are, and a little further inside: floats miss a boundary."""
 
 
 def bounds_of(coordinates: Sequence[Coordinate]) -> tuple[Floats, Floats]:
@@ -36,7 +36,7 @@ def bounds_of(coordinates: Sequence[Coordinate]) -> tuple[Floats, Floats]:
 
 
 def float_ends(ends: Sequence[tuple[Fraction, Fraction]]) -> tuple[Floats, Floats]:
-    """The least and the greatest float in each interval; the nearest one, twice, where it holds none."""
+    """The least and the greatest float in each interval; where it holds none, one near it."""
     lows, highs = [], []
     for a, b in ends:
         low, high = float(a), float(b)
@@ -63,7 +63,7 @@ def corners(low: Floats, high: Floats, rng: np.random.Generator) -> Floats:
 
 @dataclass(frozen=True)
 class Part:
-    """One part of an invariant: its rows as a function (N, n) -> (N, r), and a point well inside."""
+    """One part of an invariant: its rows as a function (N, n) -> (N, r), and an inner point."""
 
     rows: Callable[[Floats], Floats]
     centre: Floats
@@ -108,7 +108,7 @@ class Part:
 
 
 def part_of(model: Model, rows: Sequence[Term], inside: Floats) -> Part | None:
-    """The part ``rows >= 0``, with ``inside`` as its inner point if it is one; None where none is found."""
+    """The part ``rows >= 0``; ``inside`` may be an inner point. None where none is found."""
     names = model.state_names
     function = compile_batch(list(rows), [names])
     low, high = bounds_of(model.state)

@@ -1,7 +1,7 @@
 """Traces in floats: what the plant does under a policy, batched, with disturbances that do harm.
 
-A `Rollout` runs many starts at once. A trace that leaves the safe set is replayed step by step: each next state
-must lie within the derived rounding of the model's exact step, and the last one must certainly be unsafe.
+A trace that leaves the safe set is replayed step by step: each next state must lie within the
+derived rounding of the model's exact step, and the last one must certainly be unsafe.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from nprl.lang.rounding import DomainError
 from nprl.lang.terms import Num
 from nprl.model import Model
 
-LANES = 96
-MAX_STEPS = 200
+LANES = 64
+MAX_STEPS = 120
 GRID = 5
 Act = Callable[[Floats, np.random.Generator], Floats]
 """From states (N, n) to actions in units (N, m)."""
@@ -64,7 +64,7 @@ class Plant:
     def worst(
         self, x: Floats, u: Floats, greedy: npt.NDArray[np.bool_], rng: np.random.Generator
     ) -> Floats:
-        """Disturbances (N, p): for greedy lanes the corner with the worst next state, else a random one."""
+        """Disturbances (N, p): the corner with the worst next state in greedy lanes, else any."""
         w = self.disturbances[rng.integers(0, len(self.disturbances), len(x))]
         if len(self.disturbances) == 1 or not greedy.any():
             return w
@@ -73,7 +73,7 @@ class Plant:
         return np.where(greedy[:, None], chosen, w)
 
     def run(self, x: Floats, act: Act, steps: int, seed: int = 0) -> tuple[Floats, ...] | None:
-        """Run all starts; states, actions, disturbances of the first lane that becomes unsafe, or None."""
+        """States, actions, disturbances of the first lane that becomes unsafe; None without one."""
         rng = np.random.default_rng(seed)
         greedy = np.arange(len(x)) % 2 == 0
         states, actions, disturbances = [x], list[Floats](), list[Floats]()
@@ -93,11 +93,12 @@ class Plant:
                     np.array([s[lane] for s in kept]) for kept in (states, actions, disturbances)
                 )
             alive &= self.safe(x)[0] & ~self.terminal(x)[0]
+            x = np.where(alive[:, None], x, states[0])  # a lane that has ended must not overflow
         return None
 
 
 def leaving_trace(certificate: Certificate) -> Counterexample | None:
-    """A trace from an initial state that leaves the safe set under the certificate's shield, confirmed."""
+    """A confirmed trace from an initial state that leaves S under the certificate's shield."""
     model, shield = certificate.model, certificate.shield
     names = (model.state_names, model.action_names)
     tests = [compile_batch(test_terms(model, part), names) for part in shield.invariant]
@@ -108,7 +109,7 @@ def leaving_trace(certificate: Certificate) -> Counterexample | None:
     table = None if model.choices is None else np.array(model.choices, dtype=np.float64)
 
     def least(x: Floats) -> Floats:
-        return np.max([np.min(f(x), axis=0) for f in part_rows], axis=0)
+        return np.asarray(np.max([np.min(f(x), axis=0) for f in part_rows], axis=0))
 
     def passes(x: Floats, u: Floats) -> npt.NDArray[np.bool_]:
         good = [

@@ -31,7 +31,7 @@ MODEL = Model(
     ),
     step={"x": X + U + V},
     init={"x": (-THIRD, THIRD)},
-    safe=(Fraction(9, 10) >= X),
+    safe=(X <= Fraction(9, 10)),  # noqa: SIM300
 )
 PLAIN = replace(MODEL, arithmetic=Arithmetic(scaled=False))
 CHOICES = replace(

@@ -94,7 +94,7 @@ def test_the_batch_steps_as_the_single_environment(model: Model) -> None:
 def test_a_seeded_lane_lives_through_the_episodes_of_a_seeded_single_environment(
     model: Model,
 ) -> None:
-    n, steps = 5, 300
+    n, steps = 4, 160
     model = replace(model, horizon=40)
     venv = ModelVecEnv(model, n)
     venv.seed(11)

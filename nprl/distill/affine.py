@@ -57,7 +57,7 @@ def evaluate(features: Sequence[Term], names: Sequence[str], observations: Float
 
 
 def eliminate(values: Floats, goal: Target) -> list[tuple[tuple[int, ...], Floats, float]]:
-    """The kept columns of ``values`` (n, k), coefficients and one-sided loss; the full one first."""
+    """The kept columns of ``values`` (n, k), coefficients, one-sided loss; the full fit first."""
     kept = tuple(range(values.shape[1]))
     path = []
     while kept:

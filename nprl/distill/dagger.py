@@ -10,6 +10,7 @@ no-regret online learning", AISTATS 2011, algorithm 3.1.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -65,8 +66,11 @@ def dagger(
     seed: int = 0,
     selection_seeds: Sequence[int] = tuple(range(500_000, 500_064)),
     progress: Callable[[str], None] | None = None,
+    deadline: float | None = None,
 ) -> Distilled:
     """Fit ``student`` in ``rounds`` rounds of ``episodes`` episodes each, and keep the best one.
+
+    No round begins after ``deadline``, a value of ``time.monotonic()``, but the first.
 
     Raises:
         ValueError: for no round.
@@ -81,6 +85,8 @@ def dagger(
     done: list[Round] = []
     try:
         for number in range(rounds):
+            if done and deadline is not None and time.monotonic() > deadline:
+                break
             starts = rng.integers(2_000_000, 2**31 - 1, episodes).tolist()
             played = Rollouts(task, starts)
             try:
@@ -101,5 +107,5 @@ def dagger(
     finally:
         judge.close()
     assert data is not None
-    best = max(range(rounds), key=lambda k: (done[k].selection_return, -k))
+    best = max(range(len(done)), key=lambda k: (done[k].selection_return, -k))
     return Distilled(tuple(done), best, data)

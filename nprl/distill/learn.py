@@ -31,6 +31,8 @@ Progress = Callable[[str], None]
 FIRST_SEED = 500_000
 EPISODES = {True: 256, False: 40}
 """Default number of selection seeds: with a model, and without (one environment at a time)."""
+UNHURRIED = 30.0
+"""With a smaller budget, in seconds, there are a quarter of these seeds and fewer rounds."""
 ROWS = 3000
 """Observations that fits look at."""
 PER_SIZE = {True: 6, False: 2}
@@ -117,7 +119,8 @@ def learn_program(
     began = time.monotonic()
     batched = task.model is not None
     if selection_seeds is None:
-        selection_seeds = range(FIRST_SEED, FIRST_SEED + EPISODES[batched])
+        part = 1 if budget_s >= UNHURRIED else 4
+        selection_seeds = range(FIRST_SEED, FIRST_SEED + EPISODES[batched] // part)
     seeds = [int(s) for s in selection_seeds]
     if len(seeds) < 4 or not budget_s > 0:
         raise ValueError(
@@ -132,16 +135,19 @@ def learn_program(
         Rollouts(task, seeds[len(seeds) // 2 :]),
     )
     try:
+        rounds = 5 if budget_s >= UNHURRIED and batched else 3
         distilled = dagger(
             task,
             teacher,
             fit_student,
-            rounds=5 if budget_s >= 30 and batched else 3,
-            episodes=32 if batched else 8,
+            rounds=rounds,
+            episodes=32 if budget_s >= UNHURRIED and batched else 8,
             seed=seed,
             selection_seeds=tuning.seeds[:64],
             progress=say,
+            deadline=clock.at(0.35),
         )
+        clock.cut |= len(distilled.rounds) < rounds
         data = distilled.data
         fits = fitted(template, data, seed)
         enumeration = None

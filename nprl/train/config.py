@@ -149,13 +149,15 @@ class TrainConfig:
         """
         n_envs = 64 if task.is_own else 8
         ahead = min(max(task.horizon / 10, 20.0), 100.0)
+        short = 32_768 if task.is_own else 16_384
         many, few = (200, 50) if task.is_own else (20, 5)
         return cls(
-            total_steps=20_480 if quick else 160_000,
+            total_steps=short if quick else 160_000,
             n_envs=n_envs,
             n_steps=2048 // n_envs,
+            final_learning_rate=5e-4 if quick else 1e-4,
             gamma=1.0 - 1.0 / ahead,
-            eval_every=10_240 if quick else 16_384,
+            eval_every=8_192 if quick else 16_384,
             eval_episodes=few if quick else many,
             patience=0 if quick else 5,
             seed=seed,

@@ -14,7 +14,7 @@ from nprl.model import Model
 from nprl.shields.synthesis.control_invariant import control_invariant
 from nprl.shields.synthesis.ellipsoid import Ellipsoid, invariant_ellipsoid
 from nprl.shields.synthesis.invariance_of_safe import farkas_gain
-from nprl.shields.synthesis.linearise import Inclusion, Point, equilibrium, inclusion
+from nprl.shields.synthesis.linearise import Inclusion, Point, equilibria, inclusion
 from nprl.shields.synthesis.lqr import gain_sets
 from nprl.shields.synthesis.polytope import HULL_DIMENSIONS, irredundant
 from nprl.shields.synthesis.problem import Problem, Unsuitable, problem_of
@@ -30,6 +30,8 @@ __all__ = ["Candidate", "candidates"]
 CONTROL_INVARIANT_DIMENSIONS = 3
 SCALES = (1.0, 0.7, 0.5, 0.35, 0.25, 0.15, 0.1)
 """Of the box of analysis for ellipsoids, relative to the ranges."""
+LINEAR_SCALES = (1.0, 0.3)
+"""A smaller box constrains a linear system only more; one is tried for the solver's sake."""
 RATES = (0.999, 0.99, 0.98, 0.95, 0.9, 0.8)
 REFINEMENTS = 3
 
@@ -42,14 +44,16 @@ def candidates(model: Model, seed: int = 0) -> Iterator[Candidate]:
     """
     try:
         problem = problem_of(model)
-        point = equilibrium(problem)
-        maps = inclusion(problem, point, seed=seed)
+        points = equilibria(problem)
+        maps = [inclusion(problem, point, seed=seed) for point in points]
     except Unsuitable:
         return
-    yield from _safe_itself(problem, maps, seed)
-    yield from _control_invariant(problem, maps, seed)
-    yield from _ellipsoids(problem, point, maps, seed)
-    yield from _gain_sets(problem, maps, seed)
+    yield from _safe_itself(problem, maps[0], seed)
+    yield from _control_invariant(problem, maps[0], seed)
+    for point, one in zip(points, maps, strict=True):
+        yield from _ellipsoids(problem, point, one, seed)
+    for one in maps:
+        yield from _gain_sets(problem, one, seed)
 
 
 def _safe_itself(problem: Problem, maps: Inclusion, seed: int) -> Iterator[Candidate]:
@@ -73,8 +77,8 @@ def _ellipsoids(problem: Problem, point: Point, maps: Inclusion, seed: int) -> I
     """For a linear step one kind; else first one map with a remainder, then the hull of several maps."""
     for remainder in (True,) if maps.linear else (True, False):
         method = "ellipsoid" if maps.linear else f"ellipsoid, {_KINDS[remainder]}"
-        for scale in SCALES:
-            found = _ellipsoid(problem, point, scale, remainder, seed)
+        for scale in LINEAR_SCALES if maps.linear else SCALES:
+            found = _ellipsoid(problem, point, scale, remainder, seed, not maps.linear)
             tried = (
                 [] if found is None else list(ellipsoid_with_gain(problem, *found, method, seed))
             )
@@ -87,13 +91,13 @@ _KINDS = {True: "one map and a remainder", False: "several maps"}
 
 
 def _ellipsoid(
-    problem: Problem, point: Point, scale: float, remainder: bool, seed: int
+    problem: Problem, point: Point, scale: float, remainder: bool, seed: int, refine: bool
 ) -> tuple[Inclusion, Ellipsoid] | None:
     """The ellipsoid for a box of analysis, then for smaller boxes that still hold it."""
     box = np.array([float(c.high - c.low) / 2 for c in problem.model.state])
     half, input_half = scale * box, scale * (problem.u_high - problem.u_low) / 2
     best: tuple[Inclusion, Ellipsoid] | None = None
-    for _ in range(REFINEMENTS):
+    for _ in range(REFINEMENTS if refine else 1):
         try:
             maps = inclusion(problem, point, half, input_half, remainder=remainder, seed=seed)
         except Unsuitable:

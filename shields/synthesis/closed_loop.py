@@ -1,7 +1,7 @@
 """Sets that a given program may keep alone: candidates from its closed loop.
 
 The invariant of the shield, shrunk; the maximal admissible polytope of the program's gain at the
-equilibrium; Lyapunov ellipsoids of that gain; in few dimensions hulls of orbits that stay safe.
+equilibrium; in few dimensions polytopes round the orbits of the starts; Lyapunov ellipsoids.
 Each is held against sample points, with the program in the place of the backup; the proof is later.
 """
 
@@ -18,23 +18,31 @@ from nprl.shields.synthesis.candidate import Candidate
 from nprl.shields.synthesis.linearise import Inclusion, Point, equilibrium, inclusion
 from nprl.shields.synthesis.lqr import admissible_set
 from nprl.shields.synthesis.numeric import Array, jacobian, values
-from nprl.shields.synthesis.polytope import exact_polytope, nearest, row_term
+from nprl.shields.synthesis.polytope import (
+    exact_polytope,
+    irredundant,
+    nearest,
+    row_term,
+    samples,
+)
 from nprl.shields.synthesis.problem import Problem, Unsuitable, problem_of
 from nprl.shields.synthesis.squares import degree
 from nprl.shields.synthesis.trial import rays, trial
 from scipy.linalg import LinAlgError, solve_discrete_lyapunov
-from scipy.stats import qmc
 
 from nprl.lang.terms import Num, Term, Var
 
 FACTORS = (1.0, 0.99, 0.97, 0.94, 0.9, 0.85, 0.8, 0.7, 0.6, 0.5)
 LEVELS = 8
 WEIGHTS = 12
-RAYS = 4_000
-ORBITS = 4_096
+RAYS = 1_500
+STARTS = (1.02, 1.3)
+GROWTHS = 60
+GROWTH_SAMPLES = 600
+SPARE = 1e-4
 STEPS = 120
 ORBIT_DIMENSIONS = 3
-DIRECTIONS = {1: 2, 2: 24, 3: 42}
+DIRECTIONS = {1: (2,), 2: (16, 32, 64), 3: (60,)}
 BITS = 2.0**-20
 
 
@@ -110,7 +118,7 @@ def _tried(
 def _shrunk(
     certificate: Certificate, problem: Problem, centre: Array, factor: Fraction
 ) -> tuple[Term, ...] | None:
-    """The one part of the invariant, shrunk about a centre; None for shapes that this does not know."""
+    """The one part of the invariant, shrunk about a centre; None for other shapes."""
     if len(certificate.shield.invariant) != 1:
         return None
     part = certificate.shield.invariant[0]
@@ -157,7 +165,7 @@ def _greatest(p: Polynomial, problem: Problem) -> Fraction | None:
 
 
 def _ellipsoids(problem: Problem, maps: Inclusion, gain: Array, seed: int) -> Iterator[Term]:
-    """``level - z' P z`` for several P, from the largest level within S to the least that holds the starts."""
+    """``level - z' P z``: from the largest level within S to the least that holds the starts."""
     closed = (maps.a + maps.b @ gain).mean(axis=0)
     if not np.abs(np.linalg.eigvals(closed)).max() < 1:
         return
@@ -199,35 +207,53 @@ def _quadratic(problem: Problem, maps: Inclusion, p: Array) -> Term:
 def _orbits(
     problem: Problem, maps: Inclusion, policy: tuple[Term, ...], seed: int
 ) -> Iterator[tuple[str, Array]]:
-    """Polytopes round the states from which orbits stay safe, and round the orbits of the starts."""
-    n = problem.n
-    rows = _directions(n, seed)
-    grid = 2 * qmc.Sobol(n, seed=seed).random(ORBITS) - 1
-    stay = _staying(problem, maps, policy, grid[(grid @ maps.h.T <= 1).all(axis=1)], seed)
-    if len(stay) > n:
-        reach = (stay @ rows.T).max(axis=0)
-        for factor in FACTORS:
-            if (reach > 1e-9).all():
-                h = np.vstack([rows / (factor * reach)[:, None], maps.h])
-                yield f"states whose orbits stay safe, times {factor:g}", h
+    """Polytopes round the orbits of the starts, grown until the closed loop keeps them."""
     starts = (problem.init_vertices() - maps.centre) / maps.unit
-    for factor in (1.02, 1.1, 1.3, 1.6, 2.0):
-        seen = _visited(problem, maps, policy, starts * factor, seed)
-        reach = (seen @ rows.T).max(axis=0)
-        if (reach > 1e-9).all() and np.isfinite(reach).all():
-            yield (
-                f"orbits of {factor:g} times the starts",
-                np.vstack([rows / reach[:, None], maps.h]),
-            )
+    for count in DIRECTIONS[problem.n]:
+        rows = _directions(problem.n, count, seed)
+        for factor in STARTS:
+            seen = _visited(problem, maps, policy, starts * factor, seed)
+            reach = (seen @ rows.T).max(axis=0)
+            h = _grown(problem, maps, policy, rows, reach, seed)
+            if h is not None:
+                yield f"orbits of {factor:g} times the starts, {len(h)} directions", h
 
 
-def _directions(n: int, seed: int) -> Array:
+def _grown(
+    problem: Problem,
+    maps: Inclusion,
+    policy: tuple[Term, ...],
+    rows: Array,
+    reach: Array,
+    seed: int,
+) -> Array | None:
+    """The polytope ``rows z <= reach``, widened by its own images until it holds them."""
+    rng = np.random.default_rng(seed)
+    for _ in range(GROWTHS):
+        if not np.isfinite(reach).all() or (reach < 1e-9).any():
+            return None
+        try:
+            h = irredundant(rows / reach[:, None])
+        except ValueError:
+            return None
+        z = samples(h, GROWTH_SAMPLES, rng)
+        if (z @ maps.h.T).max() > 1 - 1e-6:
+            return None
+        images = [_next(problem, maps, policy, z, w) @ rows.T for w in problem.w]
+        image = np.max([i.max(axis=0) for i in images], axis=0)
+        if (image <= reach * (1 - SPARE)).all():
+            return h
+        reach = np.maximum(reach, image * (1 + 2 * SPARE))
+    return None
+
+
+def _directions(n: int, count: int, seed: int) -> Array:
     if n == 1:
         return np.array([[1.0], [-1.0]])
     if n == 2:
-        angle = 2 * np.pi * np.arange(DIRECTIONS[2]) / DIRECTIONS[2]
+        angle = 2 * np.pi * np.arange(count) / count
         return np.stack([np.cos(angle), np.sin(angle)], axis=1)
-    some = np.random.default_rng(seed).normal(size=(DIRECTIONS[n], n))
+    some = np.random.default_rng(seed).normal(size=(count // 2, n))
     every = np.vstack([some / np.linalg.norm(some, axis=1, keepdims=True), np.eye(n)])
     return np.vstack([every, -every])
 
@@ -236,19 +262,6 @@ def _next(problem: Problem, maps: Inclusion, policy: tuple[Term, ...], z: Array,
     x = maps.centre + maps.unit * z
     u = values(policy, problem.model.state_names, x)
     return np.asarray((problem.next(x, u, w) - maps.centre) / maps.unit)
-
-
-def _staying(
-    problem: Problem, maps: Inclusion, policy: tuple[Term, ...], z: Array, seed: int
-) -> Array:
-    """The points whose orbits stay in S, with random corners of the disturbance."""
-    rng = np.random.default_rng(seed)
-    alive, now = np.ones(len(z), dtype=bool), z
-    for _ in range(STEPS):
-        w = problem.w[rng.integers(0, len(problem.w))]
-        now = np.where(alive[:, None], _next(problem, maps, policy, now, w), 0.0)
-        alive &= (now @ maps.h.T <= 1).all(axis=1)
-    return z[alive]
 
 
 def _visited(

@@ -19,12 +19,14 @@ import numpy.typing as npt
 from scipy.optimize import linprog
 
 from nprl.shields.polynomial import (
+    MAX_BERNSTEIN_COEFFICIENTS,
     MAX_BERNSTEIN_VARIABLES,
     Monomial,
     Polynomial,
     Range,
     add,
     bernstein_bound,
+    components,
     lower_bound,
     names,
 )
@@ -86,20 +88,25 @@ def _float_lower_bound(r: Polynomial, box: Mapping[str, Range]) -> float:
 
 def float_bound(r: Polynomial, box: Mapping[str, Range]) -> float:
     """`bernstein_bound` in floats, for the search; minus infinity where the form is too large."""
-    order = nonlinear_variables([r])
-    inner = {m: float(c) for m, c in r.items() if any(n in order for n, _ in m)}
-    rest = {m: c for m, c in r.items() if m not in inner}
-    degrees = [max(dict(m).get(v, 0) for m in inner) for v in order]
-    if len(order) > MAX_BERNSTEIN_VARIABLES or math.prod(d + 1 for d in degrees) > 5000:
-        return -math.inf
-    table = np.zeros([d + 1 for d in degrees])
-    for m, c in inner.items():
-        table[tuple(dict(m).get(v, 0) for v in order)] = c
-    for axis, (v, n) in enumerate(zip(order, degrees, strict=True)):
-        low, high = float(box[v][0]), float(box[v][1])
-        change = _bernstein_matrix(n, low, high - low)
-        table = np.moveaxis(np.tensordot(table, change, axes=([axis], [0])), -1, axis)
-    return float(table.min()) + _float_lower_bound(rest, box)
+    rest, parts = components(r)
+    total = _float_lower_bound(rest, box)
+    for part in parts:
+        order = sorted(names(part))
+        degrees = [max(dict(m).get(v, 0) for m in part) for v in order]
+        if (
+            len(order) > MAX_BERNSTEIN_VARIABLES
+            or math.prod(d + 1 for d in degrees) > MAX_BERNSTEIN_COEFFICIENTS
+        ):
+            return -math.inf
+        table = np.zeros([d + 1 for d in degrees])
+        for m, c in part.items():
+            table[tuple(dict(m).get(v, 0) for v in order)] = float(c)
+        for axis, (v, n) in enumerate(zip(order, degrees, strict=True)):
+            low, high = float(box[v][0]), float(box[v][1])
+            change = _bernstein_matrix(n, low, high - low)
+            table = np.moveaxis(np.tensordot(table, change, axes=([axis], [0])), -1, axis)
+        total += float(table.min())
+    return total
 
 
 def _bernstein_matrix(n: int, low: float, width: float) -> Floats:

@@ -29,8 +29,8 @@ INSIDE = 0.9995
 SLACK = 0.05
 """The part of ``1 - rate`` that a disturbed step leaves free."""
 ENOUGH = 0.85
-EXACT_DIMENSIONS = 8
-"""Up to here the volume is the objective and the corners of the initial box are listed."""
+EXACT_DIMENSIONS = 10
+"""Up to here the volume is the objective; beyond, the sum of the squared half-axes."""
 MAX_CORNERS = 128
 MAX_CONSTRAINTS = 256
 

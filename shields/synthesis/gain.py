@@ -25,6 +25,7 @@ GOOD = 0.02
 LEAST = 4e-6
 """The least margin with which a gain is proposed."""
 BATCH = 400
+NEAR_ZERO = 0.02
 
 
 @dataclass(frozen=True)
@@ -100,14 +101,18 @@ def gain_backup(
             [_decimal(v, count, r / unit[i]) for i, v in enumerate(row)]
             for row, r in zip(gain, reach, strict=True)
         ]
-        constant = [_decimal(v, count, r) for v, r in zip(shift, reach, strict=True)]
         short = np.array([[float(v) for v in row] for row in exact])
-        u = seen.x @ short.T + np.array([float(v) for v in constant])
-        if not saturated and ((u < problem.u_low) | (u > problem.u_high)).any():
-            continue
-        margin = float(seen.margin(np.clip(u, problem.u_low, problem.u_high)).min())
-        if margin >= least:
-            return _terms(problem, exact, constant, saturated)
+        for keep in (NEAR_ZERO, 0.0):  # without a small constant, if that will do
+            constant = [
+                _decimal(v if abs(v) > keep * r else 0.0, count, r)
+                for v, r in zip(shift, reach, strict=True)
+            ]
+            u = seen.x @ short.T + np.array([float(v) for v in constant])
+            if not saturated and ((u < problem.u_low) | (u > problem.u_high)).any():
+                continue
+            margin = float(seen.margin(np.clip(u, problem.u_low, problem.u_high)).min())
+            if margin >= least:
+                return _terms(problem, exact, constant, saturated)
     return None
 
 

@@ -28,6 +28,7 @@ MAX_CELLS = 1_400_000
 FIRST_CELLS = 2_500
 INPUTS = 33
 CHUNK = 100_000
+MANY = 3_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,13 +186,7 @@ class _Sweep:
             good = self._decide(table, held)
             if good.all():
                 return live
-            failing = cells[~good]
-            while len(failing):  # to the next input, until one does
-                choice[failing] += 1
-                live[failing[choice[failing] >= len(self.low)]] = False
-                failing = failing[choice[failing] < len(self.low)]
-                next_held = self._held(failing, choice[failing])
-                failing = failing[~self._decide(table, next_held)]
+            self._advance(cells[~good], choice, live, table)
             lost = ~live[cells]
             changed = ~good & ~lost
             fresh = self._held(cells[changed], choice[cells[changed]])
@@ -200,6 +195,22 @@ class _Sweep:
                     a[changed] = b
             held = [(first[~lost], last[~lost], ok[~lost]) for first, last, ok in held]
             cells = cells[~lost]
+
+    def _advance(self, failing: Indices, choice: Indices, live: Mask, table: Indices) -> None:
+        """Each failing cell to its next input that does, or to its death."""
+        count = len(self.low)
+        while len(failing) > MANY:  # one input at a time: most find one soon
+            choice[failing] += 1
+            live[failing[choice[failing] >= count]] = False
+            failing = failing[choice[failing] < count]
+            failing = failing[~self._decide(table, self._held(failing, choice[failing]))]
+        if len(failing):  # all inputs at once
+            cells, inputs = np.repeat(failing, count), np.tile(np.arange(count), len(failing))
+            good = self._decide(table, self._held(cells, inputs)).reshape(-1, count)
+            good &= np.arange(count) > choice[failing][:, None]
+            found = good.any(axis=1)
+            live[failing[~found]] = False
+            choice[failing] = np.where(found, np.argmax(good, axis=1), count)
 
     def _held(self, cells: Indices, choice: Indices) -> list[tuple[Indices, Indices, Mask]]:
         parts = [

@@ -14,13 +14,14 @@ from itertools import product
 
 import numpy as np
 from scipy.optimize import linprog
-from scipy.stats import qmc
 
 from nprl.shields.synthesis.numeric import Array
 from nprl.shields.synthesis.problem import Problem, Unsuitable
 
 SAMPLES = 1024
 MAX_DIRECTIONS = 6
+NEAR = 0.2
+"""The part of the largest margin that the equilibrium nearest to the starts keeps."""
 WIDEN = 1.01
 """The sampled hull is stretched about its middle by this factor."""
 
@@ -80,39 +81,50 @@ class Inclusion:
         return self.offset + signs.reshape(len(signs), self.g.shape[1]) @ self.g.T
 
 
-def equilibrium(problem: Problem) -> Point:
-    """A point that some input keeps, as far inside S and U as it gets; else the middle of S.
+def equilibria(problem: Problem) -> list[Point]:
+    """Points that some input keeps: the one farthest inside S and U, then the one nearest to the starts.
 
-    A sequence of linear programs: largest relative margin, subject to the linearised fixpoint equation.
+    Each by a sequence of linear programs: largest relative margin, or least distance to the starts with a part of that
+    margin, subject to the linearised fixpoint equation. If there is none, the middle of S.
 
     Raises:
         Unsuitable: where S has no inside.
     """
-    best: Point | None = None
     span = _half_range(problem)
-    start = _centre_of(problem, span)
-    for begin in (start, (problem.init_low + problem.init_high) / 2):
-        x, u = begin.copy(), (problem.u_low + problem.u_high) / 2
-        for _ in range(12):
-            x, u = _improve(problem, span, x, u)
-        x, u = _snap(x, _box(problem)), _snap(u, _reach(problem))
-        f = problem.next(x[None], u[None], problem.w[0])[0]
-        margin = min(
-            float(((problem.b - problem.h @ x) / span).min()),
-            float((np.minimum(u - problem.u_low, problem.u_high - u) / _reach(problem)).min()),
-        )
-        found = Point(x, u, f - x, margin)
-        good = float(np.abs(found.residual / _box(problem)).max()) < 1e-5
-        if good and margin > 1e-3 and (best is None or margin > best.margin + 1e-6):
-            best = found
-    if best is not None:
-        return best
+    start = _program(problem, span, None, None, 1.0)[0]
+    found = _fixpoints(problem, span, start, 1.0)
+    if found:
+        best = max(found, key=lambda p: p.margin)
+        near = _fixpoints(problem, span, start, NEAR * best.margin)
+        others = [p for p in near if np.abs((p.x - best.x) / _box(problem)).max() > 1e-3]
+        return [best, *others[:1]]
     u, start = (problem.u_low + problem.u_high) / 2, _snap(start, _box(problem))
     f = problem.next(start[None], u[None], problem.w[0])[0]
     margin = float(((problem.b - problem.h @ start) / span).min())
     if margin <= 1e-6:
         raise Unsuitable("a safe set with no inside")
-    return Point(start, u, f - start, margin)
+    return [Point(start, u, f - start, margin)]
+
+
+def _fixpoints(problem: Problem, span: Array, start: Array, cap: float) -> list[Point]:
+    """What the programs come to, from the middle of S and from the middle of the starts."""
+    found: list[Point] = []
+    for begin in (start, (problem.init_low + problem.init_high) / 2):
+        x, u = begin.copy(), (problem.u_low + problem.u_high) / 2
+        for _ in range(12):
+            f, a, b = problem.linearised(x[None], u[None], problem.w[0])
+            matrix = np.hstack([a[0] - np.eye(problem.n), b[0]])
+            goal = matrix @ np.concatenate([x, u]) - (f[0] - x)
+            x, u = _program(problem, span, matrix, goal, cap)
+        x, u = _snap(x, _box(problem)), _snap(u, _reach(problem))
+        residual = problem.next(x[None], u[None], problem.w[0])[0] - x
+        margin = min(
+            float(((problem.b - problem.h @ x) / span).min()),
+            float((np.minimum(u - problem.u_low, problem.u_high - u) / _reach(problem)).min()),
+        )
+        if float(np.abs(residual / _box(problem)).max()) < 1e-5 and margin > 1e-3:
+            found.append(Point(x, u, residual, margin))
+    return found
 
 
 def _snap(value: Array, scale: Array) -> Array:
@@ -135,25 +147,11 @@ def _half_range(problem: Problem) -> Array:
     return np.asarray(np.abs(problem.h) @ _box(problem))
 
 
-def _centre_of(problem: Problem, span: Array) -> Array:
-    """The point with the largest relative margin, near the middle of the starts among those."""
-    x, _ = _program(problem, span, None, None)
-    return x
-
-
-def _improve(problem: Problem, span: Array, x: Array, u: Array) -> tuple[Array, Array]:
-    f, a, b = problem.linearised(x[None], u[None], problem.w[0])
-    matrix = np.hstack([a[0] - np.eye(problem.n), b[0]])
-    goal = matrix @ np.concatenate([x, u]) - (f[0] - x)
-    return _program(problem, span, matrix, goal)
-
-
 def _program(
-    problem: Problem, span: Array, matrix: Array | None, goal: Array | None
+    problem: Problem, span: Array, matrix: Array | None, goal: Array | None, cap: float
 ) -> tuple[Array, Array]:
-    """max t - small |x - starts| - large |matrix (x, u) - goal|, rows and inputs with relative margin t."""
+    """max t - small |x - starts| - large |matrix (x, u) - goal|, rows and inputs with margin t <= cap."""
     n, m = problem.n, problem.m
-    r = len(problem.b)
     box, reach = _box(problem), _reach(problem)
     middle = (problem.init_low + problem.init_high) / 2
     size = n + m + 1 + n + n  # x, u, t, |x - middle|, |residual|
@@ -175,8 +173,7 @@ def _program(
             scale = 1 / box[:, None]
             add({0: sign * scale * matrix, n + m + 1 + n: -np.eye(n)}, sign * scale[:, 0] * goal)
     cost = np.concatenate([np.zeros(n + m), [-1.0], np.full(n, 1e-3), np.full(n, 1e4)])
-    bounds = [(None, None)] * (n + m) + [(None, 1.0)] + [(0, None)] * (2 * n)
-    assert r == len(span)
+    bounds = [(None, None)] * (n + m) + [(None, cap)] + [(0, None)] * (2 * n)
     result = linprog(cost, np.vstack(rows), np.concatenate(rhs), bounds=bounds, method="highs")
     if result.status != 0:
         raise Unsuitable("a safe set with no inside")
@@ -277,7 +274,11 @@ def _spread(
     lows = np.concatenate([states[0], inputs[0]])
     highs = np.concatenate([states[1], inputs[1]])
     rng = np.random.default_rng(seed)
-    inner = qmc.Sobol(len(lows), seed=rng).random(SAMPLES)
+    root = 2.0  # Roberts' sequence: steps by powers of the root of r^(d + 1) = r + 1, mod 1
+    for _ in range(60):
+        root = (1 + root) ** (1 / (len(lows) + 1))
+    steps = root ** -np.arange(1, len(lows) + 1)
+    inner = (rng.random(len(lows)) + np.outer(np.arange(SAMPLES), steps)) % 1.0
     if len(lows) <= 10:
         outer = np.array(list(product((0.0, 1.0), repeat=len(lows))))
     else:

@@ -1,6 +1,6 @@
 """Terms in NumPy, for synthesis: values and gradients on batches of points, and ranges on batches of boxes.
 
-The gradient is by forward differentiation, of the branch that is taken. The ranges are rounded outward at every
+Values are those of `nprl.lang.floats`. The gradient is by forward differentiation, of the branch that is taken. The ranges are rounded outward at every
 operation, so they are sound up to the error of NumPy's own functions, for which four ulp are allowed.
 Nothing here is trusted: what synthesis finds is proved elsewhere, exactly.
 """
@@ -8,12 +8,14 @@ Nothing here is trusted: what synthesis finds is proved elsewhere, exactly.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, assert_never
 
 import numpy as np
 import numpy.typing as npt
 
+from nprl.lang.floats import compile_batch
 from nprl.lang.terms import (
     And,
     Binary,
@@ -42,8 +44,14 @@ Range = tuple[Array, Array]
 
 
 def values(terms: Sequence[Term], names: Sequence[str], points: Array) -> Array:
-    """The values of terms at points of shape (N, k), k the number of names; shape (N, number of terms)."""
-    return jacobian(terms, names, points, ())[0]
+    """The float values of terms at points of shape (N, k), k the number of names; shape (N, number of terms)."""
+    run = _compiled(tuple(terms), tuple(names))
+    return np.stack(run(np.ascontiguousarray(points, dtype=np.float64)), axis=1)
+
+
+@lru_cache(maxsize=64)
+def _compiled(terms: tuple[Term, ...], names: tuple[str, ...]) -> Callable[..., list[Array]]:
+    return compile_batch(terms, [names])
 
 
 def jacobian(

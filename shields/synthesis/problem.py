@@ -18,17 +18,22 @@ from nprl.lang.terms import (
     Compare,
     Formula,
     Not,
+    Num,
+    Pi,
     Relation,
     Term,
     Truth,
     Unary,
     UnaryOp,
+    replace,
+    subterms,
 )
 from nprl.model import Model
 from nprl.shields.polynomial import NotPolynomial, polynomial
 from nprl.shields.synthesis.numeric import Array, jacobian, values
 
 Row = tuple[tuple[Fraction, ...], Fraction]
+PI = Fraction(math.pi)
 INSIDE = Fraction(1, 2**13)
 """How far inside an open face the row that stands for it lies, relative to half the row's range."""
 MAX_DISTURBANCE_VERTICES = 64
@@ -155,6 +160,9 @@ def _formula_rows(f: Formula, model: Model, negated: bool = False) -> list[tuple
             strict = (relation in (Relation.LT, Relation.GT)) != negated
             if (relation in (Relation.GE, Relation.GT)) != negated:
                 left, right = right, left  # now left <= right or left < right
+            near: dict[Term, Term] = {Pi(): Num(PI)}  # a hair off: such a row is moved inside, too
+            strict = strict or any(isinstance(s, Pi) for s in (*subterms(left), *subterms(right)))
+            left, right = replace(left, near), replace(right, near)
             return [(row, strict) for row in _difference_rows(left, right, model)]
         case _:
             raise Unsuitable("a safe set that is no conjunction of comparisons")

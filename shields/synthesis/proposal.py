@@ -48,7 +48,7 @@ def kept_polytope(
     polytope = exact_polytope(h, maps.centre, maps.unit, problem)
     if not holds_init(problem, polytope):
         return
-    x = maps.centre + maps.unit * samples(h, SAMPLES, np.random.default_rng(seed))
+    x = _points(polytope, maps, seed)
     seen = responses(problem, polytope, x)
     if seen is None:
         return
@@ -56,13 +56,13 @@ def kept_polytope(
         for saturated in (False, True):
             gain = gain_backup(problem, seen, saturated=saturated, digits=digits)
             if gain is not None:
-                found = list(_tried(problem, maps, polytope, gain, method, x, seed))
+                found = list(_tried(problem, polytope, gain, method, x))
                 if found:
                     yield from found
                     return
     rows = row_backup(problem, polytope, seen)
     if rows is not None:
-        yield from _tried(problem, maps, polytope, rows, method, x, seed)
+        yield from _tried(problem, polytope, rows, method, x)
 
 
 def polytope_with_gain(
@@ -72,10 +72,10 @@ def polytope_with_gain(
     polytope = exact_polytope(h, maps.centre, maps.unit, problem)
     if not holds_init(problem, polytope):
         return
-    x = maps.centre + maps.unit * samples(h, SAMPLES, np.random.default_rng(seed))
+    x = _points(polytope, maps, seed)
     for digits in (3, 4, 6, 9):
         backup = gain_terms(problem, maps, k, c, digits)
-        found = list(_tried(problem, maps, polytope, backup, method, x, seed))
+        found = list(_tried(problem, polytope, backup, method, x))
         if found:
             yield from found
             return
@@ -127,18 +127,18 @@ def holds_init(problem: Problem, polytope: Polytope) -> bool:
     return True
 
 
+def _points(polytope: Polytope, maps: Inclusion, seed: int) -> Array:
+    """Points of the polytope, in units: vertices, facets, inside."""
+    h, b = polytope.arrays()
+    normal = h * maps.unit / (b - h @ maps.centre)[:, None]
+    return maps.centre + maps.unit * samples(normal, SAMPLES, np.random.default_rng(seed))
+
+
 def _tried(
-    problem: Problem,
-    maps: Inclusion,
-    polytope: Polytope,
-    backup: tuple[Term, ...],
-    method: str,
-    x: Array,
-    seed: int,
+    problem: Problem, polytope: Polytope, backup: tuple[Term, ...], method: str, x: Array
 ) -> Iterator[Candidate]:
     rows = polytope.terms(problem.model.state_names)
-    more = rays(rows, problem.model.state_names, maps.centre, maps.unit, SAMPLES // 2, seed + 1)
-    result = trial(problem, rows, backup, np.vstack([x, more]))
+    result = trial(problem, rows, backup, x)
     if result.good:
         notes = {"method": method, "kept": result.kept, "init": result.init}
         yield Candidate("polytope", (rows,), backup, notes)

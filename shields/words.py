@@ -1,0 +1,212 @@
+"""What a certificate says, in words: its theorem, its goals, and what they rest on."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterator
+from fractions import Fraction
+from importlib import resources
+
+from nprl.shields.certificate import Certificate
+from nprl.shields.records import kernel_modules
+from nprl.shields.sequent import conjunctive
+
+from nprl.lang.terms import (
+    Formula,
+    Pi,
+    Term,
+    Truth,
+    Unary,
+    UnaryOp,
+    subterms,
+)
+from nprl.lang.text import formula_to_text, number_to_text, to_text
+from nprl.model import Coordinate, Model
+
+GOALS = {
+    "domain": "the claimed bounds on rounding cover what the checker derives; no operator meets "
+    "the edge of its domain, nothing overflows, for all states in range, actions, disturbances",
+    "witness/init": "the initial box is not empty",
+    "witness/invariant": "the invariant I is not empty",
+    "witness/action": "the set of actions is not empty",
+    "witness/disturbance": "the set of disturbances is not empty",
+    "witness/test": "some action passes the test in some state of I",
+    "init": "every initial state is in I",
+    "safe": "every state in I is safe",
+    "ranges": "every state in I is within the model's ranges",
+    "action": "in I the backup is one of the actions",
+    "backup": "from any state in I that is not terminal, under the backup with its rounding, any "
+    "disturbance and any rounding of the plant, the next state is in I",
+    "test": "an action that passes the float64 test leads into I, whatever the disturbance and the "
+    "rounding of the plant",
+    "policy": "in the set, the program's action with its rounding passes the shield's float64 test",
+}
+
+
+def number(value: Fraction) -> str:
+    """A number as a person reads it, exact: a short decimal, a fraction, or a float64."""
+    text = number_to_text(value)
+    if len(text) <= 12:
+        return text
+    if abs(value) < 10**300 and Fraction(float(value)) == value:
+        return f"float64({float(value)!r})"
+    return text
+
+
+def theorem(certificate: Certificate) -> str:
+    """What a VERIFIED certificate proves, for the model at hand, and what stands beside it."""
+    model, rounding = certificate.model, certificate.rounding
+    starts = ", ".join(
+        f"{c.name} in [{number(model.init[c.name][0])}, {number(model.init[c.name][1])}]"
+        + (f" {c.unit}" if c.unit else "")
+        for c in model.state
+    )
+    lines = [
+        f"Theorem for {model.name} (model {model.digest()[:16]}):",
+        f"  for every initial state: {starts};",
+        f"  every disturbance: {_disturbance(model)};",
+        "  every policy, for ever, with the shield in charge:",
+        f"  at each sampling instant{_period(model)} the state is in I, hence in S.",
+        f"  S, {openness(model)}: {formula_to_text(model.safe)}",
+        f"  I, closed: {shape(certificate)}",
+        f"  actions: {_actions(model)}",
+        f"  plant: {_arithmetic(model)}; the next state is off the model's real value by at most",
+        "    " + ", ".join(f"{n}: {float(e):.3g}" for n, e in rounding.plant.items()),
+        f"  integrator: {model.integrator}; provenance of the model: {model.provenance}",
+        "Not proved: what happens between sampling instants; that the plant is this model; starts",
+        "  or disturbances outside the stated sets; hardware, operating system, Python, Z3.",
+    ]
+    if not isinstance(model.terminal, Truth):
+        lines.insert(-2, f"  terminal, absorbing: {formula_to_text(model.terminal)}")
+    if model.notes:
+        lines.append(f"Notes of the model: {model.notes}")
+    return "\n".join(lines)
+
+
+def openness(model: Model) -> str:
+    """Whether the safe set's comparisons are strict: open, closed, or some of both."""
+    literals = [strict for clause in conjunctive(model.safe) for _, strict in clause]
+    if not literals or not any(literals):
+        return "closed as stated"
+    return "open as stated" if all(literals) else "partly open as stated"
+
+
+def shape(certificate: Certificate) -> str:
+    """The family of the invariant, its parts and rows."""
+    parts = certificate.shield.invariant
+    rows = " + ".join(str(len(p)) for p in parts)
+    name = certificate.shield.family
+    plural = "row" if rows == "1" else "rows"
+    return f"{name}, {rows} {plural}" + (f" in {len(parts)} parts" if len(parts) > 1 else "")
+
+
+def _coordinate(c: Coordinate) -> str:
+    return f"{c.name} in [{number(c.low)}, {number(c.high)}]" + (f" {c.unit}" if c.unit else "")
+
+
+def _disturbance(model: Model) -> str:
+    if not model.disturbance:
+        return "there is none"
+    ends = ", ".join(_coordinate(c) for c in model.disturbance)
+    return f"{ends}, chosen anew at each step, after the action"
+
+
+def _actions(model: Model) -> str:
+    if model.choices is None:
+        return ", ".join(_coordinate(c) for c in model.action) or "none"
+    names = ", ".join(c.name for c in model.action)
+    every = "; ".join(", ".join(number(v) for v in choice) for choice in model.choices)
+    return f"one of {len(model.choices)} values of {names}: {every}"
+
+
+def _period(model: Model) -> str:
+    return "" if model.dt is None else f" (every {number(model.dt)} s)"
+
+
+def _arithmetic(model: Model) -> str:
+    scaled = ", actions scaled from [-1, 1]" if model.arithmetic.scaled else ", actions in units"
+    return f"next state stored as {model.arithmetic.state}, computed in float64{scaled}"
+
+
+def goal_in_words(goal: str) -> str:
+    """The goal's sentence."""
+    return GOALS.get(goal) or GOALS.get(
+        goal.split("/")[0], "a goal that this version does not know"
+    )
+
+
+def kernel_lines() -> tuple[int, int]:
+    """How many modules the kernel has, and how many lines of source."""
+    modules = kernel_modules()
+    count = 0
+    for name in modules:
+        package, _, last = name.rpartition(".")
+        text = (resources.files(package) / f"{last}.py").read_text("utf-8")
+        count += len(text.splitlines())
+    return len(modules), count
+
+
+def functions_of(certificate: Certificate) -> list[str]:
+    """The functions in the model and the shield that are no polynomials."""
+    terms: list[Term | Formula] = [
+        *certificate.model.steps,
+        certificate.model.safe,
+        certificate.model.terminal,
+        *certificate.shield.backup,
+    ]
+    return sorted({name for t in terms for name in _functions(t)})
+
+
+def _functions(t: Term | Formula) -> Iterator[str]:
+    for s in subterms(t):
+        if isinstance(s, Pi):
+            yield "pi"
+        elif isinstance(s, Unary) and s.op not in (UnaryOp.NEG, UnaryOp.ABS):
+            yield s.op.value
+
+
+AXIOMS = {
+    "pi": "3.14159265358979323846 <= pi <= 3.14159265358979323847",
+    "sin": "Taylor's polynomial with Lagrange's remainder, for all real numbers; -1 <= sin <= 1",
+    "cos": "Taylor's polynomial with Lagrange's remainder, for all real numbers; -1 <= cos <= 1",
+    "sqrt": "sqrt(a) >= 0 and sqrt(a)^2 = a, where a >= 0 is proved",
+}
+
+
+def trusted(certificate: Certificate, solver: str) -> str:
+    """What a verdict rests on."""
+    modules, lines = kernel_lines()
+    model = certificate.model
+    used = functions_of(certificate)
+    axioms = [f"  {f}: {AXIOMS.get(f, 'no rule in proofs')}" for f in used] or [
+        "  none: nothing but + - * / min max abs where"
+    ]
+    return "\n".join(
+        [
+            "Trusted:",
+            f"  the kernel: {modules} modules, {lines} lines (nprl.shields.checker, its imports);",
+            f"  Python {platform.python_version()}; {solver}, linear real arithmetic only;",
+            "  leaves that rest on Z3 alone: none, where --exact agrees (other code, no solver);",
+            "  floats: IEEE 754 binary64, round to nearest, any order of summation, fused or not;",
+            f"  library functions (sin, ...) within {model.arithmetic.ulps} * 2^-52 |value|.",
+            "Axioms used:",
+            *axioms,
+        ]
+    )
+
+
+def explain(certificate: Certificate, solver: str) -> str:
+    """The goals in words with the shield in full, and the trusted base."""
+    shield, model = certificate.shield, certificate.model
+    lines = ["The shield:"]
+    for p, part in enumerate(shield.invariant):
+        lines.append(f"  I, part {p}: all of")
+        for g, m in zip(part, shield.margins[p], strict=True):
+            lines.append(f"    {to_text(g)} >= 0    (test's threshold {float(m):.6g})")
+    for c, t in zip(model.action, shield.backup, strict=True):
+        lines.append(f"  backup: {c.name} = {to_text(t)}")
+    lines.append("Goals:")
+    kinds = ("domain", "witness/init", "witness/invariant", "witness/action", "witness/disturbance")
+    for kind in (*kinds, "witness/test", "init", "safe", "ranges", "action", "backup", "test"):
+        lines.append(f"  {kind}: {GOALS[kind]}")
+    return "\n".join([*lines, trusted(certificate, solver)])
