@@ -15,6 +15,9 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
+
+from nprl.env.actions import Actions
+from nprl.env.binding import Binding
 from nprl.envs.pendulum import (
     DT,
     MAX_ANGLE,
@@ -26,9 +29,6 @@ from nprl.envs.pendulum import (
     THETA,
     TORQUE,
 )
-
-from nprl.env.actions import Actions
-from nprl.env.binding import Binding
 from nprl.lang.terms import clip, cos, sin
 from nprl.model import Arithmetic, Coordinate, Model, Observation
 

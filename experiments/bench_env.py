@@ -15,11 +15,11 @@ import argparse
 import time
 from collections.abc import Sequence
 
-import nprl.envs
 import numpy as np
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import VecEnv
 
+import nprl.envs
 from nprl.env.task import load_task
 
 BATCHES = (64, 256, 1024)

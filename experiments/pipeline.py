@@ -87,7 +87,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     named = parser.add_mutually_exclusive_group(required=True)
     named.add_argument("--env", help="an environment's id, such as nprl/Pendulum-v0")
     named.add_argument("--model", help="your own system: a model's .json, or a .py with MODEL")
-    parser.add_argument("--teacher", metavar="ZIP", help="a trained SB3 policy, instead of training")
+    parser.add_argument(
+        "--teacher", metavar="ZIP", help="a trained SB3 policy, instead of training"
+    )
     parser.add_argument("--shielded-training", action="store_true", help="train behind the shield")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, help="the folder (default: runs/<env>/seed<N>)")
@@ -318,7 +320,9 @@ class Pipeline:
         print("\n" + summary["program"]["text"])
         print(f"shield: {proof['verdict']}" + (f" ({proof['family']})" if proof["family"] else ""))
         if proof["volume_kernel"] is not None:
-            print(f"invariant: {100 * proof['volume_kernel']:.1f} % of the viability kernel or more")
+            print(
+                f"invariant: {100 * proof['volume_kernel']:.1f} % of the viability kernel or more"
+            )
         print(f"program: {sense}", *notes, sep="\n")
         print(f"\nfiles:  {self.path}/ (summary.json, report.html)\nrepeat: {self.command}")
 

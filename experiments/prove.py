@@ -52,7 +52,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     named.add_argument("--env", help="an environment's id")
     named.add_argument("--model", type=Path, help="a model: a .json file, or .py with MODEL")
     named.add_argument("--all", action="store_true", help="all shipped systems, into their places")
-    parser.add_argument("--out", type=Path, help="where the certificate goes (with --all: a folder)")
+    parser.add_argument(
+        "--out", type=Path, help="where the certificate goes (with --all: a folder)"
+    )
     parser.add_argument("--seconds", type=float, default=60.0, help="for each synthesis")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--no-volumes", action="store_true", help="leave the shares out")

@@ -270,10 +270,7 @@ def model_from_json(data: object) -> Model:
     Raises:
         ModelError: for another format, a missing or unknown key, or anything a `Model` refuses.
     """
-    keys = (
-        "format name state action choices disturbance step init safe terminal observation reward "
-        "unsafe_reward horizon dt integrator arithmetic provenance notes"
-    ).split()
+    keys = ["format", "name", "state", "action", "choices", "disturbance", "step", "init", "safe", "terminal", "observation", "reward", "unsafe_reward", "horizon", "dt", "integrator", "arithmetic", "provenance", "notes"]
     try:
         d = fields(data, keys, "model")
         if d["format"] != FORMAT:

@@ -13,6 +13,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from nprl.lang.rounding import DomainError
+from nprl.lang.terms import Term
+from nprl.program import Program
 from nprl.shields.certificate import Certificate
 from nprl.shields.checker import GoalResult, Report, Verdict, check, check_goal
 from nprl.shields.counterexample import Counterexample, point_text, values_at
@@ -27,10 +30,6 @@ from nprl.shields.synthesis.nonlinear import enclose_steps
 from nprl.shields.synthesis.prove import NotProved, Search, Tree, prove
 from nprl.shields.synthesis.squares import degree
 from nprl.shields.traces import starts
-
-from nprl.lang.rounding import DomainError
-from nprl.lang.terms import Term
-from nprl.program import Program
 
 
 class PolicyOutcome(enum.Enum):

@@ -21,19 +21,9 @@ from nprl.lang.terms import Num
 from nprl.model import listed
 from nprl.shields.certificate import Certificate
 from nprl.shields.goals import domain, goals, witnesses
-from nprl.shields.leaf import Premises, basis, combination
-from nprl.shields.polynomial import (
-    Monomial,
-    NotPolynomial,
-    Polynomial,
-    Range,
-    bernstein,
-    components,
-    lower_bound,
-    monomial_range,
-    names,
-    polynomial,
-)
+from nprl.shields.leaf import Premises
+from nprl.shields.polynomial import NotPolynomial, Polynomial
+from nprl.shields.queries import queries
 from nprl.shields.sequent import Conclusion, ProofError, Sequent, expand, subtrees
 
 RLIMIT = 20_000_000
@@ -85,10 +75,6 @@ class Report:
         return tuple(sorted({e for r in self.results for e in r.engines}))
 
 
-Query = tuple[list[z3.BoolRef], str]
-"""Assertions that must be unsatisfiable together, and the kind of leaf that they come from."""
-
-
 def check(
     certificate: Certificate,
     timeout: float | None = None,
@@ -135,11 +121,11 @@ def check_goal(
                 raise ProofError("the time limit is over")
             leaves += 1
             for conclusion, hint in zip(alternative, hints, strict=True):
-                for assertions, engine in _queries(conclusion, hint, premises):
-                    engines.add(engine)
+                for query in queries(conclusion, hint, premises):
+                    engines.add(query.engine)
                     if export is not None:
-                        export(goal, leaves, _smtlib(assertions))
-                    _prove(assertions)
+                        export(goal, leaves, query.text)
+                    _prove(query.text)
     except (ProofError, NotPolynomial, ValueError, TypeError, RecursionError) as error:
         reason = f"leaf {leaves}: {error}"
     except z3.Z3Exception as error:
@@ -172,92 +158,12 @@ def _leaves(
                 stack.extend(reversed(list(zip(subtrees(parts), below, strict=True))))
 
 
-def _queries(conclusion: Conclusion, hint: Any, premises: Premises) -> Iterator[Query]:
-    """What Z3 must refute so that the conclusion follows from the premises.
-
-    First that the conclusion is not the sum of the named combination and the remainder, each monomial a
-    real; then, that sum at hand, that the conclusion fails though each product is nonnegative.
-    """
-    goal = polynomial(conclusion.term)
-    c = combination(hint, goal, premises)
-    reals: dict[Monomial, z3.ArithRef] = {}
-    total = _linear(goal, reals)
-    sides = [_number(f) * _linear(p, reals) for f, p in zip(c.factors, c.lemmas, strict=True)]
-    engine = "squares" if c.squares else "linear"
-    yield [total != _sum([*sides, _linear(c.remainder, reals)])], engine
-    box = premises.box()
-    for v in names(c.remainder):
-        if v not in box:
-            raise ProofError(f"the remainder holds {v}, which the premises do not bound")
-    affine: Polynomial = c.remainder
-    forms: list[list[Fraction]] = []
-    if max((sum(k for _, k in m) for m in affine), default=0) > 1:
-        engine = "interval"
-        if lower_bound(affine, box) < 0:
-            engine = "bernstein"
-            affine, mixed = components(c.remainder)
-            for part in mixed:
-                form = bernstein(part, box)
-                if form is None:
-                    raise ProofError("the remainder has too many variables or too high a degree")
-                scaled, spanned = basis(form, box)
-                inner: dict[Monomial, z3.ArithRef] = {}
-                terms = [_number(f) * _linear(p, inner) for f, p in spanned]
-                yield [_linear(scaled, inner) != _sum(terms)], engine
-                forms.append([f for f, _ in spanned])
-    products = [z3.Real(f"h{k}") for k in range(len(c.factors))]
-    facts = [h >= 0 for h in products]
-    parts = [_number(f) * h for f, h in zip(c.factors, products, strict=True)]
-    for i, coefficients in enumerate(forms):  # a mean of the coefficients, weights the basis
-        weights = [z3.Real(f"b{i}_{k}") for k in range(len(coefficients))]
-        facts += [*(w >= 0 for w in weights), _sum(weights) == 1]
-        parts += [_number(f) * w for f, w in zip(coefficients, weights, strict=True)]
-    rest: dict[Monomial, z3.ArithRef] = {}
-    value = _sum([*parts, _linear(affine, rest)])
-    ranges = [s for m, r in rest.items() for s in _within(r, monomial_range(m, box))]
-    negated = value <= 0 if conclusion.strict else value < 0
-    yield [*facts, *ranges, negated], engine
-
-
-def _within(real: z3.ArithRef, ends: Range) -> list[z3.BoolRef]:
-    return [real >= _number(ends[0]), real <= _number(ends[1])]
-
-
-def _number(value: Fraction) -> z3.RatNumRef:
-    return z3.RatVal(value.numerator, value.denominator)
-
-
-def _linear(p: Polynomial, reals: dict[Monomial, z3.ArithRef]) -> z3.ArithRef:
-    """``p`` with each monomial a real of its own."""
-    parts = []
-    for m, c in sorted(p.items()):
-        if not m:
-            parts.append(_number(c))
-        else:
-            real = reals.setdefault(m, z3.Real(f"m{len(reals)}"))
-            parts.append(_number(c) * real)
-    return _sum(parts)
-
-
-def _sum(parts: list[z3.ArithRef]) -> z3.ArithRef:
-    """A sum; never the unary one, which other solvers refuse."""
-    if not parts:
-        return _number(Fraction(0))
-    return parts[0] if len(parts) == 1 else z3.Sum(parts)
-
-
-def _prove(assertions: list[z3.BoolRef]) -> None:
+def _prove(text: str) -> None:
     solver = z3.SolverFor("QF_LRA")
     solver.set("rlimit", RLIMIT)
-    solver.add(*assertions)
+    solver.from_string(text)
     answer = solver.check()
     if answer == z3.sat:
         raise ProofError("the combination does not give the conclusion")
     if answer != z3.unsat:
         raise ProofError(f"Z3 does not decide it: {solver.reason_unknown()}")
-
-
-def _smtlib(assertions: list[z3.BoolRef]) -> str:
-    solver = z3.Solver()
-    solver.add(*assertions)
-    return "(set-logic QF_LRA)\n" + str(solver.to_smt2())

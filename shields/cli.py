@@ -21,12 +21,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
+from nprl.files import write_atomic
 from nprl.shields.certificate import Certificate, CertificateError, load_certificate
 from nprl.shields.checker import GoalResult, Report, Verdict, check
 from nprl.shields.counterexample import Counterexample
 from nprl.shields.words import explain, goal_in_words, theorem
-
-from nprl.files import write_atomic
 
 FORMAT = "nprl-shield-check/1"
 INTERRUPTED = 130
@@ -164,9 +163,8 @@ def _check_file(found: Checked, args: argparse.Namespace) -> None:
         found.certificate = load_certificate(found.file)
         program = None
         if args.policy is not None:
-            from nprl.shields.program_loop import check_fits
-
             from nprl.program import load_program
+            from nprl.shields.program_loop import check_fits
 
             program = load_program(args.policy)
             check_fits(program, found.certificate.model)

@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
-from nprl.shields.certificate import Certificate
-
 from nprl.files import write_atomic
 from nprl.lang import exact
 from nprl.model import Model
+from nprl.shields.certificate import Certificate
 
 Values = Mapping[str, Fraction]
 

@@ -3,10 +3,11 @@
 ``python shields/exact.py CERTIFICATE...``; ``docs/certificate.md`` is the specification. No code is
 shared with the checker that uses Z3: two programs must be wrong alike before a broken certificate
 passes. Over a bound (size, depth, digits, work; never time) nothing is proved, nor by a malformed
-proof, nor is ``domain`` where tan, tanh, exp or log occur: they have no enclosure here.
+proof, nor is ``domain`` where tan, tanh, exp or log occur: they have no enclosure here. It is to
+have at most 500 lines: hence ``fmt: off``, and one blank line, not two, between functions.
 """
+
 # fmt: off
-# (One blank line between functions, not two, and helpers of one line in groups: 500 lines in all.)
 import json
 import math
 import re
@@ -39,24 +40,21 @@ CERTIFICATE = "format semantics model model_digest shield rounding witness proof
 MODEL = """format name state action choices disturbance step init safe terminal observation reward
     unsafe_reward horizon dt integrator arithmetic provenance notes"""
 ZERO, ONE, U, TINY = Fraction(0), Fraction(1), Fraction(1, 2**53), Fraction(1, 2**1074)
+UNIT: Polynomial = {(): ONE}
 PI = Fraction(314159265358979323846, 10**20), Fraction(314159265358979323847, 10**20)
 LOCK, WORK = Lock(), SimpleNamespace()  # one check at a time: it owns the terms and the caches
-
 def _require(truth: object, what: str, *got: object) -> None:
     if not truth:
         raise ValueError(f"{what}; got {short(got[0])}" if got else what)
-
 class _Term:  # of a term or formula; made by _node, so that equal ones are one object
     def __init__(self, op: str, args: tuple[Any, ...]) -> None:
         self.op, self.args = op, args
-
 @cache
 def _node(op: str, *args: Any) -> _Term:  # a - b is a + neg b, and a - 0 is a
     if op == "-":
         return _node("+", args[0], _node("neg", args[1]))
     nothing = op == "+" and args[1].op == "neg" and args[1].args[0] is _leaf(0)
     return args[0] if nothing else _Term(op, args)
-
 def _leaf(value: str | int | Fraction) -> _Term:
     return _node("var", value) if isinstance(value, str) else _node("num", Fraction(value))
 def _number(value: Any) -> Fraction:
@@ -124,13 +122,12 @@ def _clauses(f: _Term, positive: bool = True) -> list[list[tuple[_Term, _Term]]]
     _require(math.prod(map(len, forms)) <= MAX_CLAUSES, "a normal form has too many clauses")
     return [[*chain(*choice)] for choice in product(*forms)]
 
-def _canonical(value: Any, depth: int = 0) -> Any:  # sums and products flattened on the left
-    ok = depth < MAX_DEPTH if isinstance(value, dict | list) else value not in (math.inf, -math.inf)
+def _canonical(value: Any, n: int = 0) -> Any:  # sums and products flattened on the left
+    ok = n < MAX_DEPTH if isinstance(value, dict | list) else value not in (math.inf, -math.inf)
     _require(ok and value == value, "NaN, Infinity, or nested too deeply")
     if not isinstance(value, list):
-        inner = value.items() if isinstance(value, dict) else ()
-        return {k: _canonical(v, depth + 1) for k, v in inner} or value
-    items = [_canonical(v, depth + 1) for v in value]
+        return {k: _canonical(v, n + 1) for k, v in value.items()} if type(value) is dict else value
+    items = [_canonical(v, n + 1) for v in value]
     sums = len(items) > 2 and items[0] in ("+", "*") and isinstance(items[1], list)
     return items[1] + items[2:] if sums and items[1][:1] == items[:1] else items
 
@@ -273,7 +270,7 @@ class _Certificate:  # sections 2 and 3
         self.raw_backup = [raw.term(b) for b in c.shield["backup"]]
         _require('"where"' not in text, "a row holds a where")
         self.margins = _read(s.margins, [[_number] * len(part) for part in self.rows])
-        ok = all(abs(v) < 2**1000 and Fraction(float(v)) == v for v in chain(*self.margins))
+        ok = all(abs(v) < 2**1000 and v == Fraction(float(v)) for v in chain(*self.margins))
         _require(ok, "a margin is not exactly a float64")
         shape = {"plant": xs, "backup": [*us.values()], "test": ((_number,),), "guard": _number}
         self.rounding = SimpleNamespace(**_read(c.rounding, shape))
@@ -318,16 +315,15 @@ class _Certificate:  # sections 2 and 3
         _require(ok, "the witness is none")
 
     def goals(self) -> dict[str, Sequent]:  # section 5
-        given, goals = self.rounding, dict[str, Sequent]()
-        plant, test, off = ([g for t in ts for g in _around(t, given.guard)] for ts in self.guards)
+        r, goals = self.rounding, dict(init=(_box(self.init), self.rows, 0))
+        plant, test, off = ([g for t in ts for g in _around(t, r.guard)] for ts in self.guards)
         after = {_leaf(x): _node("+", t, _leaf("e:" + x)) for x, t in self.step.items()}
         kept = [[_replace(g, after) for g in part] for part in self.rows]
-        moved = [g for x, e in given.plant.items() for g in _around(_leaf("e:" + x), e)]
-        moved, errors = _box(self.box) + moved, zip(self.action, self.backup, given.backup, strict=True)
+        moved = _box(self.box) + [g for x, e in r.plant.items() for g in _around(_leaf("e:" + x), e)]
+        errors = zip(self.action, self.backup, r.backup, strict=True)
         near = [g for u, b, e in errors for g in _around(_node("-", _leaf(u), b), e)]
         pairs = [zip(self.backup, target, strict=True) for target in self.targets]
         actions = [[g for b, ends in pair for g in _within(b, *ends)] for pair in pairs]
-        goals["init"] = _box(self.init), self.rows, 0
         for q, (part, tests) in enumerate(zip(self.rows, self.tests(self.again), strict=True)):
             xs, before = part + _box(self.state), part + moved + near
             goals[f"ranges/{q}"] = part, [_box(self.state)], 0
@@ -336,7 +332,7 @@ class _Certificate:  # sections 2 and 3
                 goals[f"safe/{q}/{k}"] = xs + [n for _, n in c[1:]], [[p] for p, _ in c[:1]], 0
             for k, c in enumerate(_clauses(self.terminal)):
                 goals[f"backup/{q}/{k}"] = before + [n for _, n in c] + plant + off, kept, 0
-            bounds = zip(tests, self.margins[q], given.test[q], strict=True)
+            bounds = zip(tests, self.margins[q], r.test[q], strict=True)
             passed = [_node("+", _node("-", t, _leaf(m)), _leaf(e)) for t, m, e in bounds]
             goals[f"test/{q}"] = moved + passed + plant + test, [kept[q]], 0
         return goals
@@ -356,15 +352,14 @@ def _sum(*products: tuple[Polynomial, Polynomial]) -> Polynomial:
     return {m: x for m, x in total.items() if x}
 @cache
 def _polynomial(t: _Term) -> Polynomial:
-    one, minus = {(): ONE}, {(): -ONE}
     if t.op in ("num", "var"):
-        return _sum(({(): t.args[0]}, one)) if t.op == "num" else {t.args: ONE}
+        return _sum(({(): t.args[0]}, UNIT)) if t.op == "num" else {t.args: ONE}
     _require(t.op in ("+", "neg", "*", "/"), f"{t.op} is no operation of polynomials")
     p, q = _polynomial(t.args[0]), _polynomial(t.args[-1])
-    if t.op == "/":
-        _require(q.keys() == {()}, "a quotient is no polynomial")
-        q = {(): 1 / q[()]}
-    return _sum((p, one), (q, one)) if t.op == "+" else _sum((p, q if t.op != "neg" else minus))
+    if t.op in ("+", "neg"):
+        return _sum((p, UNIT), (q, UNIT)) if t.op == "+" else {m: -x for m, x in p.items()}
+    _require(t.op == "*" or q.keys() == {()}, "a quotient is no polynomial")
+    return _sum((p, q if t.op == "*" else {(): 1 / q[()]}))
 
 def _nonnegative(r: Polynomial, strict: bool, premises: Terms) -> None:
     ends: dict[tuple[str, bool], list[Fraction]] = {}
@@ -385,6 +380,7 @@ def _nonnegative(r: Polynomial, strict: bool, premises: Terms) -> None:
     grid = {tuple(m.count(x) for x in curved): r[m] for m in bent}
     size = math.prod(max(column) + 1 for column in zip(*grid, strict=True))
     if (bound < 0 or (strict and bound == 0)) and 0 < len(curved) <= 6 and size <= MAX_BERNSTEIN:
+        WORK.done += 16 * size
         for i, (low, high) in enumerate(box[x] for x in curved):
             n, new = max(m[i] for m in grid), dict[tuple[int, ...], Fraction]()
             for m, v in grid.items():
@@ -402,26 +398,26 @@ def _combine(premises: Terms, goal: _Term, value: Any, reader: _Reader) -> None:
     rest = _polynomial(goal.args[0] if goal.op == ">0" else goal)
     for weight, *square, indices in parts["products"] + parts["squares"]:
         ok = weight >= 0 and {*indices} <= {*range(len(premises))}
-        _require(ok, "a combination has a negative weight, or names no premise")
+        _require(ok, "a negative weight, or an index of no premise")
         used: Polynomial = {(): -weight}
         for t in square + square + [premises[k] for k in indices]:
             used = _sum((used, _polynomial(t)))
-        rest = _sum((rest, {(): ONE}), (used, {(): ONE}))
+        rest = _sum((rest, UNIT), (used, UNIT))
     _nonnegative(rest, goal.op == ">0", premises)
 
-def _prove(premises: Terms, alternatives: list[Terms], given: int, names: set[str], tree: Any) -> None:
+def _prove(premises: Terms, goals: list[Terms], given: int, names: set[str], tree: Any) -> None:
     _require(isinstance(tree, list) and len(tree) > 1, "there is no proof", tree)
     _require(WORK.done <= MAX_WORK, "too much work")
     reader, v = _Reader(names | {f"a:{i}" for i in range(given)}), _leaf(f"a:{given}")
     t = v if tree[0] in ("part", "leaf", "absurd") else reader.term(tree[1])
     def swap(new: _Term, *more: _Term) -> Sequent:  # t by new; with t itself: only premises
         known = WORK.known.setdefault((t, new), {t: new})
-        goals = [[_replace(p, known) for p in alternative] for alternative in alternatives]
-        return [*(_replace(h, known) for h in premises), *more], goals, given + (new is v)
+        after = [[_replace(p, known) for p in alternative] for alternative in goals]
+        return [*(_replace(h, known) for h in premises), *more], after, given + (new is v)
     todo: list[tuple[Sequent, Any]] = []
     match [tree[0], t.op, *tree[2:]]:
-        case ["part", _, sub] if type(tree[1]) is int and 0 <= tree[1] < len(alternatives):
-            todo = [((premises, [alternatives[tree[1]]], given), sub)]
+        case ["part", _, sub] if type(tree[1]) is int and 0 <= tree[1] < len(goals):
+            todo = [((premises, [goals[tree[1]]], given), sub)]
         case ["split", _, first, second]:
             todo = [(swap(t, t), first), (swap(t, _node("neg", t)), second)]
         case ["cut", _, first, second]:
@@ -450,8 +446,8 @@ def _prove(premises: Terms, alternatives: list[Terms], given: int, names: set[st
             todo = [((premises, [[side]], given), first), (swap(v, p, _node("neg", p), v), sub)]
         case ["name", _, sub]:
             todo = [(swap(v), sub)]
-        case ["leaf", _] if len(alternatives) == 1 and isinstance(tree[1], list):
-            for goal, value in zip(alternatives[0], tree[1], strict=True):
+        case ["leaf", _] if len(goals) == 1 and isinstance(tree[1], list):
+            for goal, value in zip(goals[0], tree[1], strict=True):
                 _combine(premises, goal, value, reader)
         case ["absurd", _]:
             _combine(premises, _leaf(-1), tree[1], reader)
@@ -474,7 +470,7 @@ def check(data: bytes) -> dict[str, str]:
             sys.setrecursionlimit(max(limit, MAX_RECURSION))
             c = _Certificate(_canonical(value))
             goals = c.goals()
-            _require(c.proofs.keys() <= goals.keys(), "unknown goals", c.proofs.keys() - goals.keys())
+            _require(c.proofs.keys() <= goals.keys(), "an unknown goal", [*c.proofs])
             jobs = {f"witness/{kind}": partial(c.witnessed, kind) for kind in (*c.witness, "test")}
             jobs |= {g: partial(_prove, *s, c.names, c.proofs.get(g)) for g, s in goals.items()}
             jobs["domain"] = partial(c.domain)
@@ -496,7 +492,8 @@ def main(argv: list[str]) -> int:
     worst = 0 if argv else 2
     for path in argv:
         try:
-            failed = [f"{goal}: {why}" for goal, why in check(Path(path).read_bytes()).items() if why]
+            found = check(Path(path).read_bytes())
+            failed = [f"{goal}: {why}" for goal, why in found.items() if why]
             said, status = (f"not proved: {'; '.join(failed)}", 1) if failed else ("proved", 0)
         except (OSError, ValueError) as error:
             said, status = f"bad input: {error}", 2

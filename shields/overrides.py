@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+
+from nprl.lang.floats import compile_batch
 from nprl.shields.certificate import Certificate
 from nprl.shields.counterexample import (
     Counterexample,
@@ -20,8 +22,6 @@ from nprl.shields.goals import test_terms
 from nprl.shields.program_loop import ClosedLoop
 from nprl.shields.sampling import Floats, Part, bounds_of, part_of
 from nprl.shields.traces import MAX_STEPS, Plant, confirmed_trace
-
-from nprl.lang.floats import compile_batch
 
 POINTS = 3_000
 SHARE_SAMPLES = 20_000

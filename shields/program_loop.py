@@ -11,10 +11,6 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
-from nprl.shields.certificate import Certificate
-from nprl.shields.goals import TINY_STEP, test_terms, tolerant
-from nprl.shields.sampling import Floats
-from nprl.shields.sequent import Conclusion, Sequent, assign, disjunctive, expanded
 
 from nprl.lang.exact import Interval
 from nprl.lang.floats import compile_batch
@@ -22,6 +18,10 @@ from nprl.lang.rounding import Bound, DomainError, _Analysis, analyse
 from nprl.lang.terms import Num, Term, Var
 from nprl.model import Model
 from nprl.program import Program
+from nprl.shields.certificate import Certificate
+from nprl.shields.goals import TINY_STEP, test_terms, tolerant
+from nprl.shields.sampling import Floats
+from nprl.shields.sequent import Conclusion, Sequent, assign, disjunctive, expanded
 
 __all__ = ["ClosedLoop", "DomainError", "check_fits"]
 

@@ -11,6 +11,10 @@ from collections.abc import Callable, Iterable
 from fractions import Fraction
 
 import numpy as np
+
+from nprl.lang import exact
+from nprl.lang.floats import compile_batch
+from nprl.lang.terms import nodes, variables
 from nprl.shields.certificate import Certificate
 from nprl.shields.counterexample import (
     Counterexample,
@@ -24,10 +28,6 @@ from nprl.shields.goals import goals, test_terms, witnesses
 from nprl.shields.sampling import Floats, Part, bounds_of, corners, float_ends, part_of
 from nprl.shields.sequent import Sequent
 from nprl.shields.traces import leaving_trace
-
-from nprl.lang import exact
-from nprl.lang.floats import compile_batch
-from nprl.lang.terms import nodes, variables
 
 POINTS = 3_000
 ROUNDS = 12

@@ -13,13 +13,13 @@ from itertools import product
 
 import numpy as np
 import numpy.typing as npt
-from nprl.shields.polynomial import polynomial
 from scipy.optimize import linprog
 from scipy.spatial import HalfspaceIntersection, QhullError
 
 from nprl.lang.floats import compile_batch
 from nprl.lang.terms import Term
 from nprl.model import Coordinate, Model
+from nprl.shields.polynomial import polynomial
 
 Floats = npt.NDArray[np.float64]
 MAX_CORNERS = 256

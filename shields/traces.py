@@ -12,16 +12,16 @@ from fractions import Fraction
 
 import numpy as np
 import numpy.typing as npt
-from nprl.shields.certificate import Certificate
-from nprl.shields.counterexample import Counterexample, Moment, next_state, point_text, values_at
-from nprl.shields.goals import rounding_of, test_terms
-from nprl.shields.sampling import Floats, bounds_of, corners, float_ends
 
 from nprl.lang import exact
 from nprl.lang.floats import compile_batch
 from nprl.lang.rounding import DomainError
 from nprl.lang.terms import Num
 from nprl.model import Model
+from nprl.shields.certificate import Certificate
+from nprl.shields.counterexample import Counterexample, Moment, next_state, point_text, values_at
+from nprl.shields.goals import rounding_of, test_terms
+from nprl.shields.sampling import Floats, bounds_of, corners, float_ends
 
 LANES = 64
 MAX_STEPS = 120

@@ -7,10 +7,6 @@ from collections.abc import Iterator
 from fractions import Fraction
 from importlib import resources
 
-from nprl.shields.certificate import Certificate
-from nprl.shields.records import kernel_modules
-from nprl.shields.sequent import conjunctive
-
 from nprl.lang.terms import (
     Formula,
     Pi,
@@ -22,6 +18,9 @@ from nprl.lang.terms import (
 )
 from nprl.lang.text import formula_to_text, number_to_text, to_text
 from nprl.model import Coordinate, Model
+from nprl.shields.certificate import Certificate
+from nprl.shields.records import kernel_modules
+from nprl.shields.sequent import conjunctive
 
 GOALS = {
     "domain": "the claimed bounds on rounding cover what the checker derives; no operator meets "

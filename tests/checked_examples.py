@@ -1,4 +1,4 @@
-"""A one-dimensional system that is proved in milliseconds, and certificates of it that are wrong."""
+"""A one-dimensional system, proved in milliseconds, and certificates of it that are wrong."""
 
 from __future__ import annotations
 
@@ -7,12 +7,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction as F
 
+from nprl.lang.terms import Term, Var
+from nprl.model import Coordinate, Model
 from nprl.shields.certificate import Certificate
 from nprl.shields.synthesis.candidate import Candidate
 from nprl.shields.synthesis.certify import certify, claim
-
-from nprl.lang.terms import Term, Var
-from nprl.model import Coordinate, Model
 
 X, U, W = Var("x"), Var("u"), Var("w")
 
@@ -48,7 +47,7 @@ def proved() -> Certificate:
 
 
 def broken() -> dict[str, tuple[Certificate, str, str]]:
-    """Certificates that are wrong, each with the goal that is refuted, and the kind of counterexample."""
+    """Certificates that are wrong, each with the goal that is refuted, and how."""
     good = claimed([1 - X, 1 + X], -X)
     no_margin = replace(good.shield, margins=((F(0), F(0)),))
     disc = [F(9, 10) - X * X]

@@ -10,11 +10,11 @@ from __future__ import annotations
 from typing import Any
 
 import gymnasium as gym
-import nprl.envs  # noqa: F401
 import numpy as np
 import pytest
 from gymnasium.envs.classic_control import CartPoleEnv, PendulumEnv
 
+import nprl.envs  # noqa: F401
 from nprl.env.binding import binding_for
 from nprl.env.environment import ModelEnv
 from nprl.env.plant import Plant

@@ -9,13 +9,13 @@ import sys
 from typing import Any
 
 import gymnasium as gym
-import nprl.envs
 import numpy as np
 import pytest
 from gymnasium.envs.registration import EnvSpec
 from gymnasium.utils.env_checker import check_env
 from stable_baselines3.common.env_checker import check_env as check_sb3
 
+import nprl.envs
 from nprl.env.binding import binding_for
 from nprl.env.environment import ModelEnv
 from nprl.env.source import read_model

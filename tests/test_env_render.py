@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 
 import gymnasium as gym
-import nprl.envs
 import numpy as np
 import pytest
 
+import nprl.envs
 from nprl.env.canvas import BLUE, HEIGHT, ORANGE, RED, WIDTH, Image
 from nprl.env.environment import ModelEnv
 from nprl.env.render import picture

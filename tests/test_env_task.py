@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
-import nprl.envs
 import numpy as np
 import pytest
 from stable_baselines3.common.vec_env import DummyVecEnv
 
+import nprl.envs
 from nprl.env.binding import binding_for, binding_of
 from nprl.env.environment import ModelEnv
 from nprl.env.foreign import ShieldedDummyVecEnv, StartInside

@@ -8,7 +8,6 @@ from fractions import Fraction
 from typing import Any
 
 import gymnasium as gym
-import nprl.envs
 import numpy as np
 import pytest
 from stable_baselines3 import PPO
@@ -16,6 +15,7 @@ from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv
 
+import nprl.envs
 from nprl.env.environment import ModelEnv
 from nprl.env.vector import ModelVecEnv
 from nprl.lang.terms import Var, cos

@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-import ast
-import copy
 import hashlib
 import json
-from collections.abc import Callable
 from fractions import Fraction
-from pathlib import Path
 from typing import Any
-
-import pytest
 
 from nprl.shields import exact
 
@@ -106,7 +100,7 @@ def leaf(*combinations: Json) -> Json:
 
 
 def line() -> Json:
-    """x' = x + u/8 + w on |x| <= 1, with the backup -x."""
+    """X' = x + u/8 + w on |x| <= 1, with the backup -x."""
     rows = [["-", "1", "x"], ["+", "1", "x"]]
     # premises: rows 0 1; x 2 3; u 4 5; w 6 7; e 8 9; backup 10 11
     keep = leaf(by(("7/8", 0), ("1/8", 10)), by(("7/8", 1), ("1/8", 11)))

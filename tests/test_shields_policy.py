@@ -1,19 +1,14 @@
-"""Programs alone: certified by proofs that the kernel checks, or refuted by runs that are replayed."""
+"""Programs alone: certified by proofs that the kernel checks, or refuted by replayed runs."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from fractions import Fraction as F
+from itertools import pairwise
 
 import numpy as np
 import pytest
 from checked_examples import X, cart, proved
-from nprl.shields.certify_policy import PolicyOutcome, PolicyReport, check_policy
-from nprl.shields.checker import Verdict, check, check_goal
-from nprl.shields.counterexample import outside
-from nprl.shields.overrides import Share
-from nprl.shields.program_loop import ClosedLoop, analyse_from, check_fits
-from nprl.shields.synthesis.prove import prove
 from runtime_examples import box_certificate
 
 from nprl.lang import exact
@@ -22,6 +17,12 @@ from nprl.lang.rounding import analyse
 from nprl.lang.terms import Num, Term, Var, clip, cos, exp, sin, tan, where
 from nprl.model import Arithmetic, Coordinate, Observation
 from nprl.program import Input, Program, program_for
+from nprl.shields.certify_policy import PolicyOutcome, PolicyReport, check_policy
+from nprl.shields.checker import Verdict, check, check_goal
+from nprl.shields.counterexample import outside
+from nprl.shields.overrides import Share
+from nprl.shields.program_loop import ClosedLoop, analyse_from, check_fits
+from nprl.shields.synthesis.prove import prove
 
 
 def report(output: Term, timeout: float = 30.0) -> PolicyReport:
@@ -61,7 +62,7 @@ def test_a_program_that_leaves_the_safe_set_needs_the_shield() -> None:
     assert trace is not None
     assert trace.kind == "trace"
     assert abs(trace.rows[0].state["x"]) <= F(1, 2)
-    for now, after in zip(trace.rows, trace.rows[1:], strict=False):
+    for now, after in pairwise(trace.rows):
         assert now.action["u"] == F(float(min(max(2 * now.state["x"], F(-1)), F(1))))
         x = now.state["x"] + now.action["u"] / 10 + now.disturbance["w"]
         assert abs(x - after.state["x"]) < F(1, 10**15)

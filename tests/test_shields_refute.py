@@ -1,4 +1,4 @@
-"""Counterexamples are real: each is confirmed here again, from the model alone, in exact arithmetic."""
+"""Counterexamples are real: each is confirmed again here, from the model alone, exactly."""
 
 from __future__ import annotations
 
@@ -6,20 +6,21 @@ import csv
 import io
 from dataclasses import replace
 from fractions import Fraction as F
+from itertools import pairwise
 
 import numpy as np
 import pytest
 from checked_examples import X, broken, cart, claimed, proved
+
 from nprl.envs.pendulum import MODEL as PENDULUM
+from nprl.lang import exact
+from nprl.lang.terms import Var, sin
 from nprl.shields.certificate import Certificate
 from nprl.shields.counterexample import Counterexample, exact_text, outside
 from nprl.shields.goals import test_terms as rows_of_the_test
 from nprl.shields.refute import refute
 from nprl.shields.sampling import float_ends, part_of
 from nprl.shields.traces import leaving_trace
-
-from nprl.lang import exact
-from nprl.lang.terms import Var, sin
 
 BROKEN = broken()
 
@@ -96,7 +97,7 @@ def test_a_trace_starts_in_the_initial_box_and_ends_unsafe(fault: str) -> None:
     low, high = model.init["x"]
     assert low <= rows[0].state["x"] <= high
     assert [r.time for r in rows] == list(range(len(rows)))
-    for now, after in zip(rows, rows[1:], strict=False):
+    for now, after in pairwise(rows):
         x, u, w = now.state["x"], now.action["u"], now.disturbance["w"]
         assert abs(u) <= 1
         assert abs(w) <= model.disturbance[0].high

@@ -190,7 +190,7 @@ class Trap:
     def __init__(self, path):
         self.path = path
 
-    def __reduce__(self):  # noqa: D105
+    def __reduce__(self):
         return (open, (self.path, "w"))
 
 

@@ -100,14 +100,20 @@ def _cards(summary: Mapping[str, Any]) -> list[str]:
     kind = {"verified": "good", "falsified": "bad"}.get(proof["verdict"], "open")
     cards = [(proof["verdict"].replace("_", " ").upper(), "the shield", kind)]
     if proof["verdict"] == "verified":
-        said = {True: ("CERTIFIED", "good"), False: ("NEEDS SHIELD", "bad"), None: ("UNKNOWN", "open")}
+        said = {
+            True: ("CERTIFIED", "good"),
+            False: ("NEEDS SHIELD", "bad"),
+            None: ("UNKNOWN", "open"),
+        }
         word, kind = said[program["certified"]]
         cards.append((word, "the program alone", kind))
     for name in ("neural", "program"):
         cards.append((f"{by_name[name]['return']:.4g}", f"return, {name}", ""))
     cards.append((f"{by_name['program']['us_per_step']:.3g} us", "a step of the program", ""))
     if proof["volume_kernel"] is not None:
-        cards.append((f"{100 * proof['volume_kernel']:.1f} %", "of the viability kernel, at least", ""))
+        cards.append(
+            (f"{100 * proof['volume_kernel']:.1f} %", "of the viability kernel, at least", "")
+        )
     return [
         f'<div class="card {kind}"><b>{html.escape(value)}</b><span>{html.escape(what)}</span></div>'
         for value, what, kind in cards
@@ -120,7 +126,9 @@ def _proof(
     if proof["verdict"] == "no_model":
         return ['<p class="note">no_model: the environment has no model, so nothing is proved.</p>']
     if not goals:
-        return ['<p class="note">No shield was found that could be proved: nothing is promised.</p>']
+        return [
+            '<p class="note">No shield was found that could be proved: nothing is promised.</p>'
+        ]
     facts: list[list[Cell]] = [
         ["family", proof["family"]],
         ["synthesis, s", proof["synthesis_s"]],

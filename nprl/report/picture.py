@@ -32,7 +32,9 @@ def figure(width: float, height: float, columns: int = 1) -> tuple[Figure, list[
 def svg(drawn: Figure, title: str) -> str:
     """The figure as an ``<svg>`` element with a title, for a page; the same bytes every time."""
     buffer = io.StringIO()
-    with mpl.rc_context({"svg.hashsalt": title, "svg.fonttype": "none", "font.family": "sans-serif"}):
+    with mpl.rc_context(
+        {"svg.hashsalt": title, "svg.fonttype": "none", "font.family": "sans-serif"}
+    ):
         drawn.savefig(buffer, format="svg", metadata={"Date": None, "Title": title})
     text = buffer.getvalue()
     start = text.index("<svg")

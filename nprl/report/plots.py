@@ -99,7 +99,9 @@ def draw_invariant(certificate: Certificate, paths: Mapping[str, Floats]) -> Fig
         Patch(facecolor="#f6d9d9", label="not safe"),
         Patch(facecolor="none", edgecolor=INK, linestyle="--", label="initial set"),
     ]
-    handles += [Line2D([], [], color=c, label=name) for name, c in zip(paths, colours, strict=False)]
+    handles += [
+        Line2D([], [], color=c, label=name) for name, c in zip(paths, colours, strict=False)
+    ]
     drawn.legend(handles=handles, loc="outside lower center", ncols=3, fontsize=9, frameon=False)
     return drawn
 
@@ -154,9 +156,7 @@ def _slice(
     for k, label in ((i, ax.set_xlabel), (j, ax.set_ylabel)):
         c = model.state[k]
         label(f"{c.name} [{c.unit}]" if c.unit else c.name, fontsize=10)
-    others = [
-        f"{c.name} = {centre[k]:g}" for k, c in enumerate(model.state) if k not in (i, j)
-    ]
+    others = [f"{c.name} = {centre[k]:g}" for k, c in enumerate(model.state) if k not in (i, j)]
     if others:
         ax.set_title("slice at " + ", ".join(others), fontsize=9, color=GREY)
     return view[0], view[1]

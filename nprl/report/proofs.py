@@ -55,6 +55,8 @@ def assumptions(model: Model) -> list[str]:
     if model.disturbance:
         lines.append(
             "disturbances stay within "
-            + ", ".join(f"{c.name} {float(c.low):g} .. {float(c.high):g}" for c in model.disturbance)
+            + ", ".join(
+                f"{c.name} {float(c.low):g} .. {float(c.high):g}" for c in model.disturbance
+            )
         )
     return lines

@@ -90,7 +90,14 @@ def draw_program(program: Program) -> Figure | None:
 
 def _box(fill: str, colour: str) -> dict[str, object]:
     box = {"boxstyle": "round,pad=0.35", "facecolor": fill, "edgecolor": colour, "linewidth": 1.2}
-    return {"ha": "center", "va": "center", "fontsize": 10, "color": colour, "bbox": box, "zorder": 2}
+    return {
+        "ha": "center",
+        "va": "center",
+        "fontsize": 10,
+        "color": colour,
+        "bbox": box,
+        "zorder": 2,
+    }
 
 
 def _below(t: Term | Formula) -> tuple[Term | Formula, ...]:

@@ -11,11 +11,14 @@ from collections.abc import Iterator, Sequence
 from fractions import Fraction
 
 import numpy as np
+from scipy.linalg import LinAlgError, solve_discrete_lyapunov
+
+from nprl.lang.terms import Num, Term, Var
 from nprl.shields.certificate import Certificate
 from nprl.shields.polynomial import Polynomial, polynomial
 from nprl.shields.sequent import expanded
 from nprl.shields.synthesis.candidate import Candidate
-from nprl.shields.synthesis.linearise import Inclusion, Point, equilibrium, inclusion
+from nprl.shields.synthesis.linearise import Inclusion, Point, equilibria, inclusion
 from nprl.shields.synthesis.lqr import admissible_set
 from nprl.shields.synthesis.numeric import Array, jacobian, values
 from nprl.shields.synthesis.polytope import (
@@ -28,9 +31,6 @@ from nprl.shields.synthesis.polytope import (
 from nprl.shields.synthesis.problem import Problem, Unsuitable, problem_of
 from nprl.shields.synthesis.squares import degree
 from nprl.shields.synthesis.trial import rays, trial
-from scipy.linalg import LinAlgError, solve_discrete_lyapunov
-
-from nprl.lang.terms import Num, Term, Var
 
 FACTORS = (1.0, 0.99, 0.97, 0.94, 0.9, 0.85, 0.8, 0.7, 0.6, 0.5)
 LEVELS = 8
@@ -38,6 +38,7 @@ WEIGHTS = 12
 RAYS = 1_500
 STARTS = (1.02, 1.3)
 GROWTHS = 60
+RESTING = 2_000
 GROWTH_SAMPLES = 600
 SPARE = 1e-4
 STEPS = 120
@@ -56,7 +57,7 @@ def closed_loop_candidates(
     """
     try:
         problem = problem_of(certificate.model)
-        point = equilibrium(problem)
+        point = _rest(problem, policy) or equilibria(problem)[0]
         maps = inclusion(problem, point, seed=seed)
     except Unsuitable:
         return
@@ -64,6 +65,27 @@ def closed_loop_candidates(
         found = _tried(problem, maps, rows, tuple(policy), method, seed)
         if found is not None:
             yield found
+
+
+def _rest(problem: Problem, policy: Sequence[Term]) -> Point | None:
+    """Where the closed loop comes to rest, from the middle of the starts; None if not well inside S."""
+    names = problem.model.state_names
+    x = ((problem.init_low + problem.init_high) / 2)[None]
+    for _ in range(RESTING):
+        u = values(policy, names, x)
+        x, before = problem.next(x, u, problem.w[0]), x
+        if not (np.isfinite(x).all() and (problem.h @ x[0] <= problem.b).all()):
+            return None
+    span = np.abs(problem.h) @ np.maximum(np.abs(x[0]), 1.0)
+    margin = float(((problem.b - problem.h @ x[0]) / span).min())
+    if margin < 1e-3 or np.abs(x - before).max() > 1e-6:
+        return None
+    x = np.round(x * 2.0**24) / 2.0**24
+    u = values(policy, names, x)
+    reach = (problem.u_high - problem.u_low) / 2
+    if (np.minimum(u[0] - problem.u_low, problem.u_high - u[0]) < 1e-3 * reach).any():
+        return None
+    return Point(x[0], u[0], problem.next(x, u, problem.w[0])[0] - x[0], margin)
 
 
 def _sets(

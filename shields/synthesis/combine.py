@@ -237,7 +237,7 @@ def _solve(
     free: Sequence[str],
     points: Floats,
 ) -> Floats | None:
-    """maximise t: goal(s) - sum c h(s) - (worst of the linear rest) >= t at every sample s."""
+    """Maximise t: goal(s) - sum c h(s) - (worst of the linear rest) >= t at every sample s."""
     ours = set(mixed)
 
     def split(p: Polynomial) -> tuple[Floats, Floats]:

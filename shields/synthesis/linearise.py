@@ -150,7 +150,7 @@ def _half_range(problem: Problem) -> Array:
 def _program(
     problem: Problem, span: Array, matrix: Array | None, goal: Array | None, cap: float
 ) -> tuple[Array, Array]:
-    """max t - small |x - starts| - large |matrix (x, u) - goal|, rows and inputs with margin t <= cap."""
+    """Max t - small |x - starts| - large |matrix (x, u) - goal|, rows and inputs with margin t <= cap."""
     n, m = problem.n, problem.m
     box, reach = _box(problem), _reach(problem)
     middle = (problem.init_low + problem.init_high) / 2
