@@ -52,9 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     named.add_argument("--env", help="an environment's id")
     named.add_argument("--model", type=Path, help="a model: a .json file, or .py with MODEL")
     named.add_argument("--all", action="store_true", help="all shipped systems, into their places")
-    parser.add_argument(
-        "--out", type=Path, help="where the certificate goes (with --all: a folder)"
-    )
+    parser.add_argument("--out", type=Path, help="the certificate's file (--all: a folder)")
     parser.add_argument("--seconds", type=float, default=60.0, help="for each synthesis")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--no-volumes", action="store_true", help="leave the shares out")
@@ -104,8 +102,11 @@ def _model(env: str | None, file: Path | None = None) -> Model:
 def prove_one(
     model: Model, target: Path, seconds: float, seed: int, with_volumes: bool
 ) -> tuple[Row, bool]:
-    """Synthesise, save, check with both checkers: the row of the table, and whether all is proved."""
-    say = lambda text: print(f"{model.name}: {text}", file=sys.stderr, flush=True)  # noqa: E731
+    """Synthesise, save, check with both checkers: the table's row, and whether all is proved."""
+
+    def say(text: str) -> None:
+        print(f"{model.name}: {text}", file=sys.stderr, flush=True)
+
     outcome = synthesize(model, seconds, seed, say)
     certificate = outcome.certificate
     size = [str(len(model.state)), str(len(model.action))]

@@ -29,39 +29,50 @@ class Referee:
         """Read of the certificate only the names of the states, the safe set and the invariant."""
         data = json.loads(Path(path).read_bytes())
         self.names = [c["name"] for c in data["model"]["state"]]
-        self.parts: list[list[Any]] = data["shield"]["invariant"]
-        self.safe = data["model"]["safe"]
+        names = frozenset(self.names)
+        self.parts = [[parsed(g, names) for g in part] for part in data["shield"]["invariant"]]
+        self.safe = parsed(data["model"]["safe"], names)
         self.smallest: Fraction | None = None
         self.decided_exactly = 0
 
     def inside(self, states: Floats) -> NDArray[np.bool_]:
         """Whether each row of ``states`` lies in I, exactly; updates ``smallest``."""
         columns = dict(zip(self.names, states.T, strict=True))
-        low, high = np.full(len(states), -np.inf), np.full(len(states), -np.inf)
+        lows, highs = [], []  # for each part: bounds of its rows, (rows, n)
         for part in self.parts:
             rows = [running(g, columns) for g in part]
-            low = np.maximum(low, np.min([v - e for v, e in rows], axis=0))
-            high = np.maximum(high, np.min([v + e for v, e in rows], axis=0))
+            lows.append(np.array([v - e for v, e in rows]))
+            highs.append(np.array([v + e for v, e in rows]))
+        low = np.max([rows.min(axis=0) for rows in lows], axis=0)
+        high = np.max([rows.min(axis=0) for rows in highs], axis=0)
         result = low >= 0
         unsure = set(np.flatnonzero(~(low >= 0) & ~(high < 0)).tolist())
-        for k in np.argsort(low):
-            k = int(k)
-            if k not in unsure and self.smallest is not None and low[k] >= self.smallest:
+        for k in np.argsort(low).tolist():
+            known = k not in unsure and self.smallest is not None and low[k] >= self.smallest
+            if known and not unsure:
                 break
-            margin = self.margin(states[k].tolist())
+            if known:
+                continue
+            needed = [  # rows that cannot be the least of their part are left out
+                np.flatnonzero(~(a[:, k] > b[:, k].min())).tolist()
+                for a, b in zip(lows, highs, strict=True)
+            ]
+            margin = self.margin(states[k].tolist(), needed)
             result[k] = margin >= 0
             unsure.discard(k)
             if self.smallest is None or margin < self.smallest:
                 self.smallest = margin
-        for k in unsure:
-            result[k] = self.margin(states[k].tolist()) >= 0
-        return result
+        return np.asarray(result)
 
-    def margin(self, state: list[float]) -> Fraction:
-        """The exact margin of one state."""
+    def margin(self, state: list[float], needed: list[list[int]] | None = None) -> Fraction:
+        """The exact margin of one state; ``needed`` names the rows of each part that matter."""
         self.decided_exactly += 1
         at = {n: Fraction(v) for n, v in zip(self.names, state, strict=True)}
-        return max(min(exact(g, at) for g in part) for part in self.parts)
+        parts = [
+            part if needed is None else [part[i] for i in needed[p]]
+            for p, part in enumerate(self.parts)
+        ]
+        return max(min(exact(g, at) for g in part) for part in parts)
 
     def safely(self, states: Floats) -> NDArray[np.bool_]:
         """Whether each row lies in S, exactly, open or closed as it is stated."""
@@ -93,15 +104,32 @@ class Referee:
         raise ValueError(f"not a formula: {str(f)[:60]}")
 
 
+def parsed(t: Any, names: frozenset[str]) -> Any:
+    """A term or formula from JSON, its numbers made fractions."""
+    match t:
+        case str():
+            return t if t in names else Fraction(t)
+        case ["**", a, int(n)]:
+            return ["**", parsed(a, names), n]
+        case [str(op), *parts]:
+            return [op, *(parsed(p, names) for p in parts)]
+    raise ValueError(f"not a term: {str(t)[:60]}")
+
+
 def exact(t: Any, at: dict[str, Fraction]) -> Fraction:
     """The value of a polynomial term at a point."""
     match t:
+        case Fraction():
+            return t
         case str():
-            return at[t] if t in at else Fraction(t)
+            return at[t]
         case ["neg", a]:
             return -exact(a, at)
         case ["+", first, *rest]:
-            return sum((exact(a, at) for a in rest), exact(first, at))
+            total = exact(first, at)
+            for a in rest:
+                total += exact(a, at)
+            return total
         case ["-", a, b]:
             return exact(a, at) - exact(b, at)
         case ["*", first, *rest]:
@@ -109,8 +137,8 @@ def exact(t: Any, at: dict[str, Fraction]) -> Fraction:
             for a in rest:
                 product *= exact(a, at)
             return product
-        case ["/", a, str() as b] if b not in at:
-            return exact(a, at) / Fraction(b)
+        case ["/", a, Fraction() as b]:
+            return exact(a, at) / b
         case ["**", a, int(n)]:
             return exact(a, at) ** n
     raise ValueError(f"not a polynomial: {str(t)[:60]}")
@@ -120,9 +148,9 @@ def running(t: Any, at: dict[str, Floats]) -> tuple[Any, Any]:
     """Float values of a polynomial term, and bounds on how far they are from the real ones."""
     match t:
         case str():
-            if t in at:
-                return at[t], 0.0
-            v = float(Fraction(t))
+            return at[t], 0.0
+        case Fraction():
+            v = float(t)
             return v, abs(v) * UNIT + TINY
         case ["neg", a]:
             v, e = running(a, at)
@@ -139,8 +167,8 @@ def running(t: Any, at: dict[str, Floats]) -> tuple[Any, Any]:
             for a in rest:
                 result = _product(result, running(a, at))
             return result
-        case ["/", a, str() as b] if b not in at:
-            return _product(running(a, at), running(str(1 / Fraction(b)), at))
+        case ["/", a, Fraction() as b]:
+            return _product(running(a, at), running(1 / b, at))
         case ["**", a, int(n)]:
             result = (1.0, 0.0)
             for _ in range(n):

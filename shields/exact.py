@@ -3,8 +3,7 @@
 ``python shields/exact.py CERTIFICATE...``; ``docs/certificate.md`` is the specification. No code is
 shared with the checker that uses Z3: two programs must be wrong alike before a broken certificate
 passes. Over a bound (size, depth, digits, work; never time) nothing is proved, nor by a malformed
-proof, nor is ``domain`` where tan, tanh, exp or log occur: they have no enclosure here. It is to
-have at most 500 lines: hence ``fmt: off``, and one blank line, not two, between functions.
+proof, nor is ``domain`` where tan, tanh, exp or log occur. At most 500 lines: hence ``fmt: off``.
 """
 
 # fmt: off
@@ -141,8 +140,7 @@ def _read(value: Any, shape: Any) -> Any:
         _require(ok, "a list of the right length is accepted", value)
         shapes = shape if isinstance(shape, list) else shape * len(value)
         return [_read(v, s) for v, s in zip(value, shapes, strict=True)]
-    if isinstance(shape, type):
-        _require(shape is object or type(value) is shape, f"{shape.__name__} is accepted", value)
+    _require(not isinstance(shape, type) or shape in (object, type(value)), f"no {shape}", value)
     return value if isinstance(shape, type) else shape(value)
 
 def _multiply(a: Interval, b: Interval) -> Interval:
@@ -266,19 +264,17 @@ class _Certificate:  # sections 2 and 3
         self.edge = raw.term(["where", m.terminal, "1", "0"])
         shape = {"family": str, "invariant": ((plain.term,),), "backup": (off.term,)}
         s = SimpleNamespace(**_read(c.shield, shape | {"margins": object}))
-        self.rows, self.backup, text = s.invariant, s.backup, json.dumps(c.shield["invariant"])
+        self.rows, self.backup, self.proofs = s.invariant, s.backup, c.proofs
         self.raw_backup = [raw.term(b) for b in c.shield["backup"]]
-        _require('"where"' not in text, "a row holds a where")
+        _require('"where"' not in json.dumps(c.shield["invariant"]), "a row holds a where")
         self.margins = _read(s.margins, [[_number] * len(part) for part in self.rows])
-        ok = all(abs(v) < 2**1000 and v == Fraction(float(v)) for v in chain(*self.margins))
-        _require(ok, "a margin is not exactly a float64")
+        _require(all(abs(v) < 2**1000 and float(v) == v for v in chain(*self.margins)), "no float64")
         shape = {"plant": xs, "backup": [*us.values()], "test": ((_number,),), "guard": _number}
         self.rounding = SimpleNamespace(**_read(c.rounding, shape))
         shape = {"init": xs, "invariant": xs, "action": us, "disturbance": ws}
         self.witness: dict[str, dict[str, Fraction]] = _read(c.witness, shape)
         self.guards = [[*reader.seen.values()] for reader in (plant, again, off)]
         self.names = {t.args[0] for t in chain(*self.guards)} | {"e:" + x for x in xs} | {*self.box}
-        self.proofs = c.proofs
 
     def tests(self, step: dict[str, _Term]) -> list[Terms]:  # T of section 3
         centre = {_leaf(w): _leaf(sum(ends) / 2) for w, ends in self.disturbance.items()}
@@ -319,13 +315,13 @@ class _Certificate:  # sections 2 and 3
         plant, test, off = ([g for t in ts for g in _around(t, r.guard)] for ts in self.guards)
         after = {_leaf(x): _node("+", t, _leaf("e:" + x)) for x, t in self.step.items()}
         kept = [[_replace(g, after) for g in part] for part in self.rows]
-        moved = _box(self.box) + [g for x, e in r.plant.items() for g in _around(_leaf("e:" + x), e)]
+        free = _box(self.box) + [g for x, e in r.plant.items() for g in _around(_leaf("e:" + x), e)]
         errors = zip(self.action, self.backup, r.backup, strict=True)
         near = [g for u, b, e in errors for g in _around(_node("-", _leaf(u), b), e)]
         pairs = [zip(self.backup, target, strict=True) for target in self.targets]
         actions = [[g for b, ends in pair for g in _within(b, *ends)] for pair in pairs]
         for q, (part, tests) in enumerate(zip(self.rows, self.tests(self.again), strict=True)):
-            xs, before = part + _box(self.state), part + moved + near
+            xs, before = part + _box(self.state), part + free + near
             goals[f"ranges/{q}"] = part, [_box(self.state)], 0
             goals[f"action/{q}"] = xs + off, actions, 0
             for k, c in enumerate(_clauses(self.safe)):
@@ -334,7 +330,7 @@ class _Certificate:  # sections 2 and 3
                 goals[f"backup/{q}/{k}"] = before + [n for _, n in c] + plant + off, kept, 0
             bounds = zip(tests, self.margins[q], r.test[q], strict=True)
             passed = [_node("+", _node("-", t, _leaf(m)), _leaf(e)) for t, m, e in bounds]
-            goals[f"test/{q}"] = moved + passed + plant + test, [kept[q]], 0
+            goals[f"test/{q}"] = free + passed + plant + test, [kept[q]], 0
         return goals
 
 def _sum(*products: tuple[Polynomial, Polynomial]) -> Polynomial:
@@ -397,8 +393,7 @@ def _combine(premises: Terms, goal: _Term, value: Any, reader: _Reader) -> None:
     parts = _read({k: [] for k in shape} | value if isinstance(value, dict) else value, shape)
     rest = _polynomial(goal.args[0] if goal.op == ">0" else goal)
     for weight, *square, indices in parts["products"] + parts["squares"]:
-        ok = weight >= 0 and {*indices} <= {*range(len(premises))}
-        _require(ok, "a negative weight, or an index of no premise")
+        _require(weight >= 0 and {*indices} <= {*range(len(premises))}, "a bad weight or index")
         used: Polynomial = {(): -weight}
         for t in square + square + [premises[k] for k in indices]:
             used = _sum((used, _polynomial(t)))

@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from experiments import adversary
 from experiments.adversary import Attack
 from experiments.bench_shield import measure
-from experiments.recheck import Referee, exact, running
+from experiments.recheck import Referee, exact, parsed, running
 
 pytestmark = pytest.mark.usefixtures("few_lanes")
 EXAMPLES = {
@@ -81,11 +81,14 @@ def test_a_margin_that_forgets_the_rounding_is_caught_by_exact_judgement(tmp_pat
     assert -1e-12 < outcome.smallest_margin < 0
 
 
-POLYNOMIAL = [
-    "-",
-    ["+", "1/3", ["*", "2/7", "x"], ["neg", ["**", "x", 3]]],
-    ["/", ["*", "x", "y"], "3"],
-]
+POLYNOMIAL = parsed(
+    [
+        "-",
+        ["+", "1/3", ["*", "2/7", "x"], ["neg", ["**", "x", 3]]],
+        ["/", ["*", "x", "y"], "3"],
+    ],
+    frozenset({"x", "y"}),
+)
 
 
 @given(st.floats(-4, 4), st.floats(-4, 4))

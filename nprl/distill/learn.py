@@ -151,14 +151,14 @@ def learn_program(
         data = distilled.data
         fits = fitted(template, data, seed)
         enumeration = None
-        if max_nodes > 0 and not clock.late(0.5):
+        if max_nodes > 0 and not clock.late(0.4):
             enumeration = enumerate_terms(
                 Grammar(tuple(i.name for i in template.inputs), max_nodes=max_nodes),
                 data.sample(ROWS, seed).observations,
                 data.sample(ROWS, seed).targets(template),
                 seed,
-                Effort().times(min(1.0, budget_s / 60)),
-                clock.at(0.55),
+                Effort().times(min(1.0, budget_s / 90)),
+                clock.at(0.45),
                 say,
             )
             clock.cut |= not enumeration.finished
@@ -271,7 +271,7 @@ def _play(
     for program in sorted(
         chosen, key=lambda p: (pool[p] != "dagger", p.constants, losses[p], str(p))
     ):
-        if result and clock.late(0.7):
+        if result and clock.late(0.55):
             break
         result.append(_Played(program, pool[program], rollouts.run(act_of(program))))
     return sorted(
@@ -302,11 +302,12 @@ def _tune(
             chosen.append(entry)
     chosen.sort(key=lambda r: r.origin != "affine")
     result = [(played[0].program, played[0].origin)]
-    for entry in chosen[:TUNED]:
+    for number, entry in enumerate(chosen[:TUNED]):
+        share = 0.3 if number else 0.6
         if clock.late(0.92):
             break
         deadline = min(
-            clock.at(0.95), time.monotonic() + 0.3 * max(1.0, clock.at(0.95) - time.monotonic())
+            clock.at(0.95), time.monotonic() + share * max(1.0, clock.at(0.95) - time.monotonic())
         )
         evaluations = (400 if batched else 40) * (1 if entry.program.constants <= 4 else 2)
         found = tune(entry.program, rollouts, seed, evaluations, deadline)

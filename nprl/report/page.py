@@ -67,7 +67,8 @@ def report_page(
         "steps; the time is for one decision, for a shielded policy with the shield.</p>",
         "<h2>The program</h2>",
         f"<pre>{e(program['text'])}</pre>",
-        f'<p class="note">{program["nodes"]} nodes, {program["constants"]} constants. {e(policy)}</p>',
+        f'<p class="note">{program["nodes"]} nodes, {program["constants"]} constants. ',
+        f"{e(policy)}</p>",
         pictures.tree,
         "<h2>The invariant</h2>",
         pictures.invariant or f'<p class="note">{e(_no_picture(proof["verdict"]))}</p>',
@@ -115,7 +116,8 @@ def _cards(summary: Mapping[str, Any]) -> list[str]:
             (f"{100 * proof['volume_kernel']:.1f} %", "of the viability kernel, at least", "")
         )
     return [
-        f'<div class="card {kind}"><b>{html.escape(value)}</b><span>{html.escape(what)}</span></div>'
+        f'<div class="card {kind}"><b>{html.escape(value)}</b>'
+        f"<span>{html.escape(what)}</span></div>"
         for value, what, kind in cards
     ]
 

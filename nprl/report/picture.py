@@ -19,7 +19,7 @@ BLUE, GREEN, RED, ORANGE = "#2b63be", "#2e8b57", "#c83636", "#e28021"
 
 
 def figure(width: float, height: float, columns: int = 1) -> tuple[Figure, list[Axes]]:
-    """A figure of this size in inches, and its axes side by side, without upper and right spines."""
+    """A figure of this size in inches, and its axes side by side; no upper or right spines."""
     drawn = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(drawn)
     axes = [drawn.add_subplot(1, columns, k + 1) for k in range(columns)]

@@ -31,7 +31,7 @@ STEPS, SCORE, VIOLATIONS = "time/total_timesteps", "eval/mean_reward", "safety/v
 
 
 def draw_learning(rows: Sequence[Mapping[str, str]]) -> Figure | None:
-    """The evaluation's return and the violations of training, by environment steps; None: no rows."""
+    """The evaluation's return and the violations of training, by steps; None without rows."""
     steps = [float(r[STEPS]) for r in rows if r.get(SCORE)]
     if not steps:
         return None
@@ -163,7 +163,7 @@ def _slice(
 
 
 def _margin(certificate: Certificate, x: Floats) -> Floats:
-    """At each state the greatest, over the parts of I, of its least row; rows scaled to be alike."""
+    """At each state the greatest, over the parts of I, of its least row; rows scaled alike."""
     names = certificate.model.state_names
     best = np.full(len(x), -np.inf)
     for part in certificate.shield.invariant:

@@ -49,8 +49,8 @@ def assumptions(model: Model) -> list[str]:
     lines = [
         f"the plant is the model {model.name} (digest {model.digest()[:16]}), {model.provenance}",
         f"sampling instants only; integrator: {model.integrator}",
-        f"the plant computes in float64 and stores {kind}; each of its library functions errs by at "
-        f"most {model.arithmetic.ulps} ulp; the bound on its rounding is derived by the checker",
+        f"the plant computes in float64 and stores {kind}; each of its library functions errs by "
+        f"at most {model.arithmetic.ulps} ulp; the bound on its rounding is derived by the checker",
     ]
     if model.disturbance:
         lines.append(

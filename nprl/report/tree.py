@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from matplotlib.figure import Figure
 
@@ -88,7 +89,7 @@ def draw_program(program: Program) -> Figure | None:
     return drawn
 
 
-def _box(fill: str, colour: str) -> dict[str, object]:
+def _box(fill: str, colour: str) -> dict[str, Any]:
     box = {"boxstyle": "round,pad=0.35", "facecolor": fill, "edgecolor": colour, "linewidth": 1.2}
     return {
         "ha": "center",

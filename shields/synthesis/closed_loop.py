@@ -68,7 +68,7 @@ def closed_loop_candidates(
 
 
 def _rest(problem: Problem, policy: Sequence[Term]) -> Point | None:
-    """Where the closed loop comes to rest, from the middle of the starts; None if not well inside S."""
+    """Where the closed loop rests, from the middle of the starts; None if not well inside S."""
     names = problem.model.state_names
     x = ((problem.init_low + problem.init_high) / 2)[None]
     for _ in range(RESTING):
