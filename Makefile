@@ -23,7 +23,8 @@ $(READY): pyproject.toml constraints.txt
 demo: install
 	$(BIN)/python -m experiments.pipeline --env nprl/Pendulum-v0 --out $(RUN)
 	$(BIN)/shield-check $(RUN)/certificate.json
-	-$(BIN)/shield-check $(RUN)/certificate.json --policy $(RUN)/program.json
+	@# a program that needs its shield (1), or of which neither was shown (3), is an answer too
+	$(BIN)/shield-check $(RUN)/certificate.json --policy $(RUN)/program.json || [ $$? -ne 2 ]
 	@echo; echo "the report: $(RUN)/report.html"
 
 test: install lint checked wheel

@@ -13,6 +13,7 @@ an interruption. The shield is proved first, since it depends on the model alone
 from __future__ import annotations
 
 import argparse
+import contextlib
 import csv
 import hashlib
 import json
@@ -34,6 +35,7 @@ from nprl.env.plant import Plant
 from nprl.env.sampling import Uniform
 from nprl.env.task import Task, load_task
 from nprl.evaluate import Evaluation, Policy, evaluate
+from nprl.files import write_atomic
 from nprl.model import Model
 from nprl.program import Program, load_program
 from nprl.report.page import Pictures, report_page
@@ -44,7 +46,8 @@ from nprl.report.tables import text_table
 from nprl.report.tree import draw_program
 from nprl.shields.certificate import load_certificate
 from nprl.shields.certify_policy import PolicyOutcome, check_policy
-from nprl.shields.checker import check
+from nprl.shields.checker import Verdict, check
+from nprl.shields.records import SHIPPED, record_of
 from nprl.shields.shield import Filter
 from nprl.shields.synthesis.synthesize import synthesize
 from nprl.train import TrainConfig, load_teacher, train
@@ -53,7 +56,7 @@ FIRST_SEED = 1_000_000
 """Of the fresh episodes that are reported: nothing was trained, tuned or chosen on them."""
 PACKAGES = ("nprl", "torch", "stable-baselines3", "gymnasium", "numpy", "scipy", "z3-solver")
 POLICIES = ("neural", "program", "random")
-SHIPPED = (
+NOT_SYNTHESISED = (
     "the certificate is the one shipped with the package: this run checked it and did not "
     "synthesise (--quick)"
 )
@@ -196,7 +199,7 @@ class Pipeline:
         shipped = shipped_certificate(model) if self.args.quick else None
         if shipped is not None:
             path.write_bytes(shipped.read_bytes())
-            taken, synthesis_s = [*taken, SHIPPED], None
+            taken, synthesis_s = [*taken, NOT_SYNTHESISED], None
         else:
             outcome = synthesize(model, self.effort.synthesis_s, self.args.seed, said)
             synthesis_s = round(outcome.synthesis_s, 3)
@@ -210,6 +213,10 @@ class Pipeline:
         began = time.perf_counter()
         report = check(certificate, timeout=120)
         check_s = round(time.perf_counter() - began, 3)
+        if report.verdict is Verdict.VERIFIED:  # so that running it does not prove it once more
+            record, content = record_of(path.read_bytes())
+            with contextlib.suppress(OSError):
+                write_atomic(record, json.dumps(content) + "\n")
         shares = volumes(certificate, self.effort.cells)
         proof = {
             "verdict": report.verdict.value,
@@ -345,7 +352,7 @@ _PROOF = (
 def shipped_certificate(model: Model) -> Path | None:
     """The certificate for exactly this model that is shipped with the package, if there is one."""
     for path in sorted(Path(str(resources.files("nprl.shields.proved"))).glob("*.json")):
-        if json.loads(path.read_bytes()).get("model_digest") == model.digest():
+        if path.name != SHIPPED and load_certificate(path).model.digest() == model.digest():
             return path
     return None
 

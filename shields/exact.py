@@ -42,6 +42,7 @@ ZERO, ONE, U, TINY = Fraction(0), Fraction(1), Fraction(1, 2**53), Fraction(1, 2
 UNIT: Polynomial = {(): ONE}
 PI = Fraction(314159265358979323846, 10**20), Fraction(314159265358979323847, 10**20)
 LOCK, WORK = Lock(), SimpleNamespace()  # one check at a time: it owns the terms and the caches
+
 def _require(truth: object, what: str, *got: object) -> None:
     if not truth:
         raise ValueError(f"{what}; got {short(got[0])}" if got else what)
@@ -58,7 +59,7 @@ def _leaf(value: str | int | Fraction) -> _Term:
     return _node("var", value) if isinstance(value, str) else _node("num", Fraction(value))
 def _number(value: Any) -> Fraction:
     ok = isinstance(value, str) and NUMBER.fullmatch(value) and str(Fraction(value)) == value
-    _require(ok, "an exact number is '-12' or '3/40', in lowest terms", value)
+    _require(ok, "neither a name nor an exact number, '-12' or '3/40'", value)
     return Fraction(value)
 
 class _Reader:  # of terms and formulas over the names
@@ -68,9 +69,7 @@ class _Reader:  # of terms and formulas over the names
         if kind == "n" and type(value) is int and 0 <= value <= 16:
             return value
         if kind == "t" and isinstance(value, str):
-            known = value in self.names
-            _require(known or not NAME.match(value), "an unknown name", value)
-            return _leaf(value if known else _number(value))
+            return _leaf(value if value in self.names else _number(value))
         ok = isinstance(value, list) and value and isinstance(value[0], str) and kind != "n"
         op, args = (value[0], value[1:]) if ok else ("", [])
         kinds = (TERMS if kind == "t" else FORMULAS).get(op, "-")
@@ -268,7 +267,7 @@ class _Certificate:  # sections 2 and 3
         self.raw_backup = [raw.term(b) for b in c.shield["backup"]]
         _require('"where"' not in json.dumps(c.shield["invariant"]), "a row holds a where")
         self.margins = _read(s.margins, [[_number] * len(part) for part in self.rows])
-        _require(all(abs(v) < 2**1000 and float(v) == v for v in chain(*self.margins)), "no float64")
+        _require(all(abs(v) < 2**1000 and float(v) == v for v in chain(*self.margins)), "a margin")
         shape = {"plant": xs, "backup": [*us.values()], "test": ((_number,),), "guard": _number}
         self.rounding = SimpleNamespace(**_read(c.rounding, shape))
         shape = {"init": xs, "invariant": xs, "action": us, "disturbance": ws}
@@ -379,11 +378,12 @@ def _nonnegative(r: Polynomial, strict: bool, premises: Terms) -> None:
         WORK.done += 16 * size
         for i, (low, high) in enumerate(box[x] for x in curved):
             n, new = max(m[i] for m in grid), dict[tuple[int, ...], Fraction]()
-            for m, v in grid.items():
-                for k, j in product(range(n + 1), range(m[i] + 1)):
-                    part = Fraction(math.comb(k, j) * math.comb(m[i], j), math.comb(n, j))
-                    part, key = v * part * low ** (m[i] - j), (*m[:i], k, *m[i + 1 :])
-                    new[key] = new.get(key, ZERO) + part * (high - low) ** j
+            part = {(k, e): sum(math.comb(k, j) * math.comb(e, j) * low ** (e - j) * (high - low) ** j
+                                / math.comb(n, j) for j in range(e + 1))
+                    for k, e in product(range(n + 1), {m[i] for m in grid})}
+            for (m, v), k in product(grid.items(), range(n + 1)):
+                key = (*m[:i], k, *m[i + 1 :])
+                new[key] = new.get(key, ZERO) + v * part[k, m[i]]
             grid = new
         bound += min(grid.values()) - sum(lows[m] for m in bent)
     _require(bound > 0 or (bound == 0 and not strict), "the remainder may be negative")

@@ -36,6 +36,7 @@ class Premises:
 
     terms: Sequence[Term]
     cache: dict[Term, Polynomial | None] = field(default_factory=dict)
+    _box: dict[str, Range] | None = None
 
     def polynomial(self, k: int) -> Polynomial | None:
         """Premise k as a polynomial; None if it is none.
@@ -55,6 +56,11 @@ class Premises:
 
     def box(self) -> dict[str, Range]:
         """The variables that single affine premises bound on both sides; empty ranges left out."""
+        if self._box is None:
+            self._box = self._stated()
+        return self._box
+
+    def _stated(self) -> dict[str, Range]:
         low: dict[str, Fraction] = {}
         high: dict[str, Fraction] = {}
         for k in range(len(self.terms)):

@@ -149,10 +149,10 @@ class TrainConfig:
         """
         n_envs = 64 if task.is_own else 8
         ahead = min(max(task.horizon / 10, 20.0), 100.0)
-        short = 32_768 if task.is_own else 16_384
+        short, long = (32_768, 160_000) if task.is_own else (16_384, 240_000)
         many, few = (200, 50) if task.is_own else (20, 5)
         return cls(
-            total_steps=short if quick else 160_000,
+            total_steps=short if quick else long,
             n_envs=n_envs,
             n_steps=2048 // n_envs,
             final_learning_rate=5e-4 if quick else 1e-4,
