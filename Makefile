@@ -5,7 +5,6 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 RUN := runs/demo
-SOURCES := $(shell find nprl shields envs -name '*.py' -o -name '*.json' -o -name py.typed)
 
 .PHONY: install demo test test-fast lint checked wheel clean
 

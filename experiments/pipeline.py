@@ -75,8 +75,9 @@ class Effort:
     @classmethod
     def of(cls, task: Task, quick: bool) -> Effort:
         """The effort for a task; a foreign environment is stepped one by one, so gets less."""
+        some = min(200, max(20, 40_000 // task.horizon))
         if quick:
-            return cls(200 if task.is_own else 10, 6.0, 15.0, 6.0, 20_000)
+            return cls(some if task.is_own else 10, 6.0, 15.0, 6.0, 20_000)
         return cls(1000 if task.is_own else 200, 60.0, 60.0, 60.0, 1_500_000)
 
 

@@ -1,8 +1,8 @@
 """The model: one definition of a system, from which the environment, the proof and the pictures come.
 
-A `Model` is data: coordinates with units and closed bounds, the next state, the initial box, what is
-safe, what ends an episode, observation and reward, and the arithmetic of the plant that runs. It says
-nothing about policies or shields. The format is that of ``docs/certificate.md``, section 2.
+A `Model` is data: coordinates with units and closed bounds, the next state, the initial box, what
+is safe, what ends an episode, observation and reward, and the arithmetic of the plant that runs. It
+says nothing about policies or shields. The format is that of ``docs/certificate.md``, section 2.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from typing import Any
+from typing import Any, cast
 
 from nprl.lang import serial
 from nprl.lang.terms import (
@@ -93,12 +93,13 @@ Box = dict[str, tuple[Fraction, Fraction]]
 class Model:
     """A discrete-time system ``next = step(state, action, disturbance)``, exactly.
 
-    ``step`` and ``init`` are mappings from each state coordinate (a name or a `Var`) to its next value,
-    and to the closed interval in which episodes start, uniformly. The state's bounds are the box of
-    analysis: the invariant lies inside it; leaving it is not by itself unsafe. ``reward`` may read state,
-    action, and the next state under ``next_`` names; ``unsafe_reward`` replaces it on the step that
-    leaves ``safe``, which ends the episode. ``terminal`` states absorb and are not unsafe. With
-    ``choices`` the action is one of finitely many, in the order of the learner's index.
+    ``step`` and ``init`` are mappings from each state coordinate (a name or a `Var`) to its next
+    value, and to the closed interval in which episodes start, uniformly. The state's bounds are the
+    box of analysis: the invariant lies inside it; leaving it is not by itself unsafe. ``reward``
+    may read state, action, and the next state under ``next_`` names; ``unsafe_reward`` replaces it
+    on the step that leaves ``safe``, which ends the episode. ``terminal`` states absorb and are not
+    unsafe. With ``choices`` the action is one of finitely many, in the order of the learner's
+    index.
 
     Raises:
         ModelError: with one line, for whatever is not well formed.
@@ -157,7 +158,7 @@ class Model:
             put("observation", tuple(Observation(c.name, Var(c.name)) for c in self.state))
         xs, us = set(self.state_names), set(self.action_names)
         for c in self.state:
-            _known(f"step[{c.name}]", self.step[c.name], xs | us | set(self.disturbance_names))
+            _known(f"step[{c.name}]", term(self.step[c.name]), xs | us | set(self.disturbance_names))
         _known("safe", self.safe, xs)
         _known("terminal", self.terminal, xs)
         for o in self.observation:
@@ -270,7 +271,27 @@ def model_from_json(data: object) -> Model:
     Raises:
         ModelError: for another format, a missing or unknown key, or anything a `Model` refuses.
     """
-    keys = ["format", "name", "state", "action", "choices", "disturbance", "step", "init", "safe", "terminal", "observation", "reward", "unsafe_reward", "horizon", "dt", "integrator", "arithmetic", "provenance", "notes"]
+    keys = [
+        "format",
+        "name",
+        "state",
+        "action",
+        "choices",
+        "disturbance",
+        "step",
+        "init",
+        "safe",
+        "terminal",
+        "observation",
+        "reward",
+        "unsafe_reward",
+        "horizon",
+        "dt",
+        "integrator",
+        "arithmetic",
+        "provenance",
+        "notes",
+    ]
     try:
         d = fields(data, keys, "model")
         if d["format"] != FORMAT:
@@ -291,7 +312,7 @@ def model_from_json(data: object) -> Model:
             disturbance=_coordinates(d["disturbance"], "disturbance"),
             step={name: to_term(value) for name, value in step.items()},
             init={
-                name: tuple(number(v) for v in listed(value, list, "init"))
+                name: cast(Any, tuple(number(v) for v in listed(value, list, "init")))
                 for name, value in init.items()
             },
             safe=serial.formula_from_json(d["safe"]),

@@ -1,10 +1,10 @@
 """Programs: policies as terms, with names and units, that a person reads and the checker proves.
 
-A `Program` maps an observation to an action in physical units; what it computes is clipped to the bounds
-of its outputs, and the clip is part of what is executed, exported and proved. `Program.predict` is the
-policy that Stable-Baselines3 and Gymnasium expect: it returns the environment's action, in float64, so
-that the number that was computed is the number that is applied. Registers (memory) are reserved: the
-format has them, and this version accepts none.
+A `Program` maps an observation to an action in physical units; what it computes is clipped to the
+bounds of its outputs, and the clip is part of what is executed, exported and proved.
+`Program.predict` is the policy that Stable-Baselines3 and Gymnasium expect: it returns the
+environment's action, in float64, so that the number that was computed is the number that is
+applied. Registers (memory) are reserved: the format has them, and this version accepts none.
 """
 
 from __future__ import annotations
@@ -49,8 +49,9 @@ class Input:
 class Program:
     """A policy as terms: ``output[j]`` over the inputs' names, in the unit of ``outputs[j]``.
 
-    ``scaled`` says that the environment's action lies in [-1, 1] and stands for the outputs' bounds;
-    ``choices`` that it is an index of these actions, of which the nearest (the first of equals) is meant.
+    ``scaled`` says that the environment's action lies in [-1, 1] and stands for the outputs'
+    bounds; ``choices`` that it is an index of these actions, of which the nearest (the first of
+    equals) is meant.
 
     Raises:
         ProgramError: for unknown names, or other numbers of terms than of outputs.

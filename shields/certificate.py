@@ -1,7 +1,8 @@
 """The certificate: a model, a shield, and the proof objects, all numbers exact, in one JSON file.
 
-This file holds the data and the reader, which refuses whatever ``docs/certificate.md`` does not allow.
-It proves nothing: a `Certificate` that was read is a claim, and `nprl.shields.checker` decides it.
+This file holds the data and the reader, which refuses whatever ``docs/certificate.md`` does not
+allow. It proves nothing: a `Certificate` that was read is a claim, and `nprl.shields.checker`
+decides it.
 """
 
 from __future__ import annotations
@@ -141,7 +142,8 @@ def certificate_from_json(data: object) -> Certificate:
     """The certificate in JSON data.
 
     Raises:
-        CertificateError: for another format or version, another model's digest, or anything malformed.
+        CertificateError: for another format or version, another model's digest, or anything
+        malformed.
     """
     number, to_term = serial.number_from_json, serial.term_from_json
 

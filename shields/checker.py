@@ -1,9 +1,9 @@
 """The checker: builds the goals from a certificate, walks the proof trees, and has Z3 prove each leaf.
 
-It trusts the language, `goals`, `sequent`, `leaf` and Z3's linear real arithmetic; it trusts nothing that
-found the shield. Unknown is not verified: whatever is missing, malformed, too large or undecided leaves
-its goal unproved. A verdict never depends on the clock: Z3 is limited by counted resources; a limit on
-time (``timeout``) can only turn a proof into "not proved".
+It trusts the language, `goals`, `sequent`, `leaf` and Z3's linear real arithmetic; it trusts
+nothing that found the shield. Unknown is not verified: whatever is missing, malformed, too large or
+undecided leaves its goal unproved. A verdict never depends on the clock: Z3 is limited by counted
+resources; a limit on time (``timeout``) can only turn a proof into "not proved".
 """
 
 from __future__ import annotations
@@ -83,8 +83,8 @@ def check(
 ) -> Report:
     """Prove every goal of a certificate, or say which are not proved.
 
-    ``timeout`` in seconds, for the whole; ``progress`` is told each goal's name; ``export`` is given
-    (goal, number, SMT-LIB2 text) of every query.
+    ``timeout`` in seconds, for the whole; ``progress`` is told each goal's name; ``export`` is
+    given (goal, number, SMT-LIB2 text) of every query.
     """
     end = None if timeout is None else time.monotonic() + timeout
     built = goals(certificate)

@@ -378,8 +378,8 @@ def _nonnegative(r: Polynomial, strict: bool, premises: Terms) -> None:
         WORK.done += 16 * size
         for i, (low, high) in enumerate(box[x] for x in curved):
             n, new = max(m[i] for m in grid), dict[tuple[int, ...], Fraction]()
-            part = {(k, e): sum(math.comb(k, j) * math.comb(e, j) * low ** (e - j) * (high - low) ** j
-                                / math.comb(n, j) for j in range(e + 1))
+            part = {(k, e): sum(math.comb(k, j) * math.comb(e, j) * low ** (e - j)
+                                * (high - low) ** j / math.comb(n, j) for j in range(e + 1))
                     for k, e in product(range(n + 1), {m[i] for m in grid})}
             for (m, v), k in product(grid.items(), range(n + 1)):
                 key = (*m[:i], k, *m[i + 1 :])

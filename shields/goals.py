@@ -222,19 +222,27 @@ def rounding_of(model: Model, rows: Sequence[Rows], backup: Rows) -> dict[str, l
         return [analyse(t, box, ulps) for t in terms]
 
     steps, backups = bounds(model.steps), bounds(backup)
+    tests = [b for part in rows for b in bounds(test_terms(model, part))]
     plant = []
     for b in steps:
         size = max(abs(b.range.lo), abs(b.range.hi)) + b.error
-        single = model.arithmetic.state == "float32"
-        plant.append(b.error + (size / 2**23 + Fraction(1, 2**149) if single else 0))
+        if model.arithmetic.state == "float64":
+            plant.append(b.error)
+        elif size < 2**127:
+            plant.append(b.error + size / 2**23 + Fraction(1, 2**149))
+        else:
+            raise DomainError("a next state may overflow float32")
+    for s in subterms(model.terminal):
+        if isinstance(s, Compare) and any(b.error for b in bounds([s.left, s.right])):
+            raise DomainError(f"terminal: {s} is not exact in floats")
     return {
         "plant": plant,
         "backup": [
             b.error + TINY_STEP * (abs(c.low) + abs(c.high))
             for b, c in zip(backups, model.action, strict=True)
         ],
-        "test": [b.error for part in rows for b in bounds(test_terms(model, part))],
-        "guard": [max((b.guards for b in (*steps, *backups)), default=Fraction(0))],
+        "test": [b.error for b in tests],
+        "guard": [max((b.guards for b in (*steps, *backups, *tests)), default=Fraction(0))],
     }
 
 

@@ -1,7 +1,7 @@
 """Polynomials with rational coefficients: the arithmetic of proofs.
 
-A polynomial maps monomials to coefficients that are not zero; a monomial is a sorted tuple of (name,
-power). Exact, and no more clever than that.
+A polynomial maps monomials to coefficients that are not zero; a monomial is a sorted tuple of
+(name, power). Exact, and no more clever than that.
 """
 
 from __future__ import annotations
@@ -150,7 +150,7 @@ class Bernstein:
 
 
 def components(p: Polynomial) -> tuple[Polynomial, list[Polynomial]]:
-    """``p`` as a part whose variables occur only by themselves, in the first power, and parts without common variables."""
+    """``p`` as an affine part whose variables occur nowhere else, and parts without common ones."""
     classes: list[set[str]] = []
     for m in p:
         if sum(k for _, k in m) > 1:

@@ -1,7 +1,7 @@
 """What a solver must refute for a leaf to hold: SMT-LIB2 texts of linear real arithmetic.
 
-The text that is exported is the text that Z3 is given. Each monomial is a real of its own, so that every
-query is linear; what connects the monomials is said by the facts that the premises give.
+The text that is exported is the text that Z3 is given. Each monomial is a real of its own, so that
+every query is linear; what connects the monomials is said by the facts that the premises give.
 """
 
 from __future__ import annotations
@@ -76,9 +76,9 @@ def total(parts: Sequence[str]) -> str:
 def queries(conclusion: Conclusion, hint: Any, premises: Premises) -> Iterator[Query]:
     """What must be refuted so that the conclusion follows from the premises.
 
-    First that the conclusion is not the sum of the named combination and the remainder; then, that sum
-    at hand, that the conclusion fails though each product is nonnegative and the remainder is as the
-    box says.
+    First that the conclusion is not the sum of the named combination and the remainder; then, that
+    sum at hand, that the conclusion fails though each product is nonnegative and the remainder is
+    as the box says.
 
     Raises:
         ProofError, NotPolynomial, ValueError: for a hint that does not fit.

@@ -1,8 +1,9 @@
 """Sequents, and the rules that take one apart: what both the checker and the provers work with.
 
-A sequent says: for all reals, if every premise is >= 0, then all conclusions of one of the alternatives
-hold. A rule replaces a sequent by others that together imply it; `expand` is the one place that does
-so. The leaves are left to the checker. See ``docs/certificate.md``, sections 5 and 6.
+A sequent says: for all reals, if every premise is >= 0, then all conclusions of one of the
+alternatives hold. A rule replaces a sequent by others that together imply it; `expand` is the one
+place that does so. The leaves are left to the checker. See ``docs/certificate.md``, sections 5 and
+6.
 """
 
 from __future__ import annotations
@@ -223,6 +224,8 @@ def _where(f: Formula, then: Term, other: Term) -> Term:
             for part in reversed(parts):
                 result = _where(part, then, result)
             return result
+        case Compare(Relation.GE | Relation.GT, left, right) if right == ZERO:
+            return Where(Compare(f.relation, expanded(left), ZERO), then, other)
         case Compare():
             q, strict = literal(f)
             return Where(Compare(Relation.GT if strict else Relation.GE, q, ZERO), then, other)

@@ -257,7 +257,7 @@ class Filter:
         """What to apply instead of actions that do not pass."""
         backup = self.backup_batch(x)
         result = backup.copy()
-        open_rows: NDArray[np.bool_] = np.isfinite(u).all(axis=1)
+        open_rows: NDArray[np.bool_] = np.asarray(np.isfinite(u).all(axis=1))
         u = np.where(open_rows[:, None], u, backup)
 
         def arrives(candidates: Floats) -> NDArray[np.bool_]:

@@ -15,7 +15,8 @@ from checked_examples import X, broken, cart, proved
 
 from nprl.program import program_for
 from nprl.shields import cli, exact
-from nprl.shields.cli import Outcome, exit_code, main
+from nprl.shields.cli import main
+from nprl.shields.cli_report import Outcome, agreement, exit_code
 from nprl.shields.words import kernel_lines, openness, theorem
 
 THEOREM = """\
@@ -152,7 +153,7 @@ def test_a_goal_that_the_exact_checker_misses_is_a_difference() -> None:
     from nprl.shields.checker import GoalResult, Report
 
     report = Report((GoalResult("init", True, "", (), 1, 0.0),), "Z3")
-    assert "DIFFERS on init" in cli.agreement(report, {})
+    assert "DIFFERS on init" in agreement(report, {})
 
 
 def test_json_is_one_document_with_the_exit_code(

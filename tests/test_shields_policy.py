@@ -14,13 +14,13 @@ from runtime_examples import box_certificate
 from nprl.lang import exact
 from nprl.lang.exact import Interval
 from nprl.lang.rounding import analyse
-from nprl.lang.terms import Num, Term, Var, clip, cos, exp, sin, tan, variables, where
+from nprl.lang.terms import Term, Var, clip, cos, exp, sin, tan, variables, where
 from nprl.model import Arithmetic, Coordinate, Observation
 from nprl.program import Input, Program, program_for
 from nprl.shields.certify_policy import PolicyOutcome, PolicyReport, check_policy
 from nprl.shields.checker import Verdict, check
 from nprl.shields.counterexample import outside
-from nprl.shields.overrides import Share
+from nprl.shields.overrides import Overrides, Share
 from nprl.shields.program_loop import ClosedLoop, analyse_from, check_fits
 
 
@@ -71,19 +71,17 @@ def test_a_program_that_leaves_the_safe_set_needs_the_shield() -> None:
     assert 0 < low < found.share.acted / found.share.samples < high < 1
 
 
-def test_a_program_that_only_fails_far_from_the_starts_needs_the_shield_there() -> None:
-    model = cart(wind=F(1, 1000))
-    from nprl.shields.synthesis.candidate import Candidate
-    from nprl.shields.synthesis.certify import certify
-
-    certificate = certify(model, Candidate("polytope", ((1 - X, 1 + X),), (-X,), {}))
-    program = program_for(model, [where(F(9, 10) < X, Num(F(1)), Num(F(0)) - X)])
-    found = check_policy(certificate, program, 8.0)
-    if found.outcome is PolicyOutcome.NEEDS_SHIELD:
-        assert found.counterexample is not None
-        assert found.counterexample.rows[0].state["x"] > F(9, 10)
-    else:
-        assert found.outcome is PolicyOutcome.CERTIFIED
+def test_a_state_of_the_invariant_that_the_program_leaves_is_shown() -> None:
+    shield = Overrides(proved(), ClosedLoop.of(cart(), program_for(cart(), [X**3 - X])))
+    acted = shield.acted()
+    assert (np.abs(acted) > 0.9).all()
+    found = shield.refuted(acted)
+    assert found is not None
+    first, second = found.rows[0], found.rows[1]
+    assert outside(proved(), first.state) is False
+    x = first.state["x"] + first.action["u"] / 10 + first.disturbance["w"]
+    assert abs(x - second.state["x"]) < F(1, 10**15)
+    assert abs(found.rows[-1].state["x"]) > 1
 
 
 def test_a_program_with_an_operator_that_has_no_rule_is_unknown() -> None:

@@ -6,6 +6,7 @@ python=$(cd "$(dirname "${PYTHON:?}")" && pwd)/$(basename "$PYTHON")
 here=$(cd "$(dirname "$0")/.." && pwd)
 place=$(mktemp -d)
 trap 'rm -rf "$place"' EXIT
+rm -rf "$here/build/lib"
 "$python" -m build --wheel --no-isolation --outdir "$place/dist" "$here" > "$place/log" 2>&1 ||
   { cat "$place/log" >&2; exit 1; }
 "$python" -m venv --without-pip "$place/env"

@@ -158,7 +158,9 @@ def _slice(
         label(f"{c.name} [{c.unit}]" if c.unit else c.name, fontsize=10)
     others = [f"{c.name} = {centre[k]:g}" for k, c in enumerate(model.state) if k not in (i, j)]
     if others:
-        ax.set_title("slice at " + ", ".join(others), fontsize=9, color=GREY)
+        ax.set_title(
+            f"slice at {', '.join(others)}; trajectories are projected", fontsize=9, color=GREY
+        )
     return view[0], view[1]
 
 

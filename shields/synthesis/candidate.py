@@ -1,7 +1,7 @@
 """Candidates for a shield: sets that should be invariant, each with a backup, from cheap to dear.
 
-A candidate is a guess. It was found by floating-point methods and held against sample points; what it
-claims is proved, or not, by `nprl.shields.synthesis.prove` and the checkers.
+A candidate is a guess. It was found by floating-point methods and held against sample points; what
+it claims is proved, or not, by `nprl.shields.synthesis.prove` and the checkers.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ REFINEMENTS = 3
 def candidates(model: Model, seed: int = 0) -> Iterator[Candidate]:
     """Candidates whose set holds the initial box, cheapest method first; none for a model that no method fits.
 
-    The order: S itself; the control-invariant polytope (up to three dimensions); ellipsoids; invariant
-    polytopes of LQR gains. The same model and seed give the same candidates.
+    The order: S itself; the control-invariant polytope (up to three dimensions); ellipsoids;
+    invariant polytopes of LQR gains. The same model and seed give the same candidates.
     """
     try:
         problem = problem_of(model)

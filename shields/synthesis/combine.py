@@ -2,8 +2,9 @@
 
 Given polynomial premises and a conclusion p on a box, it looks for multipliers c >= 0 with the
 remainder ``p - sum c h`` nonnegative on the box: at sample points of the variables that occur
-nonlinearly, with the others at their worst ends (both linear in c). What the linear program proposes is
-rounded and then checked exactly, by the bound that the checker uses; nothing here is trusted.
+nonlinearly, with the others at their worst ends (both linear in c). What the linear program
+proposes is rounded and then checked exactly, by the bound that the checker uses; nothing here is
+trusted.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """The maximal control-invariant polytope of a linear inclusion, in up to three dimensions.
 
-``P <- S and {z: some input takes z into lam P, whatever map and disturbance}``, by Fourier and Motzkin,
-until P hardly shrinks. No controller is fixed: at each state some input will do. Where the input enters all maps of the
-inclusion alike, it may differ from map to map: the right one for the true dynamics is their mean.
+``P <- S and {z: some input takes z into lam P, whatever map and disturbance}``, by Fourier and
+Motzkin, until P hardly shrinks. No controller is fixed: at each state some input will do. Where the
+input enters all maps of the inclusion alike, it may differ from map to map: the right one for the
+true dynamics is their mean.
 
 Source: F. Blanchini, S. Miani, Set-Theoretic Methods in Control, 2nd ed., 2015, section 5.3.
 """

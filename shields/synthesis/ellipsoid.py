@@ -1,10 +1,12 @@
 """Invariant ellipsoids with a linear gain, by semidefinite programming.
 
-In the inclusion's coordinates: ``E = {z: z' P z <= 1}``, ``v = K z``, with Q = P^-1 and Y = K Q linear matrix inequalities say
-that every map and every corner of the disturbance takes E into E with some slack, that E lies in S and in the
-box of the inclusion, that its inputs are allowed, and that it holds the initial box. The volume is maximised.
+In the inclusion's coordinates: ``E = {z: z' P z <= 1}``, ``v = K z``, with Q = P^-1 and Y = K Q
+linear matrix inequalities say that every map and every corner of the disturbance takes E into E
+with some slack, that E lies in S and in the box of the inclusion, that its inputs are allowed, and
+that it holds the initial box. The volume is maximised.
 
-Source: S. Boyd et al., Linear Matrix Inequalities in System and Control Theory, 1994, chapters 3 and 5.
+Source: S. Boyd et al., Linear Matrix Inequalities in System and Control Theory, 1994, chapters 3
+and 5.
 """
 
 from __future__ import annotations
@@ -71,8 +73,9 @@ class Ellipsoid:
 def invariant_ellipsoid(maps: Inclusion, init: Array, rates: Sequence[float]) -> Ellipsoid | None:
     """An ellipsoid for one of the ``rates``; None where none is feasible.
 
-    The least rate whose ellipsoid has at least `ENOUGH` of the largest one's volume: it leaves the proof more
-    slack. ``init`` are the lower and the upper ends of the initial box, shape (2, n), in units.
+    The least rate whose ellipsoid has at least `ENOUGH` of the largest one's volume: it leaves the
+    proof more slack. ``init`` are the lower and the upper ends of the initial box, shape (2, n), in
+    units.
     """
     program = _Program(maps, init)
     found: list[tuple[float, Array, Array, float]] = []

@@ -1,7 +1,8 @@
 """Backups that keep a polytope: one affine gain, clipped or not, found by a linear program over sample points.
 
-At a state x each row of the polytope allows the inputs u with ``alpha(x) - beta(x).u >= 0``, at the worst corner of
-the disturbance. A gain that satisfies all of them at vertices, facets and inside is proposed; the proof is later.
+At a state x each row of the polytope allows the inputs u with ``alpha(x) - beta(x).u >= 0``, at the
+worst corner of the disturbance. A gain that satisfies all of them at vertices, facets and inside is
+proposed; the proof is later.
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ NEAR_ZERO = 0.02
 class Responses:
     """How each row of a polytope (its next value, over its range) responds to the input at sample points.
 
-    The row's next value is ``scale * (alpha - beta.u)``; shapes: x (N, n), alpha (N, r), beta (N, r, m), scale (r,).
+    The row's next value is ``scale * (alpha - beta.u)``; shapes: x (N, n), alpha (N, r), beta (N,
+    r, m), scale (r,).
     """
 
     x: Array
@@ -65,14 +67,14 @@ def responses(problem: Problem, polytope: Polytope, x: Array) -> Responses | Non
     if all(np.allclose(beta, betas[0], rtol=0, atol=1e-12) for beta in betas):
         return Responses(x, np.minimum.reduce(alphas), betas[0], scale)
     return Responses(
-        np.concatenate([x] * len(alphas)), np.concatenate(alphas), np.concatenate(betas)
+        np.concatenate([x] * len(alphas)), np.concatenate(alphas), np.concatenate(betas), scale
     )
 
 
 def row_scales(polytope: Polytope, x: Array) -> Array:
     """How far each row reaches over the points."""
     h, b = polytope.arrays()
-    return np.maximum((b - x @ h.T).max(axis=0), 1e-12)
+    return np.asarray(np.maximum((b - x @ h.T).max(axis=0), 1e-12))
 
 
 def gain_backup(
@@ -80,8 +82,8 @@ def gain_backup(
 ) -> tuple[Term, ...] | None:
     """A gain under which all rows keep a margin, as terms in units; None if none was found.
 
-    ``saturated`` clips to the inputs' bounds (one input only); otherwise the bounds are rows, too. ``digits`` are the
-    significant digits to try.
+    ``saturated`` clips to the inputs' bounds (one input only); otherwise the bounds are rows, too.
+    ``digits`` are the significant digits to try.
     """
     if saturated and problem.m > 1:
         return None
@@ -160,7 +162,8 @@ def _program(
         low, high = alpha - beta * problem.u_low[0], alpha - beta * problem.u_high[0]
         if (np.maximum(low, high) < LEAST).any():
             return None
-        # an upper bound on u at or above the largest input, or a lower one at or below the least, says nothing
+        # an upper bound on u at or above the largest input, or a lower one at or below the least,
+        # says nothing
         needed = np.minimum(low, high) < LEAST
     k_index, r_index = np.nonzero(needed)
     if not len(k_index):

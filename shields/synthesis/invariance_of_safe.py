@@ -1,7 +1,8 @@
 """Is S itself, within the ranges, invariant under one affine gain? In many dimensions, for linear systems.
 
 One linear program decides: Farkas multipliers show, row by row, that the image of S lies in S.
-(In few dimensions `nprl.shields.synthesis.gain` is asked at sample points, and knows clipped gains, too.)
+(In few dimensions `nprl.shields.synthesis.gain` is asked at sample points, and knows clipped gains,
+too.)
 
 Source: G. Bitsoris, On the positive invariance of polyhedral sets for discrete-time systems, 1988.
 """
@@ -21,7 +22,7 @@ LEAST = 1e-5
 
 
 def farkas_gain(inclusion: Inclusion, h: Array) -> tuple[Array, Array, float] | None:
-    """K (m, n), c (m,) with ``v = K z + c`` keeping ``h z <= 1`` under every map, and the margin; None if there is none."""
+    """K (m, n), c (m,), margin: ``v = K z + c`` keeps ``h z <= 1`` under every map; None if none."""
     r, n = h.shape
     m, maps = inclusion.b.shape[2], len(inclusion.a)
     gains = m * n

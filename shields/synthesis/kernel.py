@@ -1,17 +1,19 @@
-"""A bracket of the viability kernel's volume, in up to three dimensions: how permissive could a shield be?
+"""A bracket of the viability kernel's volume: how permissive could a shield be?
 
-The kernel is the part of S from which some inputs keep S for ever, whatever the disturbance. On a grid over S, with outward
-rounded ranges of the step: from outside, a cell lives while for some piece of the inputs its image meets a live cell (for
-each of some disturbances); from inside, a cell lives while for some input its image, under all disturbances, lies in live
-cells. So ``inner <= kernel <= outer``, up to the four ulp granted to NumPy's functions. A share is quoted against ``outer``.
+The kernel is the part of S from which some inputs keep S for ever, whatever the disturbance. On a
+grid over S (up to three dimensions), with outward rounded ranges of the step: from outside, a cell lives while for some
+piece of the inputs its image meets a live cell (for each of some disturbances); from inside, a cell
+lives while for some input its image, under all disturbances, lies in live cells. So ``inner <=
+kernel <= outer``, up to a billionth of a cell. A share is quoted against ``outer``.
 
-Source: P. Saint-Pierre, Approximation of the viability kernel, 1994 (the idea; the bounds are interval arithmetic's).
+Source: P. Saint-Pierre, Approximation of the viability kernel, 1994 (the idea; the bounds are
+interval arithmetic's).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import product
+from itertools import pairwise, product
 
 import numpy as np
 import numpy.typing as npt
@@ -46,7 +48,8 @@ def viability_bracket(
     """Bounds of the kernel's volume, from grids that are doubled until outer / inner <= ``ratio`` or ``max_cells``.
 
     Raises:
-        ValueError: for more than three dimensions, finitely many actions, or a safe set that is no bounded
+        ValueError: for more than three dimensions, finitely many actions, or a safe set that is no
+        bounded
             conjunction of affine comparisons.
     """
     n = len(model.state)
@@ -102,7 +105,8 @@ class _Grid:
         up, down = np.maximum(self.h, 0), np.minimum(self.h, 0)
         tiny = 1e-9 * (np.abs(self.h) @ self.width)
         least, most = low @ up.T + high @ down.T, high @ up.T + low @ down.T
-        return (least <= self.b + tiny).all(axis=1), (most <= self.b + tiny).all(axis=1)
+        meets, inside = least <= self.b + tiny, most <= self.b + tiny
+        return np.asarray(meets.all(axis=1)), np.asarray(inside.all(axis=1))
 
     def refined(self, live: Mask) -> Mask:
         """The mask on the grid with halved cells."""
@@ -115,14 +119,14 @@ class _Grid:
         """Index ranges [first, last) of the cells that boxes meet, and which boxes lie within the grid."""
         top = self.low + self.shape * self.width
         tiny = 1e-9 * self.width
-        within = ((low >= self.low - tiny) & (high <= top + tiny)).all(axis=1)
+        within = np.asarray(((low >= self.low - tiny) & (high <= top + tiny)).all(axis=1))
         far = (self.low - 9 * self.width, top + 9 * self.width)
         first = np.floor((np.clip(low, *far) - tiny - self.low) / self.width)
         last = np.floor((np.clip(high, *far) + tiny - self.low) / self.width) + 1
         shape = self.shape.astype(np.float64)
         return (
-            np.clip(first, 0, shape).astype(np.int64),
-            np.clip(last, 0, shape).astype(np.int64),
+            np.asarray(np.clip(first, 0, shape), dtype=np.int64),
+            np.asarray(np.clip(last, 0, shape), dtype=np.int64),
             within,
         )
 
@@ -227,7 +231,7 @@ class _Sweep:
         ]
 
     def _decide(self, table: Indices, held: list[tuple[Indices, Indices, Mask]]) -> Mask:
-        return np.logical_and.reduce([self.lives(table, target) for target in held])
+        return np.asarray(np.all([self.lives(table, target) for target in held], axis=0))
 
     def _table(self, live: Mask) -> Indices:
         mask = live.reshape(tuple(self.grid.shape)).astype(np.int64)
@@ -286,7 +290,7 @@ def _pieces(model: Model, *, points: bool) -> list[tuple[Array, Array]]:
     axes = []
     for c in model.action:
         cuts = np.linspace(float(c.low), float(c.high), each)
-        ends = [(v, v) for v in cuts] if points else list(zip(cuts[:-1], cuts[1:], strict=True))
+        ends = [(v, v) for v in cuts] if points else list(pairwise(cuts))
         axes.append(ends)
     pieces = [
         (np.array([low for low, _ in one]), np.array([high for _, high in one]))

@@ -1,8 +1,9 @@
 """Equilibria inside S, and linear inclusions: the next state lies in the hull of a few affine maps.
 
-About a point (x*, u*) the mean value theorem gives ``f(x, u) = f(x*, u*) + A (x - x*) + B (u - u*)`` with A, B the
-derivatives averaged along the segment. They are sampled over a box; the hull of what was seen, a little
-widened, is spanned by few vertices. This is numeric: it proposes, the exact proof comes later.
+About a point (x*, u*) the mean value theorem gives ``f(x, u) = f(x*, u*) + A (x - x*) + B (u -
+u*)`` with A, B the derivatives averaged along the segment. They are sampled over a box; the hull of
+what was seen, a little widened, is spanned by few vertices. This is numeric: it proposes, the exact
+proof comes later.
 
 Source: S. Boyd et al., Linear Matrix Inequalities in System and Control Theory, 1994, section 4.3.
 """
@@ -45,8 +46,8 @@ class Point:
 class Inclusion:
     """``z' in hull {A_i z + B_i v} + offset + G [-1, 1]^p``, z = (x - x*) / unit, v = (u - u*) / reach.
 
-    Shapes: a (k, n, n), b (k, n, m), offset (n,), g (n, p); ``lows`` and ``highs`` (m,) bound v, ``h`` (r, n) is S and
-    the ranges as ``h z <= 1``.
+    Shapes: a (k, n, n), b (k, n, m), offset (n,), g (n, p); ``lows`` and ``highs`` (m,) bound v,
+    ``h`` (r, n) is S and the ranges as ``h z <= 1``.
     """
 
     centre: Array
@@ -84,8 +85,9 @@ class Inclusion:
 def equilibria(problem: Problem) -> list[Point]:
     """Points that some input keeps: the one farthest inside S and U, then the one nearest to the starts.
 
-    Each by a sequence of linear programs: largest relative margin, or least distance to the starts with a part of that
-    margin, subject to the linearised fixpoint equation. If there is none, the middle of S.
+    Each by a sequence of linear programs: largest relative margin, or least distance to the starts
+    with a part of that margin, subject to the linearised fixpoint equation. If there is none, the
+    middle of S.
 
     Raises:
         Unsuitable: where S has no inside.
@@ -191,8 +193,8 @@ def inclusion(
 ) -> Inclusion:
     """The linear inclusion about ``point``, for states within S and within ``point.x +- half`` (all of S, if None).
 
-    Inputs lie within ``point.u +- input_half`` (all of U, if None). With ``remainder`` it is one affine map, and a
-    box that holds what the map leaves; otherwise the hull of several maps.
+    Inputs lie within ``point.u +- input_half`` (all of U, if None). With ``remainder`` it is one
+    affine map, and a box that holds what the map leaves; otherwise the hull of several maps.
     """
     low = np.array([float(c.low) for c in problem.model.state])
     high = np.array([float(c.high) for c in problem.model.state])
@@ -247,12 +249,13 @@ def _fitted(
     z = np.hstack([(x - point.x) / unit, (u - point.u) / reach])
     goal = (f - point.x) / unit
     matrix, *_ = np.linalg.lstsq(z, goal - point.residual / unit, rcond=None)
-    matrix[np.abs(matrix) < 1e-12] = 0.0
+    matrix = np.where(np.abs(matrix) < 1e-12, 0.0, np.asarray(matrix, dtype=np.float64))
     left = goal - z @ matrix
-    offset = (left.max(axis=0) + left.min(axis=0)) / 2
+    offset: Array = (left.max(axis=0) + left.min(axis=0)) / 2
     radius = np.ptp(left, axis=0) / 2 * WIDEN
     offset = np.where(radius + np.abs(offset) < 1e-10, 0.0, offset)
-    return matrix.T[None], np.diag(radius)[:, radius > 1e-10], offset
+    box = np.diag(np.asarray(radius, dtype=np.float64))
+    return np.asarray(matrix.T[None], dtype=np.float64), box[:, radius > 1e-10], offset
 
 
 def _tight(problem: Problem, low: Array, high: Array) -> tuple[Array, Array]:

@@ -1,11 +1,11 @@
 """Invariant polytopes of linear gains: the largest set in S, with allowed inputs, that a gain never leaves.
 
-Gains come from the discrete Riccati equation for many random weights. For each, rows ``h A^k z <= 1`` are added until
-none cuts any more (the maximal output-admissible set), for all maps of the inclusion, with the disturbance's support
-taken off and a little contraction kept as slack.
+Gains come from the discrete Riccati equation for many random weights. For each, rows ``h A^k z <=
+1`` are added until none cuts any more (the maximal output-admissible set), for all maps of the
+inclusion, with the disturbance's support taken off and a little contraction kept as slack.
 
-Source: E. G. Gilbert, K. T. Tan, Linear systems with state and control constraints: the theory and application of maximal
-output admissible sets, 1991.
+Source: E. G. Gilbert, K. T. Tan, Linear systems with state and control constraints: the theory and
+application of maximal output admissible sets, 1991.
 """
 
 from __future__ import annotations

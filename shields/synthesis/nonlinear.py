@@ -1,7 +1,8 @@
 """Quadratic invariants of nonlinear systems: the step as a linear map and a bounded remainder.
 
-For each coordinate whose next value is no polynomial of degree one, two cuts say that it stays within a
-constant of its linearisation on the set's box; then it gets a name, and what remains is quadratic.
+For each coordinate whose next value is no polynomial of degree one, two cuts say that it stays
+within a constant of its linearisation on the set's box; then it gets a name, and what remains is
+quadratic.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """Terms in NumPy, for synthesis: values and gradients on batches of points, and ranges on batches of boxes.
 
-Values are those of `nprl.lang.floats`. The gradient is by forward differentiation, of the branch that is taken. The ranges are rounded outward at every
-operation, so they are sound up to the error of NumPy's own functions, for which four ulp are allowed.
-Nothing here is trusted: what synthesis finds is proved elsewhere, exactly.
+Values are those of `nprl.lang.floats`. The gradient is by forward differentiation, of the branch
+that is taken. The ranges are rounded outward at every operation, so they are sound up to the error
+of NumPy's own functions, for which four ulp are allowed. Nothing here is trusted: what synthesis
+finds is proved elsewhere, exactly.
 """
 
 from __future__ import annotations
@@ -119,9 +120,9 @@ def _dual_of(t: Term, at: Mapping[str, Dual], count: int, memo: dict[int, Dual])
                 return np.ones_like(v), np.zeros_like(g)
             return v**n, (n * v ** (n - 1))[:, None] * g
         case Clip(arg, low, high):
-            x, a, b = of(arg), of(low), of(high)
-            raised = _choose(x[0] >= a[0], x, a)
-            return _choose(raised[0] <= b[0], raised, b)
+            inner, least, most = of(arg), of(low), of(high)
+            raised = _choose(inner[0] >= least[0], inner, least)
+            return _choose(raised[0] <= most[0], raised, most)
         case Where(condition, then, other):
             return _choose(_holds(condition, at, count, memo), of(then), of(other))
         case _:
@@ -140,9 +141,9 @@ def _holds(f: Formula, at: Mapping[str, Dual], count: int, memo: dict[int, Dual]
             a, b = _dual(left, at, count, memo)[0], _dual(right, at, count, memo)[0]
             return np.asarray(_COMPARE[relation](a, b))
         case And(parts):
-            return np.logical_and.reduce([_holds(p, at, count, memo) for p in parts])
+            return np.asarray(np.all([_holds(p, at, count, memo) for p in parts], axis=0))
         case Or(parts):
-            return np.logical_or.reduce([_holds(p, at, count, memo) for p in parts])
+            return np.asarray(np.any([_holds(p, at, count, memo) for p in parts], axis=0))
         case Not(part):
             return ~_holds(part, at, count, memo)
         case _:

@@ -1,7 +1,8 @@
 """Polytopes as rows: vertices, redundancy, images of rows, samples, volume, and their exact, short form.
 
-A normalised polytope is an array ``h`` of shape (r, n): the points z with ``h z <= 1``; it holds 0 inside. In up to
-six dimensions its facets and vertices come from the convex hull of the rows, in more from linear programs.
+A normalised polytope is an array ``h`` of shape (r, n): the points z with ``h z <= 1``; it holds 0
+inside. In up to six dimensions its facets and vertices come from the convex hull of the rows, in
+more from linear programs.
 """
 
 from __future__ import annotations
@@ -101,7 +102,7 @@ def irredundant(h: Array) -> Array:
     hull = _hull(h)
     if hull is None or (hull.equations[:, -1] > -1e-11).any():
         raise ValueError("the polytope is not bounded")
-    return h[np.sort(hull.vertices)]
+    return np.asarray(h[np.sort(hull.vertices)])
 
 
 def _distinct(h: Array) -> list[int]:
@@ -146,7 +147,7 @@ def normalised(h: Array, b: Array) -> Array | None:
     idle = size <= 1e-12 * np.maximum(np.abs(b), 1e-9)
     if (b[idle] < 0).any() or (b[~idle] <= 1e-9 * size[~idle]).any():
         return None
-    return h[~idle] / b[~idle, None]
+    return np.asarray(h[~idle] / b[~idle, None])
 
 
 def samples(h: Array, count: int, rng: np.random.Generator) -> Array:

@@ -1,7 +1,8 @@
 """What the numeric methods see of a model: S within the ranges as rows, the inputs, the starts, batch functions.
 
-Only a safe set that is a conjunction of affine comparisons is taken (also ``abs(affine) <= c``); a row
-``(a, b)`` means ``b - a.x >= 0`` with exact rationals. A strict comparison is kept by a row a little inside.
+Only a safe set that is a conjunction of affine comparisons is taken (also ``abs(affine) <= c``); a
+row ``(a, b)`` means ``b - a.x >= 0`` with exact rationals. A strict comparison is kept by a row a
+little inside.
 """
 
 from __future__ import annotations
@@ -103,7 +104,8 @@ def problem_of(model: Model) -> Problem:
     """The numeric view of ``model``.
 
     Raises:
-        Unsuitable: for finitely many actions, or a safe set that is no conjunction of affine comparisons.
+        Unsuitable: for finitely many actions, or a safe set that is no conjunction of affine
+        comparisons.
     """
     if model.choices is not None:
         raise Unsuitable("an action set of finitely many values")

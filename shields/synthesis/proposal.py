@@ -1,6 +1,7 @@
 """A candidate: a set and its backup, not proved; and the step from a found set to one.
 
-The polytope is rounded to short exact rows, a backup is looked for, and the whole is held against sample points.
+The polytope is rounded to short exact rows, a backup is looked for, and the whole is held against
+sample points.
 """
 
 from __future__ import annotations
@@ -30,9 +31,10 @@ SHORT, LONG = (2, 3), (4, 6, 9)
 class Candidate:
     """A set and its backup, not proved.
 
-    ``invariant`` has one tuple of terms for each part, each term meant ``>= 0``; ``backup`` has one term for each
-    action, over the state, in units. ``notes`` says how it was found: ``method``, ``kept`` (the least margin of a next
-    row, relative to the row's range, over sample points), and what the method knows; JSON data.
+    ``invariant`` has one tuple of terms for each part, each term meant ``>= 0``; ``backup`` has one
+    term for each action, over the state, in units. ``notes`` says how it was found: ``method``,
+    ``kept`` (the least margin of a next row, relative to the row's range, over sample points), and
+    what the method knows; JSON data.
     """
 
     family: str
@@ -86,8 +88,9 @@ def ellipsoid_with_gain(
 ) -> Iterator[Candidate]:
     """The ellipsoid with its gain, if it is kept at sample points. ``notes`` has the affine map it was found for.
 
-    That is, in units: next = centre + a (x - centre) + b (u - input_centre) + offset + something within ``rest``,
-    for x within ``half`` of the centre, and u within ``input_half``; ``rate`` and ``slack`` are its multiplier.
+    That is, in units: next = centre + a (x - centre) + b (u - input_centre) + offset + something
+    within ``rest``, for x within ``half`` of the centre, and u within ``input_half``; ``rate`` and
+    ``slack`` are its multiplier.
     """
     names = problem.model.state_names
     rows = (found.term(names),)

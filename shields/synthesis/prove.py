@@ -1,8 +1,8 @@
 """Find proof trees: from a sequent to the JSON that the checkers verify.
 
-The search is generic: min, max, abs and where are taken apart where they occur; functions are named and
-bounded; what is left is polynomial, and closed by a combination of premises, splitting the box where the
-true dynamics are too curved for one. Nothing here is trusted.
+The search is generic: min, max, abs and where are taken apart where they occur; functions are named
+and bounded; what is left is polynomial, and closed by a combination of premises, splitting the box
+where the true dynamics are too curved for one. Nothing here is trusted.
 """
 
 from __future__ import annotations
@@ -366,7 +366,8 @@ def clear_denominator(
         positive = _lemma(goal.concluding(lemma), search, depth)
     except NotProved:
         return None
-    # If -q >= 0, then (-q)(|d| - floor) + floor (-q) + |d| q - cleared = 0, and cleared > 0: absurd.
+    # If -q >= 0, then (-q)(|d| - floor) + floor (-q) + |d| q - cleared = 0, and cleared > 0:
+    # absurd.
     s = goal.given(lemma)
     bounded = from_polynomial(add(cleared, {(): -shift}))
     low: Tree = ["leaf", [{}]]

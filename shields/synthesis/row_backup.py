@@ -1,8 +1,8 @@
 """The backup of a polytope for one input where no single gain keeps it: the least input that every row allows.
 
-Each row of the polytope that the input can raise gives a lower bound ``l_i(x)`` of the input, read off the model's
-own step at input 0; the backup is ``clip(max(l_1, ..., l_p), low, high)``. Only the bounds that are ever the
-greatest are written down.
+Each row of the polytope that the input can raise gives a lower bound ``l_i(x)`` of the input, read
+off the model's own step at input 0; the backup is ``clip(max(l_1, ..., l_p), low, high)``. Only the
+bounds that are ever the greatest are written down.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ def _bound(problem: Problem, polytope: Polytope, seen: Responses, i: int, margin
     model = problem.model
     at: dict[Term, Term] = {Var(n): Num(v) for n, v in model.nominal().items()}
     at[Var(model.action_names[0])] = Num(Fraction(0))
-    h, b = polytope.rows[i]
+    h, _ = polytope.rows[i]
     named: dict[Term, str] = {}
     total: Polynomial = {}
     for factor, step in zip(h, model.steps, strict=True):

@@ -1,11 +1,11 @@
 """Search for the squares that close a quadratic leaf: a semidefinite program, then exact LDL^T.
 
 Given quadratic polynomials, it looks for multipliers c >= 0 of premises and of products of opposite
-bounds, such that ``p - sum c h`` is a positive definite quadratic form; the multipliers are rounded, the
-form is computed exactly, and its LDL^T decomposition over the rationals is the proof.
+bounds, such that ``p - sum c h`` is a positive definite quadratic form; the multipliers are
+rounded, the form is computed exactly, and its LDL^T decomposition over the rationals is the proof.
 
-Source: the S-procedure; exact rounding after Peyrl and Parrilo, Computing sum of squares decompositions
-with rational coefficients, 2008.
+Source: the S-procedure; exact rounding after Peyrl and Parrilo, Computing sum of squares
+decompositions with rational coefficients, 2008.
 """
 
 from __future__ import annotations
@@ -161,7 +161,7 @@ def _gram(p: Polynomial, order: Sequence[str]) -> Floats:
     gram = np.zeros((len(order) + 1, len(order) + 1))
     for m, c in p.items():
         flat = [index[n] for n, k in m for _ in range(k)]
-        i, j = (flat + [0, 0])[:2]
+        i, j = [*flat, 0, 0][:2]
         gram[i, j] += float(c) / 2
         gram[j, i] += float(c) / 2
     return gram
@@ -177,7 +177,7 @@ def ldl(
     a = [[Fraction(0)] * n for _ in range(n)]
     for m, c in p.items():
         flat = [index[v] for v, k in m for _ in range(k)]
-        i, j = (flat + [n - 1, n - 1])[:2]
+        i, j = [*flat, n - 1, n - 1][:2]
         a[i][j] += c / 2
         a[j][i] += c / 2
     result: list[tuple[Fraction, Term]] = []

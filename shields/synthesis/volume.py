@@ -1,7 +1,7 @@
 """Volumes: of a candidate's set, and its share of the safe set.
 
-By formula for one polytope in up to six dimensions and for one ellipsoid; else by sampling the ranges, with the
-standard error. Numeric: for reports, not for proofs.
+By formula for one polytope in up to six dimensions and for one ellipsoid; else by sampling the
+ranges, with the standard error. Numeric: for reports, not for proofs.
 """
 
 from __future__ import annotations
@@ -118,7 +118,8 @@ def _ellipsoid_volume(p: Polynomial, names: Sequence[str]) -> float | None:
     # p = c + l.x - x'Mx has its greatest value c + l'M^-1 l / 4
     top = float(p.get((), Fraction(0))) + float(linear @ np.linalg.solve(quadratic, linear)) / 4
     ball = math.pi ** (n / 2) / math.gamma(n / 2 + 1)
-    return ball * max(top, 0.0) ** (n / 2) / math.sqrt(float(np.linalg.det(quadratic)))
+    scale = math.sqrt(float(np.linalg.det(quadratic)))
+    return float(ball * max(top, 0.0) ** (n / 2) / scale)
 
 
 def _sampled(model: Model, parts: Sequence[Sequence[Term]], seed: int) -> Volume:
