@@ -101,7 +101,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--quick", action="store_true", help="a minute: shows that all works")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     args = parser.parse_args(argv)
-    command = ["python", "-m", "experiments.pipeline", *(sys.argv[1:] if argv is None else argv)]
+    given = [a for a in (sys.argv[1:] if argv is None else argv) if a != "--resume"]
+    command = ["python", "-m", "experiments.pipeline", *given]
     try:
         Pipeline(args, shlex.join(command)).run()
     except (ValueError, OSError) as error:

@@ -158,7 +158,9 @@ class Model:
             put("observation", tuple(Observation(c.name, Var(c.name)) for c in self.state))
         xs, us = set(self.state_names), set(self.action_names)
         for c in self.state:
-            _known(f"step[{c.name}]", term(self.step[c.name]), xs | us | set(self.disturbance_names))
+            _known(
+                f"step[{c.name}]", term(self.step[c.name]), xs | us | set(self.disturbance_names)
+            )
         _known("safe", self.safe, xs)
         _known("terminal", self.terminal, xs)
         for o in self.observation:

@@ -160,7 +160,8 @@ class Program:
         low = np.asarray([float(c.low) for c in self.outputs])
         high = np.asarray([float(c.high) for c in self.outputs])
         centre, half = (low + high) / 2, (high - low) / 2
-        return np.clip((units - centre) / half, -1.0, 1.0)
+        action: FloatArray = np.clip((units - centre) / half, -1.0, 1.0)
+        return action
 
     def __str__(self) -> str:
         """The program as a person reads it; `program_from_text` reads it back."""

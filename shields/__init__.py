@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from nprl.shields.checker import Report, Verdict, check
     from nprl.shields.policy import ShieldedPolicy
     from nprl.shields.shield import Decision, Filter, ShieldError
+    from nprl.shields.synthesis.synthesize import synthesize
     from nprl.shields.vector import ShieldedVecEnv
     from nprl.shields.wrapper import Shield, ShieldWarning
 
@@ -35,12 +36,14 @@ __all__ = [
     "Verdict",
     "check",
     "load_certificate",
+    "synthesize",
 ]
 
 _HOME = {
     "certificate": ("Certificate", "CertificateError", "load_certificate"),
     "checker": ("Report", "Verdict", "check"),
     "policy": ("ShieldedPolicy",),
+    "synthesis.synthesize": ("synthesize",),
     "shield": ("Decision", "Filter", "ShieldError"),
     "vector": ("ShieldedVecEnv",),
     "wrapper": ("Shield", "ShieldWarning"),

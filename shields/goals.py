@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 from nprl.lang import exact
 from nprl.lang.rounding import Bound, DomainError, analyse
@@ -169,8 +170,8 @@ def goals(certificate: Certificate) -> dict[str, Sequent]:
                 ),
                 shared.next_in_invariant(),
             )  # fmt: skip
-    for p, part in enumerate(shield.invariant):
-        tests, test_guards = tolerant(test_terms(model, part), "test")
+    for p, own in enumerate(shield.invariant):
+        tests, test_guards = tolerant(test_terms(model, own), "test")
         passed = [
             (t - Num(m)) + Num(e)
             for t, m, e in zip(tests, shield.margins[p], certificate.rounding.test[p], strict=True)
@@ -225,7 +226,8 @@ def rounding_of(model: Model, rows: Sequence[Rows], backup: Rows) -> dict[str, l
     tests = [b for part in rows for b in bounds(test_terms(model, part))]
     plant = []
     for b in steps:
-        size = max(abs(b.range.lo), abs(b.range.hi)) + b.error
+        ends: list[Any] = [abs(b.range.lo), abs(b.range.hi)]
+        size = max(ends) + b.error
         if model.arithmetic.state == "float64":
             plant.append(b.error)
         elif size < 2**127:

@@ -141,9 +141,9 @@ def basis(
     scaled = form.polynomial
     for v, n in zip(form.variables, form.degrees, strict=True):
         low, high = box[v]
-        scaled = _substituted(scaled, v, add(constant(low), {((v, 1),): Fraction(1)}, high - low))
-        one, s = constant(Fraction(1)), {((v, 1),): Fraction(1)}
-        below = add(one, s, Fraction(-1))
+        s: Polynomial = {((v, 1),): Fraction(1)}
+        scaled = _substituted(scaled, v, add(constant(low), s, high - low))
+        below = add(constant(Fraction(1)), s, Fraction(-1))
         axis = []
         for i in range(n + 1):
             factor = constant(Fraction(math.comb(n, i)))

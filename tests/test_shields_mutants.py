@@ -155,7 +155,7 @@ def wide() -> Certificate:
 ONLY = {
     "domain": unrounded,
     "init": lambda: fresh(replace(MODEL, init={X: (F(-3, 2), F(1, 2))})),
-    "safe/0/0": lambda: fresh(replace(MODEL, safe=(X <= F(9, 10)) & (X >= -1))),
+    "safe/0/0": lambda: fresh(replace(MODEL, safe=(F(9, 10) >= X) & (X >= -1))),
     "ranges/0": wide,
     "action/0": lambda: fresh(
         candidate=Candidate("polytope", ((1 - X, 1 + X),), (-X * F(3, 2),), {})

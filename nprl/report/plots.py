@@ -32,7 +32,7 @@ STEPS, SCORE, VIOLATIONS = "time/total_timesteps", "eval/mean_reward", "safety/v
 
 def draw_learning(rows: Sequence[Mapping[str, str]]) -> Figure | None:
     """The evaluation's return and the violations of training, by steps; None without rows."""
-    steps = [float(r[STEPS]) for r in rows if r.get(SCORE)]
+    steps = [float(r[STEPS]) / 1000 for r in rows if r.get(SCORE)]
     if not steps:
         return None
     drawn, axes = figure(9.5, 2.9, 2)
@@ -45,8 +45,11 @@ def draw_learning(rows: Sequence[Mapping[str, str]]) -> Figure | None:
     axes[1].bar(steps, counted, width=0.6 * steps[-1] / len(steps), color=RED)
     axes[1].set_ylim(bottom=0, top=max(1.0, 1.08 * max(counted)))
     axes[1].set_title("steps outside the safe set, in each stage of training", fontsize=10)
+    if min(scores) < 20 * max(scores) < 0:  # what dying costs would hide what is learned
+        axes[0].set_yscale("symlog", linthresh=abs(max(scores)))
     for ax in axes:
-        ax.set_xlabel("environment steps", fontsize=9)
+        ax.set_xlabel("thousands of environment steps", fontsize=9)
+        ax.set_axisbelow(True)
         ax.grid(color=PALE, lw=0.8)
     return drawn
 

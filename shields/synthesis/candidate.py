@@ -13,8 +13,9 @@ import numpy as np
 from nprl.model import Model
 from nprl.shields.synthesis.control_invariant import control_invariant
 from nprl.shields.synthesis.ellipsoid import Ellipsoid, invariant_ellipsoid
+from nprl.shields.synthesis.equilibrium import Point, equilibria
 from nprl.shields.synthesis.invariance_of_safe import farkas_gain
-from nprl.shields.synthesis.linearise import Inclusion, Point, equilibria, inclusion
+from nprl.shields.synthesis.linearise import Inclusion, inclusion
 from nprl.shields.synthesis.lqr import gain_sets
 from nprl.shields.synthesis.polytope import HULL_DIMENSIONS, irredundant
 from nprl.shields.synthesis.problem import Problem, Unsuitable, problem_of

@@ -108,11 +108,11 @@ def _spread(model: Model, rounding: Rounding) -> dict[str, Fraction]:
             continue
         try:
             difference = add(_atomic(here, atoms), _atomic(there, atoms), Fraction(-1))
-            limits = {v: (i.lo, i.hi) for v, i in box.items()}
+            limits: dict[str, Any] = {v: (i.lo, i.hi) for v, i in box.items()}
             for old, new in atoms.items():
                 value = exact.enclose(old, box)
                 assert isinstance(new, Var)
-                limits[new.name] = (value.lo, value.hi)
+                limits[new.name] = (Fraction(value.lo), Fraction(value.hi))
             low = lower_bound(difference, limits)
             high = -lower_bound({m: -c for m, c in difference.items()}, limits)
         except (ValueError, TypeError):

@@ -71,6 +71,19 @@ def responses(problem: Problem, polytope: Polytope, x: Array) -> Responses | Non
     )
 
 
+def hopeless(problem: Problem, seen: Responses) -> bool:
+    """Whether at some point no input keeps all rows by `LEAST` (told for one input only)."""
+    if problem.m != 1:
+        return False
+    beta, room = seen.beta[:, :, 0], seen.alpha - LEAST
+    at = room / np.where(beta == 0, 1.0, beta)
+    low = np.where(beta < 0, at, problem.u_low[0]).max(axis=1)
+    high = np.where(beta > 0, at, problem.u_high[0]).min(axis=1)
+    flat = np.where(beta == 0, room, 0.0).min(axis=1)
+    low, high = np.maximum(low, problem.u_low[0]), np.minimum(high, problem.u_high[0])
+    return bool(((low > high) | (flat < 0)).any())
+
+
 def row_scales(polytope: Polytope, x: Array) -> Array:
     """How far each row reaches over the points."""
     h, b = polytope.arrays()

@@ -19,9 +19,10 @@ import numpy as np
 import numpy.typing as npt
 
 from nprl.model import Model
-from nprl.shields.synthesis.numeric import Array, Range, ranges
+from nprl.shields.synthesis.numeric import Array
 from nprl.shields.synthesis.polytope import maximum
 from nprl.shields.synthesis.problem import Unsuitable, problem_of, safe_rows
+from nprl.shields.synthesis.ranges import Range, ranges
 
 Mask = npt.NDArray[np.bool_]
 Indices = npt.NDArray[np.int64]

@@ -14,7 +14,7 @@ import numpy as np
 
 from nprl.lang.terms import Term
 from nprl.shields.synthesis.ellipsoid import Ellipsoid
-from nprl.shields.synthesis.gain import gain_backup, gain_terms, responses
+from nprl.shields.synthesis.gain import gain_backup, gain_terms, hopeless, responses
 from nprl.shields.synthesis.linearise import Inclusion
 from nprl.shields.synthesis.numeric import Array
 from nprl.shields.synthesis.polytope import Polytope, exact_polytope, samples
@@ -52,7 +52,7 @@ def kept_polytope(
         return
     x = _points(polytope, maps, seed)
     seen = responses(problem, polytope, x)
-    if seen is None:
+    if seen is None or hopeless(problem, seen):
         return
     for digits in (SHORT, LONG):
         for saturated in (False, True):

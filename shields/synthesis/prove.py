@@ -233,7 +233,8 @@ def _magnitude(t: Term, at: dict[str, exact.Interval]) -> Fraction:
         value = exact.enclose(t, at)
     except KeyError as error:
         raise NotProved(f"{t}: no bounds for {error}") from None
-    size = max(abs(value.lo), abs(value.hi))
+    ends: list[Any] = [abs(value.lo), abs(value.hi)]
+    size = max(ends)
     if not isinstance(size, Fraction):
         raise NotProved(f"{t} is not bounded")
     return size
@@ -356,7 +357,8 @@ def clear_denominator(
     rest = {m: c for m, c in p.items() if m != key}
     cleared = add(times(rest, pd), pn, slope)
     cleared = {m: sign * c for m, c in cleared.items()}  # = |d| q where the equation holds
-    floor = Num(_outward(abs(Fraction(min(abs(denominator.lo), abs(denominator.hi)))) / 2, False))
+    ends: list[Any] = [abs(denominator.lo), abs(denominator.hi)]
+    floor = Num(_outward(Fraction(min(ends)) / 2, False))
     least = remainder_bound(cleared, box, True)
     if not floor.value > 0 or least is None or not least > 0:
         return None
