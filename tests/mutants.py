@@ -158,7 +158,7 @@ def _sure(terms: tuple[Term, ...] | list[Term], at: dict[str, Fraction]) -> list
     return [1 if v.lo >= 0 else -1 if v.hi < 0 else 0 for v in values]
 
 
-def fault(certificate: Certificate, seed: int = 0, n: int = 400) -> str:
+def fault(certificate: Certificate, seed: int = 0, n: int = 150) -> str:
     """An exact witness that the claim is false, in words; "" if none was found."""
     model, shield = certificate.model, certificate.shield
     part = list(shield.invariant[0])
