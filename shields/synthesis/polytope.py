@@ -183,7 +183,10 @@ def volume(h: Array) -> float:
         raise ValueError("a bounded polytope in up to six dimensions is needed")
     if h.shape[1] == 1:
         return float(np.ptp(corners))
-    return float(ConvexHull(corners).volume)
+    try:
+        return float(ConvexHull(corners).volume)
+    except QhullError:  # nearly degenerate facets: move the corners by a hair
+        return float(ConvexHull(corners, qhull_options="QJ").volume)
 
 
 def exact_polytope(h: Array, centre: Array, unit: Array, problem: Problem) -> Polytope:
