@@ -29,6 +29,7 @@ from nprl.shields.synthesis.polytope import (
     samples,
 )
 from nprl.shields.synthesis.problem import Problem, Unsuitable, problem_of
+from nprl.shields.synthesis.quadratic import concave_form
 from nprl.shields.synthesis.squares import degree
 from nprl.shields.synthesis.trial import rays, trial
 
@@ -169,16 +170,7 @@ def _shrunk(
 def _greatest(p: Polynomial, problem: Problem) -> Fraction | None:
     """A short number at the greatest value of a concave quadratic polynomial."""
     names = problem.model.state_names
-    n = len(names)
-    index = {v: i for i, v in enumerate(names)}
-    q, b, c0 = np.zeros((n, n)), np.zeros(n), float(p.get((), 0))
-    for m, c in p.items():
-        flat = [index[v] for v, k in m for _ in range(k)]
-        if len(flat) == 1:
-            b[flat[0]] += float(c)
-        elif len(flat) == 2:
-            q[flat[0], flat[1]] -= float(c) / 2
-            q[flat[1], flat[0]] -= float(c) / 2
+    q, b, c0 = concave_form(p, names)
     try:
         top = c0 + float(b @ np.linalg.solve(q, b)) / 4
     except LinAlgError:

@@ -18,9 +18,10 @@ from nprl.lang.terms import Num, Term, Var, children, variables
 from nprl.shields.certificate import Certificate
 from nprl.shields.goals import Pieces
 from nprl.shields.leaf import Premises
-from nprl.shields.polynomial import NotPolynomial, polynomial
+from nprl.shields.polynomial import NotPolynomial, Polynomial, polynomial
 from nprl.shields.sequent import Sequent, expand, expanded
 from nprl.shields.synthesis.prove import NotProved, Search, Tree, affine_fit, prove
+from nprl.shields.synthesis.quadratic import concave_form
 from nprl.shields.synthesis.squares import degree
 
 SPARE = (1.2, 1.6, 2.5, 4.0)
@@ -109,19 +110,9 @@ def _state_box(s: Sequent, draft: Certificate) -> list[tuple[str, Term]]:
     return result
 
 
-def _extent(p: object, names: tuple[str, ...]) -> tuple[list[float], list[float]]:
+def _extent(p: Polynomial, names: tuple[str, ...]) -> tuple[list[float], list[float]]:
     """Centre and half-widths of the ellipsoid p >= 0."""
-    assert isinstance(p, dict)
-    n = len(names)
-    index = {v: i for i, v in enumerate(names)}
-    q, b, c0 = np.zeros((n, n)), np.zeros(n), float(p.get((), 0))
-    for m, c in p.items():
-        flat = [index[v] for v, k in m for _ in range(k)]
-        if len(flat) == 1:
-            b[flat[0]] += float(c)
-        elif len(flat) == 2:
-            q[flat[0], flat[1]] -= float(c) / 2
-            q[flat[1], flat[0]] -= float(c) / 2
+    q, b, c0 = concave_form(p, names)
     inverse = np.linalg.inv(q)
     centre = inverse @ b / 2
     level = c0 + float(centre @ q @ centre)

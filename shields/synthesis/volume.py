@@ -22,6 +22,7 @@ from nprl.shields.synthesis.polytope import HULL_DIMENSIONS, vertices
 from nprl.shields.synthesis.polytope import volume as normalised_volume
 from nprl.shields.synthesis.problem import Row, Unsuitable, safe_rows
 from nprl.shields.synthesis.proposal import Candidate
+from nprl.shields.synthesis.quadratic import concave_form
 
 SAMPLES = 400_000
 
@@ -104,19 +105,11 @@ def _ellipsoid_volume(p: Polynomial, names: Sequence[str]) -> float | None:
     if any(sum(k for _, k in m) > 2 for m in p):
         return None
     n = len(names)
-    quadratic, linear = np.zeros((n, n)), np.zeros(n)
-    index = {name: i for i, name in enumerate(names)}
-    for monomial, c in p.items():
-        used = [index[name] for name, k in monomial for _ in range(k)]
-        if len(used) == 2:
-            quadratic[used[0], used[1]] -= float(c) / 2
-            quadratic[used[1], used[0]] -= float(c) / 2
-        elif len(used) == 1:
-            linear[used[0]] += float(c)
+    quadratic, linear, c = concave_form(p, names)
     if np.linalg.eigvalsh(quadratic).min() <= 0:
         return None
     # p = c + l.x - x'Mx has its greatest value c + l'M^-1 l / 4
-    top = float(p.get((), Fraction(0))) + float(linear @ np.linalg.solve(quadratic, linear)) / 4
+    top = c + float(linear @ np.linalg.solve(quadratic, linear)) / 4
     ball = math.pi ** (n / 2) / math.gamma(n / 2 + 1)
     scale = math.sqrt(float(np.linalg.det(quadratic)))
     return float(ball * max(top, 0.0) ** (n / 2) / scale)
