@@ -23,7 +23,7 @@ from nprl.shields.certificate import Certificate
 from nprl.shields.goals import domain, goals, witnesses
 from nprl.shields.leaf import Premises
 from nprl.shields.polynomial import NotPolynomial, Polynomial
-from nprl.shields.queries import queries
+from nprl.shields.queries import query
 from nprl.shields.sequent import Conclusion, ProofError, Sequent, expand, subtrees
 
 RLIMIT = 20_000_000
@@ -121,11 +121,11 @@ def check_goal(
                 raise ProofError("the time limit is over")
             leaves += 1
             for conclusion, hint in zip(alternative, hints, strict=True):
-                for query in queries(conclusion, hint, premises):
-                    engines.add(query.engine)
-                    if export is not None:
-                        export(goal, leaves, query.text)
-                    _prove(query.text)
+                asked = query(conclusion, hint, premises)
+                engines.add(asked.engine)
+                if export is not None:
+                    export(goal, leaves, asked.text)
+                _prove(asked.text)
     except (ProofError, NotPolynomial, ValueError, TypeError, RecursionError) as error:
         reason = f"leaf {leaves}: {error}"
     except z3.Z3Exception as error:

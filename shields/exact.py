@@ -27,7 +27,7 @@ Polynomial = dict[tuple[str, ...], Fraction]  # sorted names, one for each power
 Terms = list["_Term"]
 Sequent = tuple[Terms, list[Terms], int]  # premises, alternatives, how many names rules gave
 MAX_BYTES, MAX_DEPTH, MAX_RECURSION, MAX_CLAUSES, MAX_WORK = 1 << 26, 500, 5_000, 1000, 20_000_000
-MAX_MONOMIALS, MAX_DEGREE, MAX_BITS, MAX_BERNSTEIN = 20_000, 100, 100_000, 5_000
+MAX_MONOMIALS, MAX_DEGREE, MAX_BITS = 20_000, 100, 100_000
 NUMBER = re.compile(r"-?[0-9]{1,400}(/[1-9][0-9]{0,399})?")
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 KINDS = {"": "pi", "t": "neg abs sin cos tan tanh exp log sqrt", "tt": "+ - * / min max"}
@@ -357,6 +357,7 @@ def _polynomial(t: _Term) -> Polynomial:
     return _sum((p, q if t.op == "*" else {(): 1 / q[()]}))
 
 def _nonnegative(r: Polynomial, strict: bool, premises: Terms) -> None:
+    """That an affine remainder is nonnegative on the box that the premises state."""
     ends: dict[tuple[str, bool], list[Fraction]] = {}
     for h in premises:
         with suppress(ValueError):
@@ -364,28 +365,12 @@ def _nonnegative(r: Polynomial, strict: bool, premises: Terms) -> None:
             if len(p) <= 2 and [len(m) for m in p if m] == [1]:  # slope x + p[()]
                 (x,) = max(p)
                 ends.setdefault((x, p[x,] > 0), []).append(-p.get((), ZERO) / p[x,])
+    _require(max(map(len, r), default=0) <= 1, "the remainder is not affine")
     names = {x for m in r for x in m}
     _require({*product(names, (True, False))} <= ends.keys(), "a variable has no bounds")
     box = {x: (max(ends[x, True]), min(ends[x, False])) for x in names}
     _require(all(low <= high for low, high in box.values()), "the box is empty")
-    curved = sorted({x for m in r for x in m if len(m) > 1})
-    lows = {m: reduce(_multiply, (_power(box[x], m.count(x)) for x in {*m}), (v, v))[0]
-            for m, v in r.items()}
-    bound, bent = sum(lows.values(), ZERO), [m for m in r if {*m} & {*curved}]
-    grid = {tuple(m.count(x) for x in curved): r[m] for m in bent}
-    size = math.prod(max(column) + 1 for column in zip(*grid, strict=True))
-    if (bound < 0 or (strict and bound == 0)) and 0 < len(curved) <= 6 and size <= MAX_BERNSTEIN:
-        WORK.done += 16 * size
-        for i, (low, high) in enumerate(box[x] for x in curved):
-            n, new = max(m[i] for m in grid), dict[tuple[int, ...], Fraction]()
-            part = {(k, e): sum(math.comb(k, j) * math.comb(e, j) * low ** (e - j)
-                                * (high - low) ** j / math.comb(n, j) for j in range(e + 1))
-                    for k, e in product(range(n + 1), {m[i] for m in grid})}
-            for (m, v), k in product(grid.items(), range(n + 1)):
-                key = (*m[:i], k, *m[i + 1 :])
-                new[key] = new.get(key, ZERO) + v * part[k, m[i]]
-            grid = new
-        bound += min(grid.values()) - sum(lows[m] for m in bent)
+    bound = sum((v * box[m[0]][v < 0] if m else v for m, v in r.items()), ZERO)
     _require(bound > 0 or (bound == 0 and not strict), "the remainder may be negative")
 
 def _combine(premises: Terms, goal: _Term, value: Any, reader: _Reader) -> None:

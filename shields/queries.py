@@ -6,21 +6,14 @@ every query is linear; what connects the monomials is said by the facts that the
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
-from nprl.shields.leaf import Premises, basis, combination
-from nprl.shields.polynomial import (
-    Polynomial,
-    bernstein,
-    components,
-    lower_bound,
-    monomial_range,
-    names,
-    polynomial,
-)
+from nprl.shields.leaf import Premises, combination
+from nprl.shields.polynomial import Polynomial, polynomial
 from nprl.shields.sequent import Conclusion, ProofError
 
 
@@ -42,20 +35,19 @@ class _Writer:
     def real(self, key: object) -> str:
         return self.reals.setdefault(key, f"r{len(self.reals)}")
 
-    def linear(self, p: Polynomial) -> str:
-        """``p`` with each monomial a real of its own."""
-        return total(
-            [f"(* {number(c)} {self.real(m)})" if m else number(c) for m, c in sorted(p.items())]
-        )
+    def linear(self, p: Polynomial, factor: Fraction = Fraction(1)) -> str:
+        """``factor * p`` with each monomial a real of its own, and whole numbers before them."""
+        scale = math.lcm(*(c.denominator for c in p.values()))
+        terms = [(number(c * scale), self.real(m) if m else "") for m, c in sorted(p.items())]
+        whole = total([f"(* {c} {r})" if r else c for c, r in terms])
+        return f"(* {number(factor / scale)} {whole})"
 
     def say(self, relation: str, left: str, right: str) -> None:
         self.assertions.append(f"(assert ({relation} {left} {right}))")
 
-    def query(self, engine: str) -> Query:
+    def text(self) -> str:
         declared = [f"(declare-fun {r} () Real)" for r in self.reals.values()]
-        return Query(
-            "\n".join(["(set-logic QF_LRA)", *declared, *self.assertions, "(check-sat)\n"]), engine
-        )
+        return "\n".join(["(set-logic QF_LRA)", *declared, *self.assertions, "(check-sat)\n"])
 
 
 def number(value: Fraction) -> str:
@@ -73,61 +65,33 @@ def total(parts: Sequence[str]) -> str:
     return parts[0] if len(parts) == 1 else f"(+ {' '.join(parts)})"
 
 
-def queries(conclusion: Conclusion, hint: Any, premises: Premises) -> Iterator[Query]:
+def query(conclusion: Conclusion, hint: Any, premises: Premises) -> Query:
     """What must be refuted so that the conclusion follows from the premises.
 
-    First that the conclusion is not the sum of the named combination and the remainder; then, that
-    sum at hand, that the conclusion fails though each product is nonnegative and the remainder is
-    as the box says.
+    That the conclusion is not the sum of the named combination and the remainder; or that this sum
+    is negative though each product is not, and the remainder is as the box says.
 
     Raises:
         ProofError, NotPolynomial, ValueError: for a hint that does not fit.
     """
-    goal = polynomial(conclusion.term)
+    goal, box = polynomial(conclusion.term), premises.box()
     c = combination(hint, goal, premises)
-    engine = "squares" if c.squares else "linear"
-    sides = list(zip(c.factors, c.lemmas, strict=True))
-    yield _differs(goal, [*sides, (Fraction(1), c.remainder)], engine)
-    box = premises.box()
-    for v in names(c.remainder):
-        if v not in box:
-            raise ProofError(f"the remainder holds {v}, which the premises do not bound")
-    affine = c.remainder
-    forms: list[list[Fraction]] = []
-    if max((sum(k for _, k in m) for m in affine), default=0) > 1:
-        engine = "interval"
-        if lower_bound(affine, box) < 0:
-            engine = "bernstein"
-            affine, mixed = components(c.remainder)
-            for part in mixed:
-                form = bernstein(part, box)
-                if form is None:
-                    raise ProofError("the remainder has too many variables or too high a degree")
-                scaled, spanned = basis(form, box)
-                yield _differs(scaled, spanned, engine)
-                forms.append([f for f, _ in spanned])
     w = _Writer()
-    parts = [f"(* {number(f)} {w.real(('h', k))})" for k, f in enumerate(c.factors)]
-    for k in range(len(c.factors)):
-        w.say(">=", w.real(("h", k)), "0.0")
-    for i, coefficients in enumerate(forms):  # a mean of the coefficients, weighted by the basis
-        weights = [w.real(("b", i, k)) for k in range(len(coefficients))]
-        for weight in weights:
-            w.say(">=", weight, "0.0")
-        w.say("=", total(weights), "1.0")
-        parts += [f"(* {number(f)} {b})" for f, b in zip(coefficients, weights, strict=True)]
-    rest = w.linear(affine)
-    for m in filter(None, affine):
-        low, high = monomial_range(m, box)
+    named = [w.real(("h", k)) for k in range(len(c.factors))]
+    rest = w.linear(c.remainder)
+    for m in filter(None, c.remainder):
+        if len(m) > 1 or m[0][1] > 1:
+            raise ProofError(f"the combination leaves the product {m}, which has no bounds")
+        if m[0][0] not in box:
+            raise ProofError(f"the combination leaves {m[0][0]}, which the premises do not bound")
+        low, high = box[m[0][0]]
         w.say(">=", w.real(m), number(low))
         w.say("<=", w.real(m), number(high))
-    w.say("<=" if conclusion.strict else "<", total([*parts, rest]), "0.0")
-    yield w.query(engine)
-
-
-def _differs(p: Polynomial, parts: Sequence[tuple[Fraction, Polynomial]], engine: str) -> Query:
-    """That ``p`` is not the sum of factor times polynomial."""
-    w = _Writer()
-    sides = [f"(* {number(f)} {w.linear(q)})" for f, q in parts]
-    w.assertions.append(f"(assert (not (= {w.linear(p)} {total(sides)})))")
-    return w.query(engine)
+    for h in named:
+        w.say(">=", h, "0.0")
+    sides = [w.linear(p, f) for f, p in zip(c.factors, c.lemmas, strict=True)]
+    parts = [f"(* {number(f)} {h})" for f, h in zip(c.factors, named, strict=True)]
+    differs = f"(not (= {w.linear(goal)} {total([*sides, rest])}))"
+    fails = f"({'<=' if conclusion.strict else '<'} {total([*parts, rest])} 0.0)"
+    w.assertions.append(f"(assert (or {differs} {fails}))")
+    return Query(w.text(), c.engine)

@@ -15,8 +15,9 @@ from nprl.lang.terms import Num, Term, Var
 from nprl.model import Model
 from nprl.shields.certificate import Certificate, Rounding, ShieldData
 from nprl.shields.goals import goals, rounding_of
-from nprl.shields.polynomial import Polynomial, add, lower_bound, polynomial
+from nprl.shields.polynomial import Polynomial, add, polynomial
 from nprl.shields.sequent import Sequent, assign, expand, expanded
+from nprl.shields.synthesis.bernstein import lower_bound
 from nprl.shields.synthesis.candidate import Candidate
 from nprl.shields.synthesis.nonlinear import enclose_steps
 from nprl.shields.synthesis.prove import NotProved, Search, Tree, prove

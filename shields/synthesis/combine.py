@@ -3,8 +3,8 @@
 Given polynomial premises and a conclusion p on a box, it looks for multipliers c >= 0 with the
 remainder ``p - sum c h`` nonnegative on the box: at sample points of the variables that occur
 nonlinearly, with the others at their worst ends (both linear in c). What the linear program
-proposes is rounded and then checked exactly, by the bound that the checker uses; nothing here is
-trusted.
+proposes is rounded and then checked exactly, by a bound that is a combination
+itself; nothing here is trusted.
 """
 
 from __future__ import annotations
@@ -20,17 +20,13 @@ import numpy.typing as npt
 from scipy.optimize import linprog
 
 from nprl.shields.polynomial import (
-    MAX_BERNSTEIN_COEFFICIENTS,
-    MAX_BERNSTEIN_VARIABLES,
     Monomial,
     Polynomial,
     Range,
     add,
-    bernstein_bound,
-    components,
-    lower_bound,
     names,
 )
+from nprl.shields.synthesis import bernstein
 
 Floats = npt.NDArray[np.float64]
 MAX_MULTIPLIER = 1e6
@@ -51,25 +47,17 @@ def nonlinear_variables(polynomials: Sequence[Polynomial]) -> list[str]:
     return sorted({n for p in polynomials for m in p if sum(k for _, k in m) > 1 for n, _ in m})
 
 
-def remainder_bound(
-    r: Polynomial, box: Mapping[str, Range], strict: bool = False
-) -> Fraction | None:
-    """The bound that the checkers compute for a remainder; None where they refuse it.
+def remainder_bound(r: Polynomial, box: Mapping[str, Range]) -> Fraction | None:
+    """A bound of a remainder that products of bounds prove; None where there is none.
 
     A bound that is negative may be one in floats: it only says how far off the remainder is.
     """
     if any(v not in box for v in names(r)):
         return None
     if not nonlinear_variables([r]):
-        return lower_bound(r, box)
-    guess = max(float_bound(r, box), _float_lower_bound(r, box))
-    if guess < 0:
-        return Fraction(guess)
-    bound = lower_bound(r, box)
-    if bound > 0 or (bound == 0 and not strict):
-        return bound
-    finer = bernstein_bound(r, box)
-    return bound if finer is None else max(bound, finer)
+        return bernstein.lower_bound(r, box)
+    guess = float_bound(r, box)
+    return Fraction(guess) if -math.inf < guess < 0 else bernstein.bound(r, box)
 
 
 def _float_lower_bound(r: Polynomial, box: Mapping[str, Range]) -> float:
@@ -88,26 +76,27 @@ def _float_lower_bound(r: Polynomial, box: Mapping[str, Range]) -> float:
 
 
 def float_bound(r: Polynomial, box: Mapping[str, Range]) -> float:
-    """`bernstein_bound` in floats, for the search; minus infinity where the form is too large."""
-    rest, parts = components(r)
+    """`bernstein.bound` in floats, for the search; minus infinity where a form is too large."""
+    rest, parts = bernstein.components(r)
     total = _float_lower_bound(rest, box)
-    for part in parts:
-        order = sorted(names(part))
-        degrees = [max(dict(m).get(v, 0) for m in part) for v in order]
-        if (
-            len(order) > MAX_BERNSTEIN_VARIABLES
-            or math.prod(d + 1 for d in degrees) > MAX_BERNSTEIN_COEFFICIENTS
-        ):
-            return -math.inf
-        table = np.zeros([d + 1 for d in degrees])
-        for m, c in part.items():
-            table[tuple(dict(m).get(v, 0) for v in order)] = float(c)
-        for axis, (v, n) in enumerate(zip(order, degrees, strict=True)):
-            low, high = float(box[v][0]), float(box[v][1])
-            change = _bernstein_matrix(n, low, high - low)
-            table = np.moveaxis(np.tensordot(table, change, axes=([axis], [0])), -1, axis)
-        total += float(table.min())
-    return total
+    return total + sum(max(_float_form(p, box), _float_lower_bound(p, box)) for p in parts)
+
+
+def _float_form(part: Polynomial, box: Mapping[str, Range]) -> float:
+    """The least Bernstein coefficient."""
+    order = sorted(names(part))
+    degrees = [max(dict(m).get(v, 0) for m in part) for v in order]
+    size = math.prod(d + 1 for d in degrees)
+    if len(order) > bernstein.MAX_VARIABLES or size > bernstein.MAX_COEFFICIENTS:
+        return -math.inf
+    table = np.zeros([d + 1 for d in degrees])
+    for m, c in part.items():
+        table[tuple(dict(m).get(v, 0) for v in order)] = float(c)
+    for axis, (v, n) in enumerate(zip(order, degrees, strict=True)):
+        low, high = float(box[v][0]), float(box[v][1])
+        change = _bernstein_matrix(n, low, high - low)
+        table = np.moveaxis(np.tensordot(table, change, axes=([axis], [0])), -1, axis)
+    return float(table.min())
 
 
 def _bernstein_matrix(n: int, low: float, width: float) -> Floats:
@@ -125,7 +114,6 @@ def combine(
     goal: Polynomial,
     premises: Mapping[int, Polynomial],
     box: Mapping[str, Range],
-    strict: bool = False,
 ) -> Proposal | None:
     """Multipliers that close ``goal`` (>= 0, or > 0), or the best found (slack < 0); None: no candidate.
 
@@ -155,7 +143,7 @@ def combine(
         if fixed is None:
             return None
         multipliers, r = fixed, _rest(goal, premises, fixed)
-    slack = remainder_bound(r, box, strict)
+    slack = remainder_bound(r, box)
     return None if slack is None else Proposal(multipliers, slack, r)
 
 

@@ -7,6 +7,7 @@ quadratic.
 
 from __future__ import annotations
 
+import math
 import time
 from fractions import Fraction
 
@@ -104,8 +105,9 @@ def _state_box(s: Sequent, draft: Certificate) -> list[tuple[str, Term]]:
     centre, half = _extent(p, names)
     result: list[tuple[str, Term]] = []
     for n, c, h in zip(names, centre, half, strict=True):
-        top = Fraction(round((c + 1.01 * h) * 2**20), 2**20)
-        bottom = Fraction(round((c - 1.01 * h) * 2**20), 2**20)
+        unit = 2.0 ** round(math.log2(h) - 9)
+        top = Fraction(round((c + 1.01 * h) / unit)) * Fraction(unit)
+        bottom = Fraction(round((c - 1.01 * h) / unit)) * Fraction(unit)
         result += [(n, Num(top) - Var(n)), (n, Var(n) - Num(bottom))]
     return result
 

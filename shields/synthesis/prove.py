@@ -7,8 +7,9 @@ where the true dynamics are too curved for one. Nothing here is trusted.
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
@@ -45,6 +46,7 @@ from nprl.shields.polynomial import (
     times,
 )
 from nprl.shields.sequent import MAX_ORDER, Sequent, expand
+from nprl.shields.synthesis import bernstein
 from nprl.shields.synthesis.combine import (
     Proposal,
     closes,
@@ -260,11 +262,11 @@ def _bounded(
             s = s.given(*(lemma for lemma, _ in cuts))
             around = exact.enclose(form, at)
             value = exact.Interval(around.lo - radius, around.hi + radius)
+    slack = Fraction(min(1, value.width) + Fraction(1, 2**12)) / 2**8
     for bound, upper in ((value.lo, False), (value.hi, True)):
         if not isinstance(bound, Fraction):
             continue
-        pad = (abs(bound) + 1) / 2**16
-        edge = Num(_outward(bound + pad if upper else bound - pad, upper))
+        edge = Num(_outward(bound, upper, slack))
         lemma = edge - name if upper else name - edge
         try:
             cuts.append((lemma, _lemma(s.concluding(lemma), search, depth)))
@@ -326,14 +328,11 @@ def _short(value: float) -> Fraction:
     return Fraction(round(value * 2**24), 2**24)
 
 
-def _outward(value: Fraction, up: bool) -> Fraction:
-    scaled = value * 2**20
-    whole = (
-        -((-scaled.numerator) // scaled.denominator)
-        if up
-        else scaled.numerator // scaled.denominator
-    )
-    return Fraction(whole, 2**20)
+def _outward(value: Fraction, up: bool, slack: Fraction) -> Fraction:
+    """A number of few digits above (below) ``value``, by at least a half and at most all of slack."""
+    unit = Fraction(2) ** (math.frexp(slack)[1] - 2)  # slack is 2 to 4 units
+    steps = (value + unit if up else value - unit) / unit
+    return (math.ceil(steps) if up else math.floor(steps)) * unit
 
 
 def clear_denominator(
@@ -358,11 +357,11 @@ def clear_denominator(
     cleared = add(times(rest, pd), pn, slope)
     cleared = {m: sign * c for m, c in cleared.items()}  # = |d| q where the equation holds
     ends: list[Any] = [abs(denominator.lo), abs(denominator.hi)]
-    floor = Num(_outward(Fraction(min(ends)) / 2, False))
-    least = remainder_bound(cleared, box, True)
+    floor = Num(_outward(Fraction(min(ends)) / 2, False, Fraction(min(ends)) / 8))
+    least = remainder_bound(cleared, box)
     if not floor.value > 0 or least is None or not least > 0:
         return None
-    shift = _outward(least / 2, False) or least / 2
+    shift = _outward(least / 2, False, least / 8)
     lemma = (d if sign > 0 else -d) - floor
     try:
         positive = _lemma(goal.concluding(lemma), search, depth)
@@ -372,7 +371,7 @@ def clear_denominator(
     # absurd.
     s = goal.given(lemma)
     bounded = from_polynomial(add(cleared, {(): -shift}))
-    low: Tree = ["leaf", [{}]]
+    low = ["leaf", [_hint(add(cleared, {(): -shift}), {}, s, search)]]
     s = s.given(bounded)
     k = len(s.premises)
     negative = s.given(-q)
@@ -440,11 +439,19 @@ def _absurd(s: Sequent, search: Search) -> Tree | None:
         return None
     assert proposal is not None
     search.leaves += 1
-    return ["absurd", _hint(proposal)]
+    return ["absurd", _hint(proposal.remainder, proposal.multipliers, s, search)]
 
 
-def _hint(proposal: Proposal) -> dict[str, Any]:
-    return {"products": [[number_to_json(c), [k]] for k, c in sorted(proposal.multipliers.items())]}
+def _hint(
+    remainder: Polynomial, multipliers: Mapping[int, Fraction], s: Sequent, search: Search
+) -> dict[str, Any]:
+    """A leaf's combination: the multipliers, and what makes the remainder affine."""
+    try:
+        found = bernstein.entries(remainder, _box(s, search), _polynomials(s, search))
+        chosen = [[number_to_json(c), [k]] for k, c in sorted(multipliers.items())]
+    except ValueError as error:
+        raise NotProved(f"{_where(s)}: {error}") from None
+    return found | {"products": chosen + found.get("products", [])}
 
 
 def _opposite(premises: dict[int, Polynomial]) -> list[tuple[int, int]]:
@@ -463,19 +470,16 @@ def _opposite(premises: dict[int, Polynomial]) -> list[tuple[int, int]]:
 
 
 def _close_one(
-    goal: Polynomial,
-    strict: bool,
-    premises: dict[int, Polynomial],
-    box: dict[str, Range],
-    original: int,
+    goal: Polynomial, strict: bool, s: Sequent, search: Search
 ) -> tuple[dict[str, Any] | None, Proposal | None]:
     """The combination that closes one conclusion, or the nearest proposal.
 
     First with the affine premises and the facts about names alone, then with every premise.
     """
-    bound = remainder_bound(goal, box, strict)
+    premises, box, original = _polynomials(s, search), _box(s, search), search.original
+    bound = remainder_bound(goal, box)
     if bound is not None and (bound > 0 or (bound == 0 and not strict)):
-        return {}, None
+        return _hint(goal, {}, s, search), None
     for k, p in premises.items():
         if p == goal and not strict:
             return {"products": [["1", [k]]]}, None
@@ -490,10 +494,10 @@ def _close_one(
     first = {k: p for k, p in premises.items() if k >= original or degree(p) <= 1}
     nearest: Proposal | None = None
     for usable in (first, premises) if len(first) < len(premises) else (premises,):
-        proposal = combine(goal, usable, box, strict)
+        proposal = combine(goal, usable, box)
         if closes(proposal, strict):
             assert proposal is not None
-            return _hint(proposal), None
+            return _hint(proposal.remainder, proposal.multipliers, s, search), None
         nearest = nearest or proposal
     return None, nearest
 
@@ -515,7 +519,7 @@ def _polynomial_stage(s: Sequent, search: Search, depth: int) -> Tree:
         goals = [(polynomial(c.term), c.strict) for c in s.alternatives[0]]
     except NotPolynomial as error:
         raise NotProved(str(error)) from None
-    tries = [_close_one(p, strict, premises, box, search.original) for p, strict in goals]
+    tries = [_close_one(p, strict, s, search) for p, strict in goals]
     if all(hint is not None for hint, _ in tries):
         search.leaves += 1
         return ["leaf", [hint for hint, _ in tries]]
@@ -563,8 +567,8 @@ def _split(
             search.leaves += 1
             now = now.given(conclusion.term)
     low, high = box[order[0]]
-    middle = _outward((low + high) / 2, False)
-    if not low < middle < high:
+    middle = _outward((low + high) / 2, False, (high - low) / 2**8)
+    if not high - low > Fraction(1, 2**40):
         raise NotProved(f"{_where(s, open_goals[0])}: the box is too small to split")
     head = ["split", term_to_json(Var(order[0]) - Num(middle))]
     above, below = expand([*head, None, None], now)
