@@ -11,9 +11,22 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from typing import Any, cast
+from typing import Any
 
-from nprl.lang import serial
+from nprl.lang.schema import (
+    FLAG,
+    FORMULA,
+    NUMBER,
+    TERM,
+    TEXT,
+    WHOLE,
+    many,
+    optional,
+    record,
+    row,
+    table,
+)
+from nprl.lang.serial import canonical
 from nprl.lang.terms import (
     NAME,
     Formula,
@@ -226,45 +239,46 @@ class Model:
 
     def digest(self) -> str:
         """SHA-256 of the canonical JSON, with the version of the semantics in front."""
-        text = f"nprl-semantics/{SEMANTICS}\n" + serial.canonical(self.to_json())
+        text = f"nprl-semantics/{SEMANTICS}\n" + canonical(self.to_json())
         return hashlib.sha256(text.encode("ascii")).hexdigest()
 
     def to_json(self) -> dict[str, Any]:
         """The model as JSON data; every number a string."""
-        number, from_term = serial.number_to_json, serial.term_to_json
-        return {
-            "format": FORMAT,
-            "name": self.name,
-            "state": [_coordinate_to_json(c) for c in self.state],
-            "action": [_coordinate_to_json(c) for c in self.action],
-            "choices": None
-            if self.choices is None
-            else [[number(v) for v in choice] for choice in self.choices],
-            "disturbance": [_coordinate_to_json(c) for c in self.disturbance],
-            "step": {n: from_term(t) for n, t in zip(self.state_names, self.steps, strict=True)},
-            "init": {n: [number(v) for v in self.init[n]] for n in self.state_names},
-            "safe": serial.formula_to_json(self.safe),
-            "terminal": serial.formula_to_json(self.terminal),
-            "observation": [
-                [o.name, from_term(o.value), number(o.rounding)] for o in self.observation
-            ],
-            "reward": from_term(self.reward_term),
-            "unsafe_reward": None if self.unsafe_reward is None else number(self.unsafe_reward),
-            "horizon": self.horizon,
-            "dt": None if self.dt is None else number(self.dt),
-            "integrator": self.integrator,
-            "arithmetic": {
-                "state": self.arithmetic.state,
-                "scaled": self.arithmetic.scaled,
-                "ulps": self.arithmetic.ulps,
-            },
-            "provenance": self.provenance,
-            "notes": self.notes,
-        }
+        data: dict[str, Any] = MODEL.write(self)
+        return data
 
     def renamed(self, name: str) -> Model:
         """The same system under another name."""
         return replace(self, name=name)
+
+
+COORDINATE = record(Coordinate, {"name": TEXT, "unit": TEXT, "low": NUMBER, "high": NUMBER})
+CHOICES = optional(many(many(NUMBER)))
+MODEL = record(
+    Model,
+    {
+        "name": TEXT,
+        "state": many(COORDINATE),
+        "action": many(COORDINATE),
+        "choices": CHOICES,
+        "disturbance": many(COORDINATE),
+        "step": table(TERM),
+        "init": table(many(NUMBER)),
+        "safe": FORMULA,
+        "terminal": FORMULA,
+        "observation": many(row(Observation, {"name": TEXT, "value": TERM, "rounding": NUMBER})),
+        "reward": TERM,
+        "unsafe_reward": optional(NUMBER),
+        "horizon": WHOLE,
+        "dt": optional(NUMBER),
+        "integrator": TEXT,
+        "arithmetic": record(Arithmetic, {"state": TEXT, "scaled": FLAG, "ulps": WHOLE}),
+        "provenance": TEXT,
+        "notes": TEXT,
+    },
+    {"format": FORMAT},
+)
+"""How a model stands in a file: section 2 of docs/certificate.md."""
 
 
 def model_from_json(data: object) -> Model:
@@ -273,127 +287,12 @@ def model_from_json(data: object) -> Model:
     Raises:
         ModelError: for another format, a missing or unknown key, or anything a `Model` refuses.
     """
-    keys = [
-        "format",
-        "name",
-        "state",
-        "action",
-        "choices",
-        "disturbance",
-        "step",
-        "init",
-        "safe",
-        "terminal",
-        "observation",
-        "reward",
-        "unsafe_reward",
-        "horizon",
-        "dt",
-        "integrator",
-        "arithmetic",
-        "provenance",
-        "notes",
-    ]
     try:
-        d = fields(data, keys, "model")
-        if d["format"] != FORMAT:
-            raise ModelError(f"format: got {d['format']!r}; accepted is {FORMAT!r}")
-        number, to_term = serial.number_from_json, serial.term_from_json
-        arithmetic = fields(d["arithmetic"], ["state", "scaled", "ulps"], "arithmetic")
-        step, init = listed(d["step"], dict, "step"), listed(d["init"], dict, "init")
-        return Model(
-            name=text(d["name"], "name"),
-            state=_coordinates(d["state"], "state"),
-            action=_coordinates(d["action"], "action"),
-            choices=None
-            if d["choices"] is None
-            else tuple(
-                tuple(number(v) for v in listed(c, list, "choices"))
-                for c in listed(d["choices"], list, "choices")
-            ),
-            disturbance=_coordinates(d["disturbance"], "disturbance"),
-            step={name: to_term(value) for name, value in step.items()},
-            init={
-                name: cast(Any, tuple(number(v) for v in listed(value, list, "init")))
-                for name, value in init.items()
-            },
-            safe=serial.formula_from_json(d["safe"]),
-            terminal=serial.formula_from_json(d["terminal"]),
-            observation=tuple(
-                _observation(o) for o in listed(d["observation"], list, "observation")
-            ),
-            reward=to_term(d["reward"]),
-            unsafe_reward=None if d["unsafe_reward"] is None else number(d["unsafe_reward"]),
-            horizon=d["horizon"],
-            dt=None if d["dt"] is None else number(d["dt"]),
-            integrator=text(d["integrator"], "integrator"),
-            arithmetic=Arithmetic(arithmetic["state"], arithmetic["scaled"], arithmetic["ulps"]),
-            provenance=text(d["provenance"], "provenance"),
-            notes=text(d["notes"], "notes"),
-        )
+        return MODEL.read(data, "model")
     except ModelError:
         raise
     except (ValueError, TypeError, RecursionError) as error:
-        raise ModelError(f"model: {error}") from None
-
-
-def fields(data: object, keys: Sequence[str], what: str) -> dict[str, Any]:
-    """``data`` as an object with exactly these keys; ValueError otherwise."""
-    if not isinstance(data, dict):
-        raise ValueError(f"{what}: an object is accepted; got {type(data).__name__}")
-    missing, unknown = [k for k in keys if k not in data], [k for k in data if k not in keys]
-    if missing or unknown:
-        problem = f"missing {missing[0]!r}" if missing else f"unknown key {unknown[0]!r}"
-        raise ValueError(f"{what}: {problem}; the keys are {', '.join(keys)}")
-    return data
-
-
-def listed(data: object, kind: type, what: str) -> Any:
-    """``data``, which must be of the JSON ``kind``; ValueError otherwise."""
-    if type(data) is not kind:
-        raise ValueError(f"{what}: a {kind.__name__} is accepted; got {type(data).__name__}")
-    return data
-
-
-def text(data: object, what: str) -> str:
-    """``data``, which must be text; ValueError otherwise."""
-    result: str = listed(data, str, what)
-    return result
-
-
-def _coordinate_to_json(c: Coordinate) -> dict[str, str]:
-    return {
-        "name": c.name,
-        "unit": c.unit,
-        "low": serial.number_to_json(c.low),
-        "high": serial.number_to_json(c.high),
-    }
-
-
-def coordinate_from_json(data: object, what: str) -> Coordinate:
-    """A coordinate from its JSON object; ValueError otherwise."""
-    d = fields(data, ["name", "unit", "low", "high"], what)
-    return Coordinate(
-        text(d["name"], what),
-        text(d["unit"], what),
-        serial.number_from_json(d["low"]),
-        serial.number_from_json(d["high"]),
-    )
-
-
-def _coordinates(data: object, what: str) -> tuple[Coordinate, ...]:
-    return tuple(coordinate_from_json(c, what) for c in listed(data, list, what))
-
-
-def _observation(data: object) -> Observation:
-    parts = listed(data, list, "observation")
-    if len(parts) != 3:
-        raise ValueError("observation: [name, term, rounding] is accepted")
-    return Observation(
-        text(parts[0], "observation"),
-        serial.term_from_json(parts[1]),
-        serial.number_from_json(parts[2]),
-    )
+        raise ModelError(str(error)) from None
 
 
 def _check_name(name: object) -> None:
@@ -413,6 +312,8 @@ def _number(value: Any, what: str) -> Fraction:
 
 
 def _interval(value: Any) -> tuple[Fraction, Fraction]:
+    if len(value) != 2:
+        raise ModelError(f"init: two ends are needed, low and high; got {len(value)}")
     low, high = (_number(v, "init") for v in value)
     if not low <= high:
         raise ModelError(f"init: low <= high is needed; got {low} and {high}")

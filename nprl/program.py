@@ -23,11 +23,12 @@ import numpy as np
 import numpy.typing as npt
 
 from nprl.files import write_atomic
-from nprl.lang import serial
 from nprl.lang.floats import compile_batch, compile_scalar
+from nprl.lang.schema import FLAG, OBJECT, TERM, TEXT, many, record
+from nprl.lang.serial import loads
 from nprl.lang.terms import Clip, Num, Term, constants, nodes, variables
 from nprl.lang.text import parse, to_text
-from nprl.model import Coordinate, Model, coordinate_from_json, fields, listed, text
+from nprl.model import CHOICES, COORDINATE, Coordinate, Model
 
 FORMAT = "nprl-program/1"
 FloatArray = npt.NDArray[np.float64]
@@ -180,22 +181,8 @@ class Program:
 
     def to_json(self) -> dict[str, Any]:
         """The program as JSON data; every number a string."""
-        number = serial.number_to_json
-        return {
-            "format": FORMAT,
-            "name": self.name,
-            "inputs": [{"name": i.name, "unit": i.unit} for i in self.inputs],
-            "outputs": [
-                {"name": c.name, "unit": c.unit, "low": number(c.low), "high": number(c.high)}
-                for c in self.outputs
-            ],
-            "scaled": self.scaled,
-            "choices": None
-            if self.choices is None
-            else [[number(v) for v in c] for c in self.choices],
-            "registers": [],
-            "output": [serial.term_to_json(t) for t in self.output],
-        }
+        data: dict[str, Any] = PROGRAM.write(self)
+        return data
 
     def save(self, path: str | Path) -> Path:
         """Write ``path`` (JSON) and, beside it, the same program as text (``.txt``)."""
@@ -217,42 +204,34 @@ def program_for(model: Model, output: Sequence[Term], name: str = "") -> Program
     )
 
 
+PROGRAM = record(
+    Program,
+    {
+        "name": TEXT,
+        "inputs": many(record(Input, {"name": TEXT, "unit": TEXT})),
+        "outputs": many(COORDINATE),
+        "scaled": FLAG,
+        "choices": CHOICES,
+        "registers": many(OBJECT),
+        "output": many(TERM),
+    },
+    {"format": FORMAT},
+)
+"""How a program stands in a JSON file."""
+
+
 def program_from_json(data: object) -> Program:
     """The program that `Program.to_json` wrote.
 
     Raises:
         ProgramError: for anything else; nothing of the file is executed.
     """
-    keys = ["format", "name", "inputs", "outputs", "scaled", "choices", "registers", "output"]
     try:
-        d = fields(data, keys, "program")
-        if d["format"] != FORMAT:
-            raise ProgramError(f"format: got {d['format']!r}; accepted is {FORMAT!r}")
-        inputs = [
-            fields(i, ["name", "unit"], "inputs") for i in listed(d["inputs"], list, "inputs")
-        ]
-        return Program(
-            name=text(d["name"], "name"),
-            inputs=tuple(
-                Input(text(i["name"], "inputs"), text(i["unit"], "inputs")) for i in inputs
-            ),
-            outputs=tuple(
-                coordinate_from_json(c, "outputs") for c in listed(d["outputs"], list, "outputs")
-            ),
-            output=tuple(serial.term_from_json(t) for t in listed(d["output"], list, "output")),
-            scaled=listed(d["scaled"], bool, "scaled"),
-            choices=None
-            if d["choices"] is None
-            else tuple(
-                tuple(serial.number_from_json(v) for v in listed(c, list, "choices"))
-                for c in listed(d["choices"], list, "choices")
-            ),
-            registers=tuple(listed(d["registers"], list, "registers")),
-        )
+        return PROGRAM.read(data, "program")
     except ProgramError:
         raise
     except (ValueError, TypeError, RecursionError) as error:
-        raise ProgramError(f"program: {error}") from None
+        raise ProgramError(str(error)) from None
 
 
 _LINES = {
@@ -331,7 +310,7 @@ def load_program(path: str | Path) -> Program:
         raise ProgramError(f"{path}: {error.strerror or error}") from None
     try:
         if Path(path).suffix == ".json":
-            return program_from_json(serial.loads(data))
+            return program_from_json(loads(data))
         return program_from_text(data.decode("utf-8"))
     except ValueError as error:
         raise ProgramError(f"{path}: {error}") from None

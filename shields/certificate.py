@@ -14,10 +14,10 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from nprl.files import write_atomic
-from nprl.lang import serial
+from nprl.lang.schema import NUMBER, OBJECT, TERM, TEXT, many, record, table
+from nprl.lang.serial import loads
 from nprl.lang.terms import Term, variables
-from nprl.model import SEMANTICS, Model, fields, listed, model_from_json, text
+from nprl.model import MODEL, SEMANTICS, Model
 from nprl.shields.polynomial import NotPolynomial, polynomial
 
 FORMAT = "nprl-certificate/1"
@@ -105,37 +105,51 @@ class Certificate:
         ):
             raise CertificateError("witness: points init, invariant, action, disturbance by name")
 
+    @property
+    def model_digest(self) -> str:
+        """What binds the proofs to the model."""
+        return self.model.digest()
+
     def to_json(self) -> dict[str, Any]:
         """The certificate as JSON data."""
-        number, from_term = serial.number_to_json, serial.term_to_json
-        shield, rounding = self.shield, self.rounding
-        return {
-            "format": FORMAT,
-            "semantics": SEMANTICS,
-            "model": self.model.to_json(),
-            "model_digest": self.model.digest(),
-            "shield": {
-                "family": shield.family,
-                "invariant": [[from_term(g) for g in part] for part in shield.invariant],
-                "margins": [[number(m) for m in part] for part in shield.margins],
-                "backup": [from_term(t) for t in shield.backup],
-            },
-            "rounding": {
-                "plant": {k: number(v) for k, v in rounding.plant.items()},
-                "backup": [number(v) for v in rounding.backup],
-                "test": [[number(v) for v in part] for part in rounding.test],
-                "guard": number(rounding.guard),
-            },
-            "witness": {
-                k: {n: number(v) for n, v in point.items()} for k, point in self.witness.items()
-            },
-            "proofs": dict(self.proofs),
-            "info": dict(self.info),
-        }
+        data: dict[str, Any] = CERTIFICATE.write(self)
+        return data
 
     def save(self, path: str | Path) -> Path:
         """Write the certificate, atomically."""
+        from nprl.files import write_atomic
+
         return write_atomic(path, json.dumps(self.to_json(), separators=(",", ":")) + "\n")
+
+
+def _bound(model_digest: str, model: Model, **parts: Any) -> Certificate:
+    if model_digest != model.digest():
+        raise CertificateError("model_digest does not fit the model: the file was changed")
+    return Certificate(model, **parts)
+
+
+_ROWS, _NUMBERS = many(many(TERM)), many(many(NUMBER))
+CERTIFICATE = record(
+    _bound,
+    {
+        "model": MODEL,
+        "model_digest": TEXT,
+        "shield": record(
+            ShieldData,
+            {"family": TEXT, "invariant": _ROWS, "margins": _NUMBERS, "backup": many(TERM)},
+        ),
+        "rounding": record(
+            Rounding,
+            {"plant": table(NUMBER), "backup": many(NUMBER), "test": _NUMBERS, "guard": NUMBER},
+        ),
+        "witness": table(table(NUMBER)),
+        "proofs": OBJECT,
+        "info": OBJECT,
+    },
+    {"format": FORMAT, "semantics": SEMANTICS},
+    remedy=": prove it again with this version",
+)
+"""How a certificate stands in a file: section 3 of docs/certificate.md."""
 
 
 def certificate_from_json(data: object) -> Certificate:
@@ -145,68 +159,12 @@ def certificate_from_json(data: object) -> Certificate:
         CertificateError: for another format or version, another model's digest, or anything
         malformed.
     """
-    number, to_term = serial.number_from_json, serial.term_from_json
-
-    def numbers(value: object, what: str) -> tuple[Fraction, ...]:
-        return tuple(number(v) for v in listed(value, list, what))
-
     try:
-        keys = [
-            "format",
-            "semantics",
-            "model",
-            "model_digest",
-            "shield",
-            "rounding",
-            "witness",
-            "proofs",
-            "info",
-        ]
-        d = fields(data, keys, "certificate")
-        if d["format"] != FORMAT or d["semantics"] != SEMANTICS:
-            raise CertificateError(
-                f"format {d['format']!r}, semantics {d['semantics']!r}; accepted are {FORMAT!r} and "
-                f"{SEMANTICS!r}: prove it again with this version"
-            )
-        model = model_from_json(d["model"])
-        if d["model_digest"] != model.digest():
-            raise CertificateError("model_digest does not fit the model: the file was changed")
-        shield = fields(d["shield"], ["family", "invariant", "margins", "backup"], "shield")
-        rounding = fields(d["rounding"], ["plant", "backup", "test", "guard"], "rounding")
-        witness = fields(d["witness"], WITNESSES, "witness")
-        return Certificate(
-            model=model,
-            shield=ShieldData(
-                family=text(shield["family"], "family"),
-                invariant=tuple(
-                    tuple(to_term(g) for g in listed(part, list, "invariant"))
-                    for part in listed(shield["invariant"], list, "invariant")
-                ),
-                margins=tuple(
-                    numbers(part, "margins") for part in listed(shield["margins"], list, "margins")
-                ),
-                backup=tuple(to_term(t) for t in listed(shield["backup"], list, "backup")),
-            ),
-            rounding=Rounding(
-                plant={k: number(v) for k, v in listed(rounding["plant"], dict, "plant").items()},
-                backup=numbers(rounding["backup"], "rounding.backup"),
-                test=tuple(
-                    numbers(part, "rounding.test")
-                    for part in listed(rounding["test"], list, "rounding.test")
-                ),
-                guard=number(rounding["guard"]),
-            ),
-            witness={
-                k: {n: number(v) for n, v in listed(witness[k], dict, "witness").items()}
-                for k in WITNESSES
-            },
-            proofs=listed(d["proofs"], dict, "proofs"),
-            info=listed(d["info"], dict, "info"),
-        )
+        return CERTIFICATE.read(data, "certificate")
     except CertificateError:
         raise
     except (ValueError, TypeError, RecursionError) as error:
-        raise CertificateError(f"certificate: {error}") from None
+        raise CertificateError(str(error)) from None
 
 
 def load_certificate(path: str | Path) -> Certificate:
@@ -220,6 +178,6 @@ def load_certificate(path: str | Path) -> Certificate:
     except OSError as error:
         raise CertificateError(f"{path}: {error.strerror or error}") from None
     try:
-        return certificate_from_json(serial.loads(data))
+        return certificate_from_json(loads(data))
     except ValueError as error:
         raise CertificateError(f"{path}: {error}") from None

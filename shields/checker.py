@@ -17,8 +17,8 @@ from typing import Any
 
 import z3
 
+from nprl.lang.schema import LIST
 from nprl.lang.terms import Num
-from nprl.model import listed
 from nprl.shields.certificate import Certificate
 from nprl.shields.goals import domain, goals, witnesses
 from nprl.shields.leaf import Premises
@@ -142,7 +142,7 @@ def _leaves(
     stack = [(tree, sequent)]
     while stack:
         node, s = stack.pop()
-        parts = listed(node, list, "proof")
+        parts = LIST.read(node, "proof")
         match parts:
             case ["leaf", list(hints)]:
                 if len(s.alternatives) != 1:

@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from typing import Any
 
-from nprl.lang.serial import number_from_json, term_from_json
+from nprl.lang.schema import NUMBER, OBJECT, TERM, WHOLE, many, row
 from nprl.lang.terms import Term
-from nprl.model import listed
 from nprl.shields.polynomial import (
     NotPolynomial,
     Polynomial,
@@ -26,8 +26,17 @@ from nprl.shields.polynomial import (
 )
 from nprl.shields.sequent import ProofError
 
-LENGTHS = {"products": 2, "squares": 3}
-"""The parts of an entry: ``[c, indices]``, and ``[c, term, indices]``."""
+
+def _parts(*parts: Any) -> tuple[Any, ...]:
+    return parts
+
+
+_NUMBERS = many(WHOLE)
+ENTRIES = {
+    "products": many(row(_parts, {"factor": NUMBER, "premises": _NUMBERS})),
+    "squares": many(row(_parts, {"factor": NUMBER, "term": TERM, "premises": _NUMBERS})),
+}
+"""What a combination's keys hold."""
 
 
 @dataclass(slots=True)
@@ -39,27 +48,27 @@ class Premises:
     _products: dict[tuple[int, ...], Polynomial] = field(default_factory=dict)
     _box: dict[str, Range] | None = None
 
-    def needed(self, k: object) -> Polynomial:
+    def needed(self, k: int) -> Polynomial:
         """Premise k, which a hint names.
 
         Raises:
             ProofError: for a number that no premise has, or a premise that is no polynomial.
         """
-        if type(k) is not int or not 0 <= k < len(self.terms):
-            raise ProofError(f"there is no premise {k!r}; they are 0 to {len(self.terms) - 1}")
+        if not 0 <= k < len(self.terms):
+            raise ProofError(f"there is no premise {k}; they are 0 to {len(self.terms) - 1}")
         found = self.polynomial(k)
         if found is None:
             raise ProofError(f"premise {k} is no polynomial and cannot be used in a leaf")
         return found
 
-    def product(self, indices: Sequence[int]) -> Polynomial:
+    def product(self, numbers: tuple[int, ...]) -> Polynomial:
         """The product of these premises; its beginnings are kept, for others to go on from."""
-        key = tuple(indices)
-        if not key:
+        if not numbers:
             return constant(Fraction(1))
-        if key not in self._products:
-            self._products[key] = times(self.needed(key[-1]), self.product(key[:-1]))
-        return self._products[key]
+        if numbers not in self._products:
+            found = times(self.needed(numbers[-1]), self.product(numbers[:-1]))
+            self._products[numbers] = found
+        return self._products[numbers]
 
     def polynomial(self, k: int) -> Polynomial | None:
         """Premise k as a polynomial; None if it is none."""
@@ -106,22 +115,18 @@ def combination(hint: object, conclusion: Polynomial, premises: Premises) -> Com
     Raises:
         ProofError: for a malformed hint, a negative coefficient, a premise that is no polynomial.
     """
-    data = listed(hint, dict, "leaf")
-    if set(data) - LENGTHS.keys():
+    data = OBJECT.read(hint, "leaf")
+    if data.keys() - ENTRIES.keys():
         raise ProofError("a combination has the keys products and squares")
     factors: list[Fraction] = []
     lemmas: list[Polynomial] = []
     remainder, engine = conclusion, "linear"
-    for kind, length in LENGTHS.items():
-        for entry in listed(data.get(kind, []), list, kind):
-            if len(listed(entry, list, kind)) != length:
-                raise ProofError(f"an entry of {kind} has {length} parts; got {len(entry)}")
-            c, indices = number_from_json(entry[0]), listed(entry[-1], list, kind)
+    for kind, shape in ENTRIES.items():
+        for c, *square, indices in shape.read(data.get(kind, []), kind):
             if c < 0:
                 raise ProofError(f"a coefficient is at least 0; got {c}")
             lemma = premises.product(indices)
-            if kind == "squares":
-                base = polynomial(term_from_json(entry[1]))
+            for base in map(polynomial, square):
                 lemma = times(times(base, base), lemma)
             if engine != "squares" and (kind == "squares" or len(indices) > 1):
                 engine = kind

@@ -9,8 +9,10 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Callable
 from fractions import Fraction
-from typing import Any, NoReturn, assert_never
+from functools import partial, reduce
+from typing import Any, NoReturn
 
 from nprl.lang.terms import (
     MAX_DEPTH,
@@ -33,6 +35,7 @@ from nprl.lang.terms import (
     Var,
     Where,
     check_depth,
+    children,
 )
 
 MAX_BYTES = 64 * 2**20
@@ -40,12 +43,9 @@ MAX_NESTING = 500
 MAX_DIGITS = 400
 _NUMBER = re.compile(r"(?!-0)-?(0|[1-9][0-9]*)(/[1-9][0-9]*)?", re.ASCII)
 _BRACKETS = re.compile(r'"(?:[^"\\]+|\\.)*+"?|[\[{]|[\]}]', re.DOTALL)
-_UNARY = {op.value: op for op in UnaryOp}
-_BINARY = {op.value: op for op in BinaryOp}
-_RELATION = {relation.value: relation for relation in Relation}
 
-Path = tuple[Any, int] | str
-"""Where a value stands: the name of the whole, and the index at each level below."""
+Path = tuple[Any, int | str] | str
+"""Where a value stands: the name of the whole, and the index or key at each level below."""
 
 
 def loads(text: str | bytes) -> Any:
@@ -139,149 +139,128 @@ def number_from_json(value: object, path: Path = "number") -> Fraction:
     if isinstance(value, str) and _NUMBER.fullmatch(value):
         parts = value.removeprefix("-").split("/")
         if max(map(len, parts)) > MAX_DIGITS:
-            _refuse(path, value, f"a number of at most {MAX_DIGITS} digits")
+            refuse(path, value, f"a number of at most {MAX_DIGITS} digits")
         n, d = int(parts[0]), int(parts[1]) if len(parts) > 1 else 1
         if len(parts) == 1 or (d > 1 and math.gcd(n, d) == 1):
             return Fraction(-n if value[0] == "-" else n, d)
-    _refuse(path, value, 'an exact number, a string like "3" or "-1/20" in lowest terms,')
+    refuse(path, value, 'an exact number, a string like "3" or "-1/20" in lowest terms,')
 
 
-def _refuse(path: Path, value: object, wanted: str) -> NoReturn:
-    indices = ""
-    while not isinstance(path, str):
-        path, indices = path[0], f"[{path[1]}]{indices}"
+def place(path: Path) -> str:
+    """The path as text: ``model.state[0].low``."""
+    if isinstance(path, str):
+        return path
+    return place(path[0]) + (f"[{path[1]}]" if isinstance(path[1], int) else f".{path[1]}")
+
+
+def refuse(path: Path, value: object, wanted: str) -> NoReturn:
+    """Raise the error that says what belongs at ``path``, and what stands there."""
     got = repr(value)
     got = got if len(got) <= 80 else f"{got[:77]}..."
-    raise ValueError(f"{path}{indices}: {wanted} belongs here; got {type(value).__name__} {got}")
+    raise ValueError(f"{place(path)}: {wanted} belongs here; got {type(value).__name__} {got}")
 
 
-def term_to_json(t: Term) -> Any:
-    """The term as JSON; sums and products nested in the left operand are flattened."""
-    match t:
+def to_json(node: Term | Formula) -> Any:
+    """The term or formula as JSON; sums and products nested in the left operand are flattened."""
+    match node:
         case Num(value):
             return number_to_json(value)
-        case Pi():
-            return ["pi"]
         case Var(name):
             return name
-        case Unary(op, arg):
-            return [op.value, term_to_json(arg)]
-        case Binary(BinaryOp.ADD | BinaryOp.MUL as op, left, right):
-            head = term_to_json(left)
-            nested = isinstance(left, Binary) and left.op is op
-            return [*(head if nested else [op.value, head]), term_to_json(right)]
-        case Binary(op, left, right):
-            return [op.value, term_to_json(left), term_to_json(right)]
-        case Power(base, exponent):
-            return ["**", term_to_json(base), exponent]
-        case Clip(arg, low, high):
-            return ["clip", term_to_json(arg), term_to_json(low), term_to_json(high)]
-        case Where(condition, then, other):
-            return ["where", formula_to_json(condition), term_to_json(then), term_to_json(other)]
-        case _:
-            assert_never(t)
-
-
-def formula_to_json(f: Formula) -> Any:
-    """The formula as JSON."""
-    match f:
         case Truth(value):
-            return ["true"] if value else ["false"]
-        case Compare(relation, left, right):
-            return [relation.value, term_to_json(left), term_to_json(right)]
-        case And(parts):
-            return ["and", *map(formula_to_json, parts)]
-        case Or(parts):
-            return ["or", *map(formula_to_json, parts)]
-        case Not(part):
-            return ["not", formula_to_json(part)]
+            return ["true" if value else "false"]
+        case Power(base, exponent):
+            return ["**", to_json(base), exponent]
+        case Binary(BinaryOp.ADD | BinaryOp.MUL as op, Binary(inner) as left, right) if inner is op:
+            return [*to_json(left), to_json(right)]
         case _:
-            assert_never(f)
+            return [_head(node), *map(to_json, children(node))]
 
 
-def term_from_json(value: object, path: str = "term") -> Term:
-    """The term that ``value`` says; ``path`` names it in the error.
+def _head(node: Any) -> str:
+    name: str = type(node).__name__.lower()
+    match node:
+        case Unary() | Binary():
+            name = node.op.value
+        case Compare(relation):
+            name = relation.value
+    return name
+
+
+def term_from_json(value: object, path: Path = "term") -> Term:
+    """The term that ``value`` says; ``path`` is where it stands, for the error.
 
     Raises:
         ValueError: one line with the path, what stands there and what belongs there.
     """
-    result = _term(value, path, 1)
+    result: Term = _node(value, path, "t", 1)
     check_depth(result)
     return result
 
 
-def formula_from_json(value: object, path: str = "formula") -> Formula:
-    """The formula that ``value`` says; ``path`` names it in the error.
+def formula_from_json(value: object, path: Path = "formula") -> Formula:
+    """The formula that ``value`` says; ``path`` is where it stands, for the error.
 
     Raises:
         ValueError: as `term_from_json`.
     """
-    result = _read_formula(value, path, 1)
+    result: Formula = _node(value, path, "f", 1)
     check_depth(result)
     return result
 
 
-def _term(value: object, path: Path, depth: int) -> Term:
-    if isinstance(value, str):
+def _fold(op: BinaryOp) -> Callable[..., Term]:
+    return lambda *parts: reduce(partial(Binary, op), parts)
+
+
+_FORMS: dict[str, dict[str, tuple[str, Callable[..., Any]]]] = {
+    "t": {
+        "pi": ("", Pi),
+        "**": ("tn", Power),
+        "clip": ("ttt", Clip),
+        "where": ("ftt", Where),
+        **{op.value: ("t", partial(Unary, op)) for op in UnaryOp},
+        **{op.value: ("tt", partial(Binary, op)) for op in BinaryOp},
+        **{op.value: ("tt*", _fold(op)) for op in (BinaryOp.ADD, BinaryOp.MUL)},
+    },
+    "f": {
+        "true": ("", partial(Truth, True)),
+        "false": ("", partial(Truth, False)),
+        "not": ("f", Not),
+        "and": ("ff*", lambda *parts: And(parts)),
+        "or": ("ff*", lambda *parts: Or(parts)),
+        **{relation.value: ("tt", partial(Compare, relation)) for relation in Relation},
+    },
+}
+"""What each list that begins with a word is: its parts (term, formula, exponent; * for more)."""
+_KINDS = {
+    "t": "a term (a string, or a list that begins with an operator)",
+    "f": "a formula (a list that begins with <=, and, not, true, ...)",
+}
+
+
+def _node(value: Any, path: Path, kind: str, depth: int) -> Any:
+    if kind == "n":
+        return value
+    if kind == "t" and isinstance(value, str):
         if value[:1] in set("-0123456789"):
             return Num(number_from_json(value, path))
         try:
             return Var(value)
         except ValueError as error:
-            _refuse(path, value, f"{error}; a name")
-    if not isinstance(value, list) or not value or not isinstance(value[0], str):
-        _refuse(path, value, "a term (a string or a list that begins with an operator)")
+            refuse(path, value, f"{error}; a name")
     if depth > MAX_DEPTH:
-        _refuse(path, "...", f"a term of at most {MAX_DEPTH} levels")
-    op, parts = value[0], value[1:]
-    if op == "**" and len(parts) == 2:
-        try:
-            return Power(_term(parts[0], (path, 1), depth + 1), parts[1])
-        except TypeError as error:
-            _refuse(path, parts[1], str(error))
-    if op == "where" and len(parts) == 3:
-        test = _read_formula(parts[0], (path, 1), depth + 1)
-        then = _term(parts[1], (path, 2), depth + 1)
-        return Where(test, then, _term(parts[2], (path, 3), depth + 1))
-    count = len(parts)
-    if not (
-        (op == "pi" and count == 0)
-        or (op in _UNARY and count == 1)
-        or (op in _BINARY and (count == 2 or (op in ("+", "*") and count > 2)))
-        or (op == "clip" and count == 3)
-    ):
-        _refuse(path, value, "an operator with its number of arguments")
-    terms: list[Term] = []
-    for k, part in enumerate(parts, 1):
-        terms.append(_term(part, (path, k), depth + 1))
-    if op == "pi":
-        return Pi()
-    if op == "clip":
-        return Clip(*terms)
-    if op in _UNARY:
-        return Unary(_UNARY[op], terms[0])
-    result = terms[0]
-    for other in terms[1:]:
-        result = Binary(_BINARY[op], result, other)
-    return result
-
-
-def _read_formula(value: object, path: Path, depth: int) -> Formula:
+        refuse(path, "...", f"a term of at most {MAX_DEPTH} levels")
     if not isinstance(value, list) or not value or not isinstance(value[0], str):
-        _refuse(path, value, "a formula (a list that begins with <=, and, not, true, ...)")
-    if depth > MAX_DEPTH:
-        _refuse(path, "...", f"a formula of at most {MAX_DEPTH} levels")
-    op, parts = value[0], value[1:]
-    if op in ("true", "false") and not parts:
-        return Truth(op == "true")
-    if op in _RELATION and len(parts) == 2:
-        left = _term(parts[0], (path, 1), depth + 1)
-        return Compare(_RELATION[op], left, _term(parts[1], (path, 2), depth + 1))
-    if (op == "not" and len(parts) == 1) or (op in ("and", "or") and len(parts) >= 2):
-        formulas: list[Formula] = []
-        for k, part in enumerate(parts, 1):
-            formulas.append(_read_formula(part, (path, k), depth + 1))
-        if op == "not":
-            return Not(formulas[0])
-        return And(tuple(formulas)) if op == "and" else Or(tuple(formulas))
-    _refuse(path, value, "a comparison, and, or, not, true or false with its number of parts")
+        refuse(path, value, _KINDS[kind])
+    kinds, make = _FORMS[kind].get(value[0], ("?", Pi))
+    if kinds.endswith("*"):
+        kinds = kinds[:-1].ljust(len(value) - 1, kinds[0])
+    if len(kinds) != len(value) - 1 or kinds == "?":
+        refuse(path, value, "an operator with its number of arguments")
+    below = zip(value[1:], kinds, strict=True)
+    parts = [_node(part, (path, k), kind, depth + 1) for k, (part, kind) in enumerate(below, 1)]
+    try:
+        return make(*parts)
+    except ValueError as error:  # an exponent
+        refuse(path, value, str(error))

@@ -17,7 +17,7 @@ from fractions import Fraction
 from itertools import product
 from typing import Any
 
-from nprl.lang.serial import number_to_json, term_to_json
+from nprl.lang.serial import number_to_json, to_json
 from nprl.lang.terms import Power, Term, Var
 from nprl.shields.polynomial import Monomial, Polynomial, Range, bound_of, names
 
@@ -208,7 +208,7 @@ def entries(
             squares[m] = squares.get(m, Fraction(0)) + c
     result = {
         "products": [[number_to_json(c), list(k)] for k, c in products.items()],
-        "squares": [[number_to_json(c), term_to_json(_term(m)), []] for m, c in squares.items()],
+        "squares": [[number_to_json(c), to_json(_term(m)), []] for m, c in squares.items()],
     }
     return {key: found for key, found in result.items() if found}
 

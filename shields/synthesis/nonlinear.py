@@ -14,7 +14,7 @@ from fractions import Fraction
 import numpy as np
 
 from nprl.lang import exact
-from nprl.lang.serial import term_to_json
+from nprl.lang.serial import to_json
 from nprl.lang.terms import Num, Term, Var, children, variables
 from nprl.shields.certificate import Certificate
 from nprl.shields.goals import Pieces
@@ -60,14 +60,14 @@ def enclose_steps(sequent: Sequent, draft: Certificate, seconds: float) -> Tree:
             cuts.append((lemma, tree))
     heads: list[Tree] = []
     for t in terms:
-        head: Tree = ["name", term_to_json(t)]
+        head: Tree = ["name", to_json(t)]
         s = expand([*head, None], s)[0]
         heads.append(head)
     result = prove(s, Search(seconds=max(1.0, end - time.monotonic())))
     for head in reversed(heads):
         result = [*head, result]
     for lemma, tree in reversed(cuts):
-        result = ["cut", term_to_json(lemma), tree, result]
+        result = ["cut", to_json(lemma), tree, result]
     return result
 
 

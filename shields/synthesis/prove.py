@@ -18,7 +18,7 @@ import numpy as np
 
 from nprl.lang import exact
 from nprl.lang.floats import compile_batch
-from nprl.lang.serial import number_to_json, term_to_json
+from nprl.lang.serial import number_to_json, to_json
 from nprl.lang.terms import (
     Binary,
     BinaryOp,
@@ -117,7 +117,7 @@ def _close(s: Sequent, search: Search, depth: int) -> Tree:
         raise NotProved(problem)
     piece = _first_piece(s, search)
     if piece is not None:
-        head = ["pieces", term_to_json(piece)]
+        head = ["pieces", to_json(piece)]
         return [*head, *(_branch(c, search, depth) for c in expand([*head, None, None], s))]
     function = _first_function(s, search)
     if function is not None:
@@ -199,21 +199,21 @@ def _eliminate(t: Term, s: Sequent, search: Search, depth: int) -> Tree:
     at = {v: exact.Interval(low, high) for v, (low, high) in box.items()}
     match t:
         case Pi():
-            node: Tree = ["function", term_to_json(t), 1]
+            node: Tree = ["function", to_json(t), 1]
             return [*node, _close(expand([*node, None], s)[0], search, depth)]
         case Unary(UnaryOp.SIN | UnaryOp.COS, a):
             size = _magnitude(a, at)
-            node = ["function", term_to_json(t), _order(size)]
+            node = ["function", to_json(t), _order(size)]
             after = expand([*node, None], s)[0]
             return [*node, _bounded(t, at, s, after, search, depth)]
         case Unary(UnaryOp.SQRT, a):
-            node = ["root", term_to_json(t)]
+            node = ["root", to_json(t)]
             inside, after = expand([*node, None, None], s)
             proof = _lemma(inside, search, depth)
             return [*node, proof, _bounded(t, at, s, after, search, depth)]
         case Binary(BinaryOp.DIV, _, d):
             sign = "+" if exact.enclose(d, at).hi > 0 else "-"
-            node = ["divide", term_to_json(t), sign]
+            node = ["divide", to_json(t), sign]
             positive, after = expand([*node, None, None], s)
             proof = _lemma(positive, search, depth)
             return [*node, proof, _bounded(t, at, s, after, search, depth)]
@@ -275,7 +275,7 @@ def _bounded(
         s = s.given(lemma)
     tree = _close(s, search, depth)
     for lemma, proof in reversed(cuts):
-        tree = ["cut", term_to_json(lemma), proof, tree]
+        tree = ["cut", to_json(lemma), proof, tree]
     return tree
 
 
@@ -390,8 +390,8 @@ def clear_denominator(
     ]
     absurd = ["absurd", {"products": products}]
     return [
-        "cut", term_to_json(lemma), positive,
-        ["cut", term_to_json(bounded), low, ["split", term_to_json(q), trivial, absurd]],
+        "cut", to_json(lemma), positive,
+        ["cut", to_json(bounded), low, ["split", to_json(q), trivial, absurd]],
     ]  # fmt: skip
 
 
@@ -489,7 +489,7 @@ def _close_one(
             raise NotProved(f"no sum of squares for {from_polynomial(goal)}"[:160])
         return {
             "products": [[number_to_json(c), list(i)] for c, i in squares.products],
-            "squares": [[number_to_json(d), term_to_json(q), []] for d, q in squares.squares],
+            "squares": [[number_to_json(d), to_json(q), []] for d, q in squares.squares],
         }, None
     first = {k: p for k, p in premises.items() if k >= original or degree(p) <= 1}
     nearest: Proposal | None = None
@@ -529,7 +529,7 @@ def _polynomial_stage(s: Sequent, search: Search, depth: int) -> Tree:
             return absurd
     piece = next((f for t in s.premises if (f := _outermost(t)) is not None), None)
     if piece is not None:
-        head = ["pieces", term_to_json(piece)]
+        head = ["pieces", to_json(piece)]
         return [*head, *(_branch(c, search, depth) for c in expand([*head, None, None], s))]
     if depth >= search.max_depth:
         raise NotProved(f"{_where(s)}: split {depth} times")
@@ -563,14 +563,14 @@ def _split(
             conclusion = s.alternatives[0][i]
             if conclusion.strict:
                 continue
-            cuts.append(["cut", term_to_json(conclusion.term), ["leaf", [hint]]])
+            cuts.append(["cut", to_json(conclusion.term), ["leaf", [hint]]])
             search.leaves += 1
             now = now.given(conclusion.term)
     low, high = box[order[0]]
     middle = _outward((low + high) / 2, False, (high - low) / 2**8)
     if not high - low > Fraction(1, 2**40):
         raise NotProved(f"{_where(s, open_goals[0])}: the box is too small to split")
-    head = ["split", term_to_json(Var(order[0]) - Num(middle))]
+    head = ["split", to_json(Var(order[0]) - Num(middle))]
     above, below = expand([*head, None, None], now)
     tree = [
         *head,
