@@ -7,7 +7,8 @@ Source: Gymnasium, ``classic_control/cartpole.py`` (v1), Euler.
 
 from fractions import Fraction
 
-from nprl.lang.terms import Num, Var, cos, sin
+from nprl.lang.build import cos, sin
+from nprl.lang.terms import Num, Var
 from nprl.model import Coordinate, Model
 
 X, V, THETA, OMEGA, FORCE = Var("x"), Var("v"), Var("theta"), Var("omega"), Var("force")

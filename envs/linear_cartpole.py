@@ -7,7 +7,8 @@ reinforcement learning", PLDI 2019, and its repository caffett/VRL_CodeReview,
 
 from fractions import Fraction
 
-from nprl.lang.terms import Var, all_of
+from nprl.lang.build import all_of
+from nprl.lang.terms import Var
 from nprl.model import Coordinate, Model
 
 P, V, THETA, OMEGA, U0 = Var("p"), Var("v"), Var("theta"), Var("omega"), Var("u0")

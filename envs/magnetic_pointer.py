@@ -7,7 +7,8 @@ reinforcement learning", PLDI 2019, and its repository caffett/VRL_CodeReview,
 
 from fractions import Fraction
 
-from nprl.lang.terms import Var, all_of
+from nprl.lang.build import all_of
+from nprl.lang.terms import Var
 from nprl.model import Coordinate, Model
 
 X0, X1, X2, U0 = Var("x0"), Var("x1"), Var("x2"), Var("u0")

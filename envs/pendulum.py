@@ -5,7 +5,8 @@ Source: Gymnasium, ``classic_control/pendulum.py`` (v1), with g = 10, m = 1, l =
 
 from fractions import Fraction
 
-from nprl.lang.terms import Var, sin
+from nprl.lang.build import sin
+from nprl.lang.terms import Var
 from nprl.model import Coordinate, Model
 
 THETA, OMEGA, TORQUE = Var("theta"), Var("omega"), Var("torque")

@@ -29,7 +29,7 @@ from nprl.envs.pendulum import (
     THETA,
     TORQUE,
 )
-from nprl.lang.terms import clip, cos, sin
+from nprl.lang.build import clip, cos, sin
 from nprl.model import Arithmetic, Coordinate, Model, Observation
 
 CLIPPED = clip(SPEED, -8, 8)

@@ -24,8 +24,8 @@ import z3
 
 from experiments.adversary import shipped
 from nprl.lang import smt
+from nprl.lang.build import all_of, any_of
 from nprl.lang.floats import compile_scalar
-from nprl.lang.terms import all_of, any_of
 from nprl.shields import Filter, load_certificate
 from nprl.shields.sequent import assign
 

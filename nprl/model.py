@@ -13,32 +13,10 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any
 
-from nprl.lang.schema import (
-    FLAG,
-    FORMULA,
-    NUMBER,
-    TERM,
-    TEXT,
-    WHOLE,
-    many,
-    optional,
-    record,
-    row,
-    table,
-)
+from nprl.lang import schema
+from nprl.lang.schema import NUMBER, TERM, TEXT, many, record
 from nprl.lang.serial import canonical
-from nprl.lang.terms import (
-    NAME,
-    Formula,
-    Num,
-    Operand,
-    Term,
-    Truth,
-    Var,
-    exact,
-    term,
-    variables,
-)
+from nprl.lang.terms import NAME, Formula, Num, Operand, Term, Truth, Var, exact, term, variables
 
 FORMAT = "nprl-model/1"
 SEMANTICS = "1"
@@ -253,7 +231,7 @@ class Model:
 
 
 COORDINATE = record(Coordinate, {"name": TEXT, "unit": TEXT, "low": NUMBER, "high": NUMBER})
-CHOICES = optional(many(many(NUMBER)))
+CHOICES = schema.optional(many(many(NUMBER)))
 MODEL = record(
     Model,
     {
@@ -262,17 +240,21 @@ MODEL = record(
         "action": many(COORDINATE),
         "choices": CHOICES,
         "disturbance": many(COORDINATE),
-        "step": table(TERM),
-        "init": table(many(NUMBER)),
-        "safe": FORMULA,
-        "terminal": FORMULA,
-        "observation": many(row(Observation, {"name": TEXT, "value": TERM, "rounding": NUMBER})),
+        "step": schema.table(TERM),
+        "init": schema.table(many(NUMBER)),
+        "safe": schema.FORMULA,
+        "terminal": schema.FORMULA,
+        "observation": many(
+            schema.row(Observation, {"name": TEXT, "value": TERM, "rounding": NUMBER})
+        ),
         "reward": TERM,
-        "unsafe_reward": optional(NUMBER),
-        "horizon": WHOLE,
-        "dt": optional(NUMBER),
+        "unsafe_reward": schema.optional(NUMBER),
+        "horizon": schema.WHOLE,
+        "dt": schema.optional(NUMBER),
         "integrator": TEXT,
-        "arithmetic": record(Arithmetic, {"state": TEXT, "scaled": FLAG, "ulps": WHOLE}),
+        "arithmetic": record(
+            Arithmetic, {"state": TEXT, "scaled": schema.FLAG, "ulps": schema.WHOLE}
+        ),
         "provenance": TEXT,
         "notes": TEXT,
     },

@@ -14,41 +14,31 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nprl.shields.certificate import Certificate, CertificateError, load_certificate
-    from nprl.shields.checker import Report, Verdict, check
-    from nprl.shields.policy import ShieldedPolicy
-    from nprl.shields.shield import Decision, Filter, ShieldError
-    from nprl.shields.synthesis.synthesize import synthesize
-    from nprl.shields.vector import ShieldedVecEnv
-    from nprl.shields.wrapper import Shield, ShieldWarning
-
-__all__ = [
-    "Certificate",
-    "CertificateError",
-    "Decision",
-    "Filter",
-    "Report",
-    "Shield",
-    "ShieldError",
-    "ShieldWarning",
-    "ShieldedPolicy",
-    "ShieldedVecEnv",
-    "Verdict",
-    "check",
-    "load_certificate",
-    "synthesize",
-]
+    from nprl.shields.certificate import Certificate as Certificate
+    from nprl.shields.certificate import CertificateError as CertificateError
+    from nprl.shields.certificate import load_certificate as load_certificate
+    from nprl.shields.checker import Report as Report
+    from nprl.shields.checker import Verdict as Verdict
+    from nprl.shields.checker import check as check
+    from nprl.shields.policy import ShieldedPolicy as ShieldedPolicy
+    from nprl.shields.shield import Decision as Decision
+    from nprl.shields.shield import Filter as Filter
+    from nprl.shields.shield import ShieldError as ShieldError
+    from nprl.shields.synthesis.synthesize import synthesize as synthesize
+    from nprl.shields.vector import ShieldedVecEnv as ShieldedVecEnv
+    from nprl.shields.wrapper import Shield as Shield
+    from nprl.shields.wrapper import ShieldWarning as ShieldWarning
 
 _HOME = {
-    "certificate": ("Certificate", "CertificateError", "load_certificate"),
-    "checker": ("Report", "Verdict", "check"),
-    "policy": ("ShieldedPolicy",),
-    "synthesis.synthesize": ("synthesize",),
-    "shield": ("Decision", "Filter", "ShieldError"),
-    "vector": ("ShieldedVecEnv",),
-    "wrapper": ("Shield", "ShieldWarning"),
+    "certificate": "Certificate CertificateError load_certificate",
+    "checker": "Report Verdict check",
+    "policy": "ShieldedPolicy",
+    "shield": "Decision Filter ShieldError",
+    "synthesis.synthesize": "synthesize",
+    "vector": "ShieldedVecEnv",
+    "wrapper": "Shield ShieldWarning",
 }
-_MODULE = {name: module for module, names in _HOME.items() for name in names}
+_MODULE = {name: module for module, names in _HOME.items() for name in names.split()}
 
 
 def __getattr__(name: str) -> Any:
@@ -58,4 +48,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *_MODULE})

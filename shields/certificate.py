@@ -48,6 +48,17 @@ class Rounding:
     test: tuple[tuple[Fraction, ...], ...]
     guard: Fraction
 
+    def named(self) -> dict[str, Fraction]:
+        """Every bound, by its place."""
+        return {
+            **{f"plant.{n}": v for n, v in self.plant.items()},
+            **{f"backup[{j}]": v for j, v in enumerate(self.backup)},
+            **{
+                f"test[{p}][{k}]": v for p, part in enumerate(self.test) for k, v in enumerate(part)
+            },
+            "guard": self.guard,
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
@@ -67,32 +78,23 @@ class Certificate:
         if not shape or not all(shape):
             raise CertificateError("invariant: at least one part, each with at least one term")
         if [len(p) for p in shield.margins] != shape or [len(p) for p in rounding.test] != shape:
-            raise CertificateError(
-                "margins and rounding.test: one number for each term of invariant"
-            )
+            raise CertificateError("margins, rounding.test: one number for each term of invariant")
         if len(shield.backup) != len(model.action) or len(rounding.backup) != len(model.action):
             raise CertificateError("backup and rounding.backup: one entry for each action")
         if set(rounding.plant) != set(model.state_names):
             raise CertificateError("rounding.plant: one number for each state coordinate")
         known = set(model.state_names)
-        for t in (*shield.backup, *(g for part in shield.invariant for g in part)):
-            for name in sorted(variables(t) - known):
-                raise CertificateError(f"shield: {name!r} is no state coordinate")
-        for g in (g for part in shield.invariant for g in part):
-            try:
-                polynomial(g)
-            except NotPolynomial as error:
-                raise CertificateError(f"invariant: {error}") from None
+        rows = [g for part in shield.invariant for g in part]
+        for name in sorted({n for t in (*shield.backup, *rows) for n in variables(t)} - known):
+            raise CertificateError(f"shield: {name!r} is no state coordinate")
+        try:
+            list(map(polynomial, rows))
+        except NotPolynomial as error:
+            raise CertificateError(f"invariant: {error}") from None
         for m in (m for part in shield.margins for m in part):
             if abs(m) > 10**300 or Fraction(float(m)) != m:
                 raise CertificateError(f"margins: {m} is no float64; round it first")
-        claims = (
-            *rounding.plant.values(),
-            *rounding.backup,
-            rounding.guard,
-            *(r for part in rounding.test for r in part),
-        )
-        if any(c < 0 for c in claims):
+        if any(v < 0 for v in rounding.named().values()):
             raise CertificateError("rounding: a bound is at least 0")
         names = {
             "init": model.state_names,

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from nprl.lang.rounding import DomainError
+from nprl.lang.ranges import DomainError
 from nprl.lang.terms import Term
 from nprl.program import Program
 from nprl.shields.certificate import Certificate

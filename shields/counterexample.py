@@ -11,6 +11,7 @@ from pathlib import Path
 
 from nprl.files import write_atomic
 from nprl.lang import exact
+from nprl.lang.ranges import Interval
 from nprl.model import Model
 from nprl.shields.certificate import Certificate
 
@@ -66,13 +67,13 @@ def exact_text(value: Fraction) -> str:
     return str(value)
 
 
-def next_state(model: Model, x: Values, u: Values, w: Values) -> dict[str, exact.Interval]:
+def next_state(model: Model, x: Values, u: Values, w: Values) -> dict[str, Interval]:
     """The true next state: exact, or intervals of a width of about 2^-128."""
     at = {**x, **u, **w}
     return {n: exact.enclose(t, at) for n, t in zip(model.state_names, model.steps, strict=True)}
 
 
-def outside(certificate: Certificate, at: Mapping[str, Fraction | exact.Interval]) -> bool | None:
+def outside(certificate: Certificate, at: Mapping[str, Fraction | Interval]) -> bool | None:
     """True for a state that is certainly outside every part, False inside some part, else None."""
     sure = True
     for part in certificate.shield.invariant:
@@ -83,7 +84,7 @@ def outside(certificate: Certificate, at: Mapping[str, Fraction | exact.Interval
     return True if sure else None
 
 
-def middle(i: exact.Interval) -> Fraction:
+def middle(i: Interval) -> Fraction:
     """A number in the interval: exactly it where it is a point, else a float near its middle."""
     if i.lo == i.hi:
         return Fraction(i.lo)

@@ -6,26 +6,16 @@ stand-alone checker builds the same goals from the bytes of the file, without th
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-from nprl.lang import exact
-from nprl.lang.rounding import Bound, DomainError, analyse
-from nprl.lang.terms import (
-    Binary,
-    BinaryOp,
-    Compare,
-    Num,
-    Term,
-    Var,
-    Where,
-    subterms,
-)
-from nprl.lang.terms import replace as substitute
+from nprl.lang.ranges import DomainError, Interval, enclose
+from nprl.lang.rounding import Bound, analyse
+from nprl.lang.terms import Compare, Num, Term, Var, Where, rebuilt, subterms
 from nprl.model import Coordinate, Model
-from nprl.shields.certificate import Certificate
+from nprl.shields.certificate import Certificate, Rounding
 from nprl.shields.sequent import Conclusion, Sequent, assign, conjunctive, disjunctive, expanded
 
 TINY_STEP = Fraction(1, 2**49)
@@ -34,54 +24,31 @@ Rows = Sequence[Term]
 
 def tolerant(terms: Sequence[Term], prefix: str) -> tuple[list[Term], int]:
     """The terms expanded, the k-th distinct guard ``q`` of a ``where`` read as ``q + t:<prefix>k``."""
-    result = [expanded(t) for t in terms]
-    seen: list[Term] = []
-    k = 0
-    while True:
-        guard = next(
-            (g for t in result for g in _guards(t) if g not in seen and not _rewritten(g, prefix)),
-            None,
-        )
-        if guard is None:
-            return result, k
-        new = guard + Var(f"t:{prefix}{k}")
-        seen.append(new)
-        result = [_reguard(t, guard, new) for t in result]
-        k += 1
+    seen: dict[Term, Term] = {}
+
+    def perturbed(node: Any) -> Any:
+        node = rebuilt(node, perturbed)
+        if not isinstance(node, Where):
+            return node
+        c = node.condition
+        assert isinstance(c, Compare)
+        seen.setdefault(c.left, c.left + Var(f"t:{prefix}{len(seen)}"))
+        return Where(Compare(c.relation, seen[c.left], c.right), node.then, node.other)
+
+    return [perturbed(expanded(t)) for t in terms], len(seen)
 
 
-def _guards(t: Term) -> Iterator[Term]:
-    """The guards, in the order in which they are numbered: children before parents."""
-    for s in subterms(t):
-        if isinstance(s, Where):
-            assert isinstance(s.condition, Compare)
-            yield s.condition.left
-
-
-def _rewritten(q: Term, prefix: str) -> bool:
-    match q:
-        case Binary(BinaryOp.ADD, _, Var(name)):
-            return name.startswith(f"t:{prefix}")
-        case _:
-            return False
-
-
-def _reguard(t: Term, guard: Term, new: Term) -> Term:
-    at: dict[Term, Term] = {}
-    for s in subterms(t):
-        if isinstance(s, Where) and isinstance(s.condition, Compare):
-            c = s.condition
-            if c.left == guard:
-                at[s] = Where(
-                    Compare(c.relation, new, c.right),
-                    _reguard(s.then, guard, new),
-                    _reguard(s.other, guard, new),
-                )
-    return substitute(t, at) if at else t
+def _between(name: str, low: Fraction, high: Fraction) -> list[Term]:
+    return [Var(name) - low, high - Var(name)]
 
 
 def _box(coordinates: Sequence[Coordinate]) -> list[Term]:
-    return [s for c in coordinates for s in (Var(c.name) - Num(c.low), Num(c.high) - Var(c.name))]
+    return [s for c in coordinates for s in _between(c.name, c.low, c.high)]
+
+
+def _at_most(bounds: Iterable[tuple[str, Fraction]]) -> list[Term]:
+    """``|v| <= bound``, for each."""
+    return [s for v, bound in bounds for s in (bound - Var(v), Var(v) + bound)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +67,8 @@ class Pieces:
 
     def tolerances(self, prefix: str, count: int) -> list[Term]:
         """``|t| <= guard``, for each perturbed guard."""
-        bound = Num(self.certificate.rounding.guard)
-        ts = [Var(f"t:{prefix}{k}") for k in range(count)]
-        return [s for t in ts for s in (bound - t, t + bound)]
+        guard = self.certificate.rounding.guard
+        return _at_most((f"t:{prefix}{k}", guard) for k in range(count))
 
     def next_in_invariant(self) -> tuple[tuple[Conclusion, ...], ...]:
         """``g(step + e) >= 0``: for each part, for each row."""
@@ -116,11 +82,7 @@ class Pieces:
     def errors(self) -> list[Term]:
         """``|e_i| <= plant_i``."""
         plant = self.certificate.rounding.plant
-        return [
-            s
-            for n in self.certificate.model.state_names
-            for s in (Num(plant[n]) - Var(f"e:{n}"), Var(f"e:{n}") + Num(plant[n]))
-        ]
+        return _at_most((f"e:{n}", plant[n]) for n in self.certificate.model.state_names)
 
 
 def test_terms(model: Model, part: Rows) -> list[Term]:
@@ -138,7 +100,7 @@ def goals(certificate: Certificate) -> dict[str, Sequent]:
     xbox, ubox, wbox = _box(model.state), _box(model.action), _box(model.disturbance)
     result: dict[str, Sequent] = {}
 
-    start = [s for n in model.state_names for s in _between(n, model.init[n])]
+    start = [s for n in model.state_names for s in _between(n, *model.init[n])]
     alternatives = tuple(tuple(Conclusion(g) for g in part) for part in rows)
     result["init"] = Sequent(tuple(start), alternatives)
 
@@ -158,7 +120,7 @@ def goals(certificate: Certificate) -> dict[str, Sequent]:
         near = [
             s
             for c, b, e in zip(model.action, backup, certificate.rounding.backup, strict=True)
-            for s in (Num(e) - (Var(c.name) - b), Num(e) + (Var(c.name) - b))
+            for s in (e - (Var(c.name) - b), e + (Var(c.name) - b))
         ]
         for k, alternative in enumerate(disjunctive(model.terminal, positive=False)):
             result[f"backup/{q}/{k}"] = Sequent(
@@ -173,7 +135,7 @@ def goals(certificate: Certificate) -> dict[str, Sequent]:
     for p, own in enumerate(shield.invariant):
         tests, test_guards = tolerant(test_terms(model, own), "test")
         passed = [
-            (t - Num(m)) + Num(e)
+            t - m + e
             for t, m, e in zip(tests, shield.margins[p], certificate.rounding.test[p], strict=True)
         ]
         result[f"test/{p}"] = Sequent(
@@ -187,88 +149,67 @@ def goals(certificate: Certificate) -> dict[str, Sequent]:
     return result
 
 
-def _between(name: str, ends: tuple[Fraction, Fraction]) -> tuple[Term, Term]:
-    return Var(name) - Num(ends[0]), Num(ends[1]) - Var(name)
-
-
 def _in_actions(model: Model, backup: Sequence[Term]) -> tuple[tuple[Conclusion, ...], ...]:
-    if model.choices is None:
-        return (
-            tuple(
-                Conclusion(s)
-                for c, b in zip(model.action, backup, strict=True)
-                for s in (b - Num(c.low), Num(c.high) - b)
-            ),
-        )
+    boxes = [[(c.low, c.high) for c in model.action]]
+    if model.choices is not None:
+        boxes = [[(v, v) for v in choice] for choice in model.choices]
     return tuple(
         tuple(
             Conclusion(s)
-            for v, b in zip(choice, backup, strict=True)
-            for s in (b - Num(v), Num(v) - b)
+            for (low, high), b in zip(box, backup, strict=True)
+            for s in (b - low, high - b)
         )
-        for choice in model.choices
+        for box in boxes
     )
 
 
-def rounding_of(model: Model, rows: Sequence[Rows], backup: Rows) -> dict[str, list[Fraction]]:
-    """The bounds that the claims ``plant``, ``backup``, ``test`` (parts one after another), ``guard`` must meet.
+def rounding_of(model: Model, rows: Sequence[Rows], backup: Rows) -> Rounding:
+    """The bounds that a certificate's claims must meet.
 
     Raises:
-        DomainError: where a denominator, root or logarithm meets its edge, or a value may overflow.
+        DomainError: where a denominator or root meets its edge, or a value may overflow.
     """
-    box = {n: exact.Interval(low, high) for n, (low, high) in model.box().items()}
-    ulps = model.arithmetic.ulps
+    box = {n: Interval(*ends) for n, ends in model.box().items()}
 
     def bounds(terms: Sequence[Term]) -> list[Bound]:
-        return [analyse(t, box, ulps) for t in terms]
+        return [analyse(t, box, model.arithmetic.ulps) for t in terms]
 
     steps, backups = bounds(model.steps), bounds(backup)
-    tests = [b for part in rows for b in bounds(test_terms(model, part))]
-    plant = []
-    for b in steps:
-        ends: list[Any] = [abs(b.range.lo), abs(b.range.hi)]
-        size = max(ends) + b.error
-        if model.arithmetic.state == "float64":
-            plant.append(b.error)
-        elif size < 2**127:
-            plant.append(b.error + size / 2**23 + Fraction(1, 2**149))
-        else:
-            raise DomainError("a next state may overflow float32")
+    tests = [bounds(test_terms(model, part)) for part in rows]
+    plant = {n: b.error for n, b in zip(model.state_names, steps, strict=True)}
+    if model.arithmetic.state == "float32":
+        for n, b in zip(model.state_names, steps, strict=True):
+            size = Fraction(b.range.magnitude) + b.error
+            if size >= 2**127:
+                raise DomainError("a next state may overflow float32")
+            plant[n] += size / 2**23 + Fraction(1, 2**149)
     for s in subterms(model.terminal):
         if isinstance(s, Compare) and any(b.error for b in bounds([s.left, s.right])):
             raise DomainError(f"terminal: {s} is not exact in floats")
-    return {
-        "plant": plant,
-        "backup": [
+    guards = [b.guards for b in (*steps, *backups, *(b for part in tests for b in part))]
+    return Rounding(
+        plant=plant,
+        backup=tuple(
             b.error + TINY_STEP * (abs(c.low) + abs(c.high))
             for b, c in zip(backups, model.action, strict=True)
-        ],
-        "test": [b.error for b in tests],
-        "guard": [max((b.guards for b in (*steps, *backups, *tests)), default=Fraction(0))],
-    }
+        ),
+        test=tuple(tuple(b.error for b in part) for part in tests),
+        guard=max(guards),
+    )
 
 
 def domain(certificate: Certificate) -> str:
     """The goal ``domain``: "" if every claim on rounding covers what is derived here, else the reason."""
-    rounding = certificate.rounding
+    model, shield = certificate.model, certificate.shield
     try:
-        derived = rounding_of(
-            certificate.model, certificate.shield.invariant, certificate.shield.backup
-        )
+        derived = rounding_of(model, shield.invariant, shield.backup).named()
     except DomainError as error:
         return str(error)
-    claimed = {
-        "plant": [rounding.plant[n] for n in certificate.model.state_names],
-        "backup": list(rounding.backup),
-        "test": [r for part in rounding.test for r in part],
-        "guard": [rounding.guard],
-    }
-    for what, values in derived.items():
-        for k, (claim, need) in enumerate(zip(claimed[what], values, strict=True)):
-            if claim < need:
-                return (
-                    f"rounding.{what}[{k}] claims {float(claim):.3g}; {float(need):.3g} is needed"
-                )
+    for place, claim in certificate.rounding.named().items():
+        if claim < derived[place]:
+            return (
+                f"rounding.{place} claims {float(claim):.3g}; {float(derived[place]):.3g} is needed"
+            )
     return ""
 
 
@@ -282,15 +223,18 @@ def witnesses(certificate: Certificate) -> dict[str, str]:
         return all(box[n][0] <= v <= box[n][1] for n, v in point.items())
 
     starts = all(model.init[n][0] <= v <= model.init[n][1] for n, v in points["init"].items())
-    part = any(all(exact.evaluate(g, x) >= 0 for g in rows) for rows in shield.invariant)
+    part = any(all(enclose(g, x).lo >= 0 for g in rows) for rows in shield.invariant)
     chosen = tuple(u[n] for n in model.action_names)
     allowed = inside(u) and (model.choices is None or chosen in model.choices)
-    at = {n: exact.Interval(v, v) for n, v in (*x.items(), *u.items())}
+
+    def at_least(t: Term, margin: Fraction) -> bool:
+        try:
+            return enclose(t, {**x, **u}).lo >= margin
+        except DomainError:
+            return False
+
     passes = any(
-        all(
-            exact.enclose(t, at).lo >= m
-            for t, m in zip(test_terms(model, rows), margins, strict=True)
-        )
+        all(map(at_least, test_terms(model, rows), margins))
         for rows, margins in zip(shield.invariant, shield.margins, strict=True)
     )
     found = {

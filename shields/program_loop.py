@@ -12,9 +12,9 @@ from fractions import Fraction
 
 import numpy as np
 
-from nprl.lang.exact import Interval
 from nprl.lang.floats import compile_batch
-from nprl.lang.rounding import Bound, DomainError, _Analysis, analyse
+from nprl.lang.ranges import DomainError, Interval
+from nprl.lang.rounding import analyse
 from nprl.lang.terms import Num, Term, Var
 from nprl.model import Model
 from nprl.program import Program
@@ -81,7 +81,7 @@ class ClosedLoop:
         seen = {o.name: analyse(o.value, box, ulps) for o in model.observation}
         slack = {o.name: o.rounding + seen[o.name].error for o in model.observation}
         inputs = {n: b.range for n, b in seen.items()}
-        bounds = [analyse_from(t, inputs, slack, ulps) for t in program.clipped]
+        bounds = [analyse(t, inputs, ulps, slack) for t in program.clipped]
         return cls(
             model,
             program,
@@ -182,30 +182,3 @@ def _passing(
 
 def _within(names: list[Term], bound: Fraction) -> list[Term]:
     return [s for t in names for s in (Num(bound) - t, t + Num(bound))]
-
-
-class _FromErrors(_Analysis):
-    """`nprl.lang.rounding.analyse`, of inputs that are themselves off by up to ``errors``."""
-
-    def __init__(
-        self, box: Mapping[str, Interval], ulps: int, errors: Mapping[str, Fraction]
-    ) -> None:
-        super().__init__(box, ulps)
-        self.errors = errors
-
-    def compute(self, t: Term) -> tuple[Interval, Fraction]:
-        """As the analysis does, but a variable comes with its error."""
-        return (self.box[t.name], self.errors[t.name]) if isinstance(t, Var) else super().compute(t)
-
-
-def analyse_from(
-    t: Term, box: Mapping[str, Interval], errors: Mapping[str, Fraction], ulps: int
-) -> Bound:
-    """Bound the rounding of ``t`` for real inputs in ``box`` that are seen with ``errors``.
-
-    Raises:
-        DomainError: as `nprl.lang.rounding.analyse`.
-    """
-    analysis = _FromErrors(box, ulps, errors)
-    value, error = analysis.of(t)
-    return Bound(value, error, analysis.guards)

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from nprl.lang import exact
+from nprl.lang.build import all_of, any_of
 from nprl.lang.interval import above, below
 from nprl.lang.terms import (
     Binary,
@@ -34,8 +35,6 @@ from nprl.lang.terms import (
     Unary,
     UnaryOp,
     Var,
-    all_of,
-    any_of,
     nodes,
 )
 from nprl.model import Coordinate

@@ -34,8 +34,7 @@ from nprl.lang.terms import (
     UnaryOp,
     Var,
     Where,
-    maximum,
-    minimum,
+    rebuilt,
 )
 from nprl.lang.terms import replace as substitute
 
@@ -192,20 +191,13 @@ def _root(t: Term, s: Sequent) -> list[Sequent]:
 def expanded(t: Term) -> Term:
     """``t`` with clip as min of max, and every ``where`` on a single comparison ``q >= 0`` or ``q > 0``."""
     match t:
-        case Num() | Pi() | Var():
-            return t
-        case Unary(op, arg):
-            return Unary(op, expanded(arg))
-        case Binary(op, left, right):
-            return Binary(op, expanded(left), expanded(right))
-        case Power(base, exponent):
-            return Power(expanded(base), exponent)
         case Clip(arg, low, high):
-            return minimum(maximum(expanded(arg), expanded(low)), expanded(high))
+            inner = Binary(BinaryOp.MAX, expanded(arg), expanded(low))
+            return Binary(BinaryOp.MIN, inner, expanded(high))
         case Where(condition, then, other):
             return _where(condition, expanded(then), expanded(other))
         case _:
-            assert_never(t)
+            return rebuilt(t, expanded)
 
 
 def _where(f: Formula, then: Term, other: Term) -> Term:

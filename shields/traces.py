@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from nprl.lang import exact
 from nprl.lang.floats import compile_batch
-from nprl.lang.rounding import DomainError
+from nprl.lang.ranges import DomainError
 from nprl.lang.terms import Num
 from nprl.model import Model
 from nprl.shields.certificate import Certificate
@@ -165,7 +165,7 @@ def confirmed_trace(
 ) -> Counterexample | None:
     """The trace as a counterexample, if its exact replay agrees; None otherwise."""
     try:
-        bounds = rounding_of(model, [], [Num(Fraction(0))] * len(model.action))["plant"]
+        rounding = rounding_of(model, [], [Num(Fraction(0))] * len(model.action))
     except (DomainError, ValueError):
         return None
     rows = []
@@ -178,7 +178,7 @@ def confirmed_trace(
         if last:
             break
         after = next_state(model, now, u, w)
-        for i, e, v in zip(after.values(), bounds, states[k + 1], strict=True):
+        for i, e, v in zip(after.values(), rounding.plant.values(), states[k + 1], strict=True):
             if not i.lo - e <= Fraction(float(v)) <= i.hi + e:
                 return None
     if exact.holds(model.safe, rows[-1].state) is not False:

@@ -13,9 +13,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fractions import Fraction
 
-from nprl.lang.exact import Interval, enclose
+from nprl.lang.exact import enclose
 from nprl.lang.floats import compile_scalar
 from nprl.lang.interval import above
+from nprl.lang.ranges import Interval
 from nprl.shields.certificate import Certificate
 from nprl.shields.nearest import degree
 

@@ -7,15 +7,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 from importlib import resources
 
-from nprl.lang.terms import (
-    Formula,
-    Pi,
-    Term,
-    Truth,
-    Unary,
-    UnaryOp,
-    subterms,
-)
+from nprl.lang.terms import Formula, Pi, Term, Truth, Unary, UnaryOp, subterms
 from nprl.lang.text import formula_to_text, number_to_text, to_text
 from nprl.model import Coordinate, Model
 from nprl.shields.certificate import Certificate

@@ -6,10 +6,11 @@ import math
 from collections.abc import Sequence
 from fractions import Fraction
 
+from nprl.lang.build import clip
 from nprl.lang.interval import above
-from nprl.lang.terms import Num, Term, Var, clip
+from nprl.lang.terms import Num, Term, Var
 from nprl.model import Arithmetic, Coordinate, Model
-from nprl.shields.certificate import Certificate, Rounding, ShieldData
+from nprl.shields.certificate import Certificate, ShieldData
 from nprl.shields.goals import rounding_of
 
 X, Y, U, V, W = (Var(n) for n in ("x", "y", "u", "v", "w"))
@@ -75,8 +76,7 @@ def by_hand(
 ) -> Certificate:
     """A certificate without proofs; its margins: the disturbance, and room for rounding."""
     found = rounding_of(model, parts, backup)
-    room = 8 * (max(found["plant"]) + max(found["test"]))
-    tests = iter(found["test"])
+    room = 8 * (max(found.plant.values()) + max(v for part in found.test for v in part))
     centre = {c.name: (c.low + c.high) / 2 for c in (*model.state, *model.action)}
     return Certificate(
         model=model,
@@ -86,12 +86,7 @@ def by_hand(
             margins=tuple(tuple(F(above(s + room)) for s in part) for part in spreads),
             backup=tuple(backup),
         ),
-        rounding=Rounding(
-            plant=dict(zip(model.state_names, found["plant"], strict=True)),
-            backup=tuple(found["backup"]),
-            test=tuple(tuple(next(tests) for _ in part) for part in parts),
-            guard=found["guard"][0],
-        ),
+        rounding=found,
         witness={
             "init": {n: F(0) for n in model.state_names},
             "invariant": {n: F(0) for n in model.state_names},

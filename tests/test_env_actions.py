@@ -167,7 +167,7 @@ def test_a_coordinate_is_compared_with_a_number_exactly(formula: Any) -> None:
 def test_an_observation_space_is_finite_even_where_a_model_is_not_bounded() -> None:
     wild = replace(MODEL, step={"x": X * 2}, observation=())
     assert observation_space(wild).high.tolist() == [10.0]
-    from nprl.lang.terms import exp
+    from nprl.lang.build import exp
     from nprl.model import Observation
 
     steep = replace(MODEL, observation=(Observation("e", exp(X * 1000)),))

@@ -18,7 +18,8 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 import nprl.envs
 from nprl.env.environment import ModelEnv
 from nprl.env.vector import ModelVecEnv
-from nprl.lang.terms import Var, cos
+from nprl.lang.build import cos
+from nprl.lang.terms import Var
 from nprl.model import Arithmetic, Coordinate, Model, Observation
 
 IDS = nprl.envs.IDS

@@ -28,6 +28,7 @@ from lang_strategies import (
     terms_of,
 )
 
+from nprl.lang.build import absolute, where
 from nprl.lang.exact import enclose, holds
 from nprl.lang.floats import compile_batch, compile_scalar, constant, source
 from nprl.lang.interval import above, below, float_interval
@@ -43,9 +44,7 @@ from nprl.lang.terms import (
     Unary,
     UnaryOp,
     Var,
-    absolute,
     subterms,
-    where,
 )
 from nprl.lang.text import parse, parse_formula
 

@@ -13,7 +13,6 @@ from lang_strategies import formulas, some, terms
 from nprl.lang.serial import (
     canonical,
     formula_from_json,
-    to_json,
     loads,
     number_from_json,
     number_to_json,

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from lang_strategies import NAMES, few, terms
 
+from nprl.lang.build import all_of, any_of
 from nprl.lang.exact import enclose
 from nprl.lang.terms import (
     And,
@@ -21,8 +22,6 @@ from nprl.lang.terms import (
     Term,
     Truth,
     Var,
-    all_of,
-    any_of,
     check_depth,
     children,
     constants,

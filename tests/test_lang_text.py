@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lang_strategies import formulas, some, terms
 
-from nprl.lang.terms import Formula, Num, Power, Term, Var, minimum, sin, where
+from nprl.lang.build import minimum, sin, where
+from nprl.lang.terms import Formula, Num, Power, Term, Var
 from nprl.lang.text import formula_to_text, number_to_text, parse, parse_formula, to_text
 
 X, Y = Var("x"), Var("y")

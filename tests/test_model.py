@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from nprl.lang.terms import Var, where
+from nprl.lang.build import where
+from nprl.lang.terms import Var
 from nprl.model import (
     Arithmetic,
     Coordinate,

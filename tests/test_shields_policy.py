@@ -12,16 +12,17 @@ from checked_examples import X, cart, proved
 from runtime_examples import box_certificate
 
 from nprl.lang import exact
-from nprl.lang.exact import Interval
+from nprl.lang.build import clip, cos, exp, sin, tan, where
+from nprl.lang.ranges import Interval
 from nprl.lang.rounding import analyse
-from nprl.lang.terms import Term, Var, clip, cos, exp, sin, tan, variables, where
+from nprl.lang.terms import Term, Var, variables
 from nprl.model import Arithmetic, Coordinate, Observation
 from nprl.program import Input, Program, program_for
 from nprl.shields.certify_policy import PolicyOutcome, PolicyReport, check_policy
 from nprl.shields.checker import Verdict, check
 from nprl.shields.counterexample import outside
 from nprl.shields.overrides import Overrides, Share
-from nprl.shields.program_loop import ClosedLoop, analyse_from, check_fits
+from nprl.shields.program_loop import ClosedLoop, check_fits
 
 
 def report(output: Term, timeout: float = 30.0) -> PolicyReport:
@@ -150,11 +151,11 @@ def test_a_coarse_observation_can_cost_the_certificate() -> None:
 
 def test_errors_of_inputs_are_carried_through_the_rounding_analysis() -> None:
     box = {"x": Interval(F(-1), F(1))}
-    exactly = analyse_from(3 * X, box, {"x": F(0)}, 4)
+    exactly = analyse(3 * X, box, 4, {"x": F(0)})
     assert exactly == analyse(3 * X, box, 4)
-    off = analyse_from(3 * X, box, {"x": F(1, 8)}, 4)
+    off = analyse(3 * X, box, 4, {"x": F(1, 8)})
     assert F(3, 8) <= off.error <= F(3, 8) + F(1, 2**40)
-    guarded = analyse_from(where(X > 0, X, -X), box, {"x": F(1, 8)}, 4)
+    guarded = analyse(where(X > 0, X, -X), box, 4, {"x": F(1, 8)})
     assert guarded.guards >= F(1, 8)
 
 

@@ -14,7 +14,8 @@ from checked_examples import X, broken, cart, claimed, proved
 
 from nprl.envs.pendulum import MODEL as PENDULUM
 from nprl.lang import exact
-from nprl.lang.terms import Var, sin
+from nprl.lang.build import sin
+from nprl.lang.terms import Var
 from nprl.shields.certificate import Certificate
 from nprl.shields.counterexample import Counterexample, exact_text, outside
 from nprl.shields.goals import test_terms as rows_of_the_test

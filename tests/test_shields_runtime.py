@@ -22,9 +22,10 @@ from runtime_examples import (
     union_certificate,
 )
 
+from nprl.lang.build import cos, where
 from nprl.lang.exact import evaluate
 from nprl.lang.floats import compile_scalar
-from nprl.lang.terms import Num, cos, where
+from nprl.lang.terms import Num
 from nprl.shields.goals import test_terms as terms_of_test
 from nprl.shields.rows import tests_of as formulas_of
 from nprl.shields.shield import Filter, ShieldError
@@ -264,7 +265,8 @@ def test_what_arrives_after_scaling_is_what_is_tested() -> None:
 def test_a_step_that_is_not_polynomial_in_the_action_is_searched_by_bisection() -> None:
     from dataclasses import replace
 
-    from nprl.lang.terms import Var, tanh
+    from nprl.lang.build import tanh
+    from nprl.lang.terms import Var
 
     model = box_model()
     u = Var("u")

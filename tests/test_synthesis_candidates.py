@@ -14,9 +14,10 @@ from itertools import islice, pairwise, product
 import numpy as np
 import pytest
 
+from nprl.lang.build import absolute, all_of, cos, sin
 from nprl.lang.exact import evaluate
 from nprl.lang.floats import compile_batch
-from nprl.lang.terms import Num, Term, Var, absolute, all_of, cos, sin, subterms
+from nprl.lang.terms import Num, Term, Var, subterms
 from nprl.model import Coordinate, Model
 from nprl.shields.polynomial import polynomial
 from nprl.shields.synthesis.candidate import Candidate, candidates

@@ -9,7 +9,8 @@ from fractions import Fraction
 
 import pytest
 
-from nprl.lang.terms import Var, all_of
+from nprl.lang.build import all_of
+from nprl.lang.terms import Var
 from nprl.model import Coordinate, Model
 from nprl.shields.synthesis.candidate import Candidate, candidates
 from nprl.shields.synthesis.kernel import viability_bracket

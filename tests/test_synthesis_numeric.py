@@ -10,10 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lang_strategies import NAMES, boxes_with_points, exactly, few, terms
 
-from nprl.lang.exact import enclose
-from nprl.lang.terms import (
-    Term,
-    Var,
+from nprl.lang.build import (
     absolute,
     clip,
     cos,
@@ -27,6 +24,8 @@ from nprl.lang.terms import (
     tanh,
     where,
 )
+from nprl.lang.exact import enclose
+from nprl.lang.terms import Term, Var
 from nprl.shields.synthesis import polytope
 from nprl.shields.synthesis.numeric import jacobian, values
 from nprl.shields.synthesis.ranges import ranges

@@ -17,20 +17,7 @@ from nprl.env.actions import Actions as Actions
 from nprl.env.sampling import Floats
 from nprl.lang.floats import compile_batch, compile_scalar
 from nprl.lang.interval import above, below
-from nprl.lang.terms import (
-    And,
-    Compare,
-    Formula,
-    Not,
-    Num,
-    Or,
-    Relation,
-    Term,
-    Truth,
-    Var,
-    replace,
-    replace_in,
-)
+from nprl.lang.terms import And, Compare, Formula, Not, Num, Or, Relation, Term, Truth, Var, replace
 from nprl.model import NEXT, Model
 
 Bools = NDArray[np.bool_]
@@ -67,7 +54,7 @@ class Plant:
         reward = ([model.reward_term], (x, u, tuple(NEXT + n for n in x)))
         seen = ([o.value for o in model.observation], (x,))
         whole: list[Any] = [*model.steps, replace(model.reward_term, to)]
-        whole += [replace_in(safe, at), replace_in(terminal, at)]
+        whole += [replace(safe, at), replace(terminal, at)]
         self._step, self._step_batch = compile_scalar(*step), compile_batch(*step)
         self._reward, self._reward_batch = compile_scalar(*reward), compile_batch(*reward)
         self._observe, self._observe_batch = compile_scalar(*seen), compile_batch(*seen)

@@ -13,7 +13,7 @@ from fractions import Fraction
 from typing import assert_never
 
 from nprl.lang import functions
-from nprl.lang.exact import Interval, apply, hull, point, power, shorten
+from nprl.lang.ranges import DomainError, Interval, apply, hull, point, power, shorten
 from nprl.lang.terms import (
     Binary,
     BinaryOp,
@@ -38,10 +38,6 @@ BITS = 128
 Pair = tuple[Interval, Fraction]
 
 
-class DomainError(ValueError):
-    """Over the box, a denominator, root or logarithm meets its edge, or a float may overflow."""
-
-
 @dataclass(frozen=True, slots=True)
 class Bound:
     """What holds of a term over a box."""
@@ -54,14 +50,21 @@ class Bound:
     """At least |float - real| of ``l - r``, for every comparison ``l ~ r`` inside a `where`."""
 
 
-def analyse(t: Term, box: Mapping[str, Interval], ulps: int = 4) -> Bound:
+def analyse(
+    t: Term,
+    box: Mapping[str, Interval],
+    ulps: int = 4,
+    errors: Mapping[str, Fraction] | None = None,
+) -> Bound:
     """Bound the rounding of ``t``, evaluated in float64 at any float point of ``box``.
+
+    With ``errors``: at any real point of which the evaluation sees each coordinate that far off.
 
     Raises:
         DomainError: the bound does not exist; the line names the subterm.
         KeyError: ``box`` misses a variable of ``t``.
     """
-    analysis = _Analysis(box, ulps)
+    analysis = _Analysis(box, ulps, errors)
     value, error = analysis.of(t)
     return Bound(value, error, analysis.guards)
 
@@ -78,8 +81,10 @@ def _summands(t: Term) -> list[tuple[BinaryOp, Term]]:
 class _Analysis:
     """One box, and what is known of the subterms over it."""
 
-    def __init__(self, box: Mapping[str, Interval], ulps: int) -> None:
-        self.box, self.function = box, ulps * 2 * U
+    def __init__(
+        self, box: Mapping[str, Interval], ulps: int, errors: Mapping[str, Fraction] | None
+    ) -> None:
+        self.box, self.function, self.errors = box, ulps * 2 * U, errors
         self.known: dict[Term, Pair] = {}
         self.guards = Fraction(0)
 
@@ -110,7 +115,7 @@ class _Analysis:
             case Pi():
                 return apply(t, (), BITS), 4 * U
             case Var(name):
-                return self.box[name], Fraction(0)
+                return self.box[name], self.errors[name] if self.errors else Fraction(0)
             case Unary(op, arg):
                 return self.unary(t, op, arg)
             case Power(base, exponent):
@@ -136,36 +141,16 @@ class _Analysis:
     def unary(self, t: Term, op: UnaryOp, arg: Term) -> Pair:
         """The rows of the operators of one argument."""
         a, error = self.of(arg)
-        least = Fraction(0)
-        if op is UnaryOp.LOG or op is UnaryOp.SQRT:
-            least = self.finite(a.lo, t) - error
-            if least <= 0:
-                raise DomainError(f"the argument is not proved positive: {t}")
         value = apply(t, (a,), BITS)
         if op is UnaryOp.NEG or op is UnaryOp.ABS:
             return value, error
-        if op is UnaryOp.EXP:
-            most = functions.exp(self.finite(a.hi, t) + error, BITS)[1]
-            most = self.finite(most, t)
-            return value, most * error + self.function * most + TINY
-        inherited, own = error, self.function
-        match op:
-            case UnaryOp.SIN | UnaryOp.COS | UnaryOp.TANH:
-                pass
-            case UnaryOp.LOG:
-                inherited = error / least
-            case UnaryOp.SQRT:
-                inherited, own = error / functions.sqrt(least, BITS)[0], 2 * U
-            case UnaryOp.TAN:
-                low, high = self.finite(a.lo, t), self.finite(a.hi, t)
-                wide = Interval(low - error, high + error)
-                cosine = _least(apply(Unary(UnaryOp.COS, arg), (wide,), BITS), t)
-                if cosine <= 0:
-                    raise DomainError(f"the cosine is not proved nonzero: {t}")
-                inherited = error / cosine**2
-            case _:
-                assert_never(op)
-        return value, inherited + own * (_size(value, t) + inherited) + TINY
+        own = self.function
+        if op is UnaryOp.SQRT:
+            least = self.finite(a.lo, t) - error
+            if least <= 0:
+                raise DomainError(f"the argument is not proved positive: {t}")
+            error, own = error / functions.sqrt(least, BITS)[0], 2 * U
+        return value, error + own * (_size(value, t) + error) + TINY
 
     def power(self, t: Term, a: Interval, error: Fraction, exponent: int) -> Pair:
         """A power: products from left to right."""

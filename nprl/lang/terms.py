@@ -18,7 +18,8 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}", re.ASCII)
 """What a user may call a coordinate; `RESERVED` words are refused."""
@@ -98,60 +99,39 @@ class _Structural:
         return self._parts() == other._parts()
 
 
+def _binary(op: BinaryOp) -> tuple[Callable[[Any, Operand], Term], Callable[[Any, Operand], Term]]:
+    return (lambda a, b: Binary(op, a, term(b))), (lambda a, b: Binary(op, term(b), a))
+
+
+def _compare(relation: Relation) -> Callable[[Any, Operand], Formula]:
+    return lambda a, b: Compare(relation, a, term(b))
+
+
 class _Arithmetic(_Structural):
     """Python's operators, on terms."""
 
     __slots__ = ()
 
-    def __add__(self, other: Operand) -> Term:
-        return Binary(BinaryOp.ADD, _self(self), term(other))
+    __add__, __radd__ = _binary(BinaryOp.ADD)
+    __sub__, __rsub__ = _binary(BinaryOp.SUB)
+    __mul__, __rmul__ = _binary(BinaryOp.MUL)
+    __truediv__, __rtruediv__ = _binary(BinaryOp.DIV)
+    __le__, __lt__ = _compare(Relation.LE), _compare(Relation.LT)
+    __ge__, __gt__ = _compare(Relation.GE), _compare(Relation.GT)
 
-    def __radd__(self, other: Operand) -> Term:
-        return Binary(BinaryOp.ADD, term(other), _self(self))
+    def __pow__(self: Any, exponent: int) -> Term:
+        return Power(self, exponent)
 
-    def __sub__(self, other: Operand) -> Term:
-        return Binary(BinaryOp.SUB, _self(self), term(other))
+    def __neg__(self: Any) -> Term:
+        return Unary(UnaryOp.NEG, self)
 
-    def __rsub__(self, other: Operand) -> Term:
-        return Binary(BinaryOp.SUB, term(other), _self(self))
+    def __abs__(self: Any) -> Term:
+        return Unary(UnaryOp.ABS, self)
 
-    def __mul__(self, other: Operand) -> Term:
-        return Binary(BinaryOp.MUL, _self(self), term(other))
-
-    def __rmul__(self, other: Operand) -> Term:
-        return Binary(BinaryOp.MUL, term(other), _self(self))
-
-    def __truediv__(self, other: Operand) -> Term:
-        return Binary(BinaryOp.DIV, _self(self), term(other))
-
-    def __rtruediv__(self, other: Operand) -> Term:
-        return Binary(BinaryOp.DIV, term(other), _self(self))
-
-    def __pow__(self, exponent: int) -> Term:
-        return Power(_self(self), exponent)
-
-    def __neg__(self) -> Term:
-        return Unary(UnaryOp.NEG, _self(self))
-
-    def __abs__(self) -> Term:
-        return Unary(UnaryOp.ABS, _self(self))
-
-    def __le__(self, other: Operand) -> Formula:
-        return Compare(Relation.LE, _self(self), term(other))
-
-    def __lt__(self, other: Operand) -> Formula:
-        return Compare(Relation.LT, _self(self), term(other))
-
-    def __ge__(self, other: Operand) -> Formula:
-        return Compare(Relation.GE, _self(self), term(other))
-
-    def __gt__(self, other: Operand) -> Formula:
-        return Compare(Relation.GT, _self(self), term(other))
-
-    def __str__(self) -> str:
+    def __str__(self: Any) -> str:
         from nprl.lang.text import to_text
 
-        return to_text(_self(self))
+        return to_text(self)
 
 
 class _Logic(_Structural):
@@ -159,24 +139,24 @@ class _Logic(_Structural):
 
     __slots__ = ()
 
-    def __and__(self, other: Formula) -> Formula:
-        return And((_formula(self), other))
+    def __and__(self: Any, other: Formula) -> Formula:
+        return And((self, other))
 
-    def __or__(self, other: Formula) -> Formula:
-        return Or((_formula(self), other))
+    def __or__(self: Any, other: Formula) -> Formula:
+        return Or((self, other))
 
-    def __invert__(self) -> Formula:
-        return Not(_formula(self))
+    def __invert__(self: Any) -> Formula:
+        return Not(self)
 
     def __bool__(self) -> bool:
         raise TypeError(
             "a formula has no truth value; write `&`, `|`, `~` instead of `and`, `or`, `not`"
         )
 
-    def __str__(self) -> str:
+    def __str__(self: Any) -> str:
         from nprl.lang.text import formula_to_text
 
-        return formula_to_text(_formula(self))
+        return formula_to_text(self)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -310,6 +290,7 @@ class Not(_Logic):
 Term = Num | Pi | Var | Unary | Binary | Power | Clip | Where
 Formula = Truth | Compare | And | Or | Not
 Operand = Term | Fraction | int
+Node = TypeVar("Node", bound=_Structural)
 
 
 def exact(value: Exact) -> Fraction:
@@ -339,67 +320,6 @@ def term(value: Operand) -> Term:
 def _two_or_more(parts: tuple[Formula, ...]) -> None:
     if len(parts) < 2:
         raise ValueError(f"`and` and `or` join two formulas or more; got {len(parts)}")
-
-
-def _self(value: _Arithmetic) -> Term:
-    assert isinstance(value, Term)
-    return value
-
-
-def _formula(value: _Logic) -> Formula:
-    assert isinstance(value, Formula)
-    return value
-
-
-def _unary(op: UnaryOp) -> Callable[[Operand], Term]:
-    def build(arg: Operand) -> Term:
-        return Unary(op, term(arg))
-
-    build.__name__ = op.value
-    build.__doc__ = f"The term ``{op.value}(arg)``."
-    return build
-
-
-sin, cos, tan, tanh = (_unary(op) for op in (UnaryOp.SIN, UnaryOp.COS, UnaryOp.TAN, UnaryOp.TANH))
-exp, log, sqrt, absolute = (
-    _unary(op) for op in (UnaryOp.EXP, UnaryOp.LOG, UnaryOp.SQRT, UnaryOp.ABS)
-)
-
-
-def minimum(first: Operand, *rest: Operand) -> Term:
-    """The least of the arguments."""
-    result = term(first)
-    for other in rest:
-        result = Binary(BinaryOp.MIN, result, term(other))
-    return result
-
-
-def maximum(first: Operand, *rest: Operand) -> Term:
-    """The greatest of the arguments."""
-    result = term(first)
-    for other in rest:
-        result = Binary(BinaryOp.MAX, result, term(other))
-    return result
-
-
-def clip(arg: Operand, low: Operand, high: Operand) -> Term:
-    """``min(max(arg, low), high)``."""
-    return Clip(term(arg), term(low), term(high))
-
-
-def where(condition: Formula, then: Operand, other: Operand) -> Term:
-    """``then`` where the condition holds, else ``other``."""
-    return Where(condition, term(then), term(other))
-
-
-def all_of(*parts: Formula) -> Formula:
-    """The conjunction; of nothing, the formula that always holds."""
-    return parts[0] if len(parts) == 1 else And(parts) if parts else Truth(True)
-
-
-def any_of(*parts: Formula) -> Formula:
-    """The disjunction; of nothing, the formula that never holds."""
-    return parts[0] if len(parts) == 1 else Or(parts) if parts else Truth(False)
 
 
 def children(t: Term | Formula) -> tuple[Term | Formula, ...]:
@@ -446,26 +366,18 @@ def constants(t: Term | Formula) -> int:
     return sum(1 for s in subterms(t) if isinstance(s, (Num, Pi)))
 
 
-def replace(t: Term, at: Mapping[Term, Term]) -> Term:
-    """``t`` with each occurrence of a key replaced by its value, which is not searched again."""
-    result: Term = _replaced(t, at)
-    return result
+def rebuilt(node: Node, change: Callable[[Any], Any]) -> Node:
+    """``node`` with each of its direct parts changed; itself, where none is another."""
+    old = node._parts()
+    new = tuple(
+        tuple(map(change, p)) if isinstance(p, tuple) else change(p)
+        if isinstance(p, _Structural) else p
+        for p in old
+    )  # fmt: skip
+    return node if all(map(operator.is_, old, new)) else type(node)(*new)
 
 
-def replace_in(f: Formula, at: Mapping[Term, Term]) -> Formula:
-    """`replace`, in a formula."""
-    result: Formula = _replaced(f, at)
-    return result
-
-
-def _replaced(part: Any, at: Mapping[Term, Term]) -> Any:
-    """A term, a formula, several formulas, or anything else that a node holds."""
-    if isinstance(part, tuple):
-        return tuple(_replaced(p, at) for p in part)
-    if not isinstance(part, _Structural):
-        return part
-    if isinstance(part, Term) and part in at:
-        return at[part]
-    old = part._parts()
-    new = tuple(_replaced(p, at) for p in old)
-    return part if all(map(operator.is_, old, new)) else type(part)(*new)
+def replace(node: Node, at: Mapping[Term, Term]) -> Node:
+    """``node`` with each occurrence of a key replaced by its value, which is not searched again."""
+    found: Any = at.get(node) if isinstance(node, Term) else None
+    return rebuilt(node, partial(replace, at=at)) if found is None else found

@@ -13,6 +13,7 @@ import re
 from fractions import Fraction
 from typing import NoReturn, assert_never
 
+from nprl.lang.build import maximum, minimum
 from nprl.lang.terms import (
     FUNCTIONS,
     MAX_DEPTH,
@@ -37,8 +38,6 @@ from nprl.lang.terms import (
     Var,
     Where,
     check_depth,
-    maximum,
-    minimum,
 )
 
 MAX_CHARACTERS = 100_000

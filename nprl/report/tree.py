@@ -7,17 +7,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from nprl.lang.terms import (
-    Binary,
-    Compare,
-    Formula,
-    Num,
-    Power,
-    Term,
-    Unary,
-    Var,
-    children,
-)
+from nprl.lang.terms import Binary, Compare, Formula, Num, Power, Term, Unary, Var, children
 from nprl.program import Program
 from nprl.report.picture import BLUE, GREY, INK, ORANGE, PALE, figure
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from nprl.lang import exact
 from nprl.lang.floats import compile_scalar
+from nprl.lang.ranges import Interval
 from nprl.lang.terms import Num, Term, Var
 from nprl.model import Model
 from nprl.shields.certificate import Certificate, Rounding, ShieldData
@@ -72,17 +73,15 @@ def certify(
 def claim(model: Model, candidate: Candidate) -> Certificate:
     """The certificate without its proofs."""
     derived = rounding_of(model, candidate.invariant, candidate.backup)
-    claims = {k: [dyadic_up(2 * v) for v in values] for k, values in derived.items()}
-    test: list[tuple[Fraction, ...]] = []
-    rest = claims["test"]
-    for part in candidate.invariant:
-        test.append(tuple(rest[: len(part)]))
-        rest = rest[len(part) :]
+
+    def spare(values: Iterable[Fraction]) -> tuple[Fraction, ...]:
+        return tuple(dyadic_up(2 * v) for v in values)
+
     rounding = Rounding(
-        plant=dict(zip(model.state_names, claims["plant"], strict=True)),
-        backup=tuple(claims["backup"]),
-        test=tuple(test),
-        guard=claims["guard"][0],
+        plant=dict(zip(derived.plant, spare(derived.plant.values()), strict=True)),
+        backup=spare(derived.backup),
+        test=tuple(map(spare, derived.test)),
+        guard=dyadic_up(2 * derived.guard),
     )
     spread = _spread(model, rounding)
     margins = tuple(
@@ -90,7 +89,7 @@ def claim(model: Model, candidate: Candidate) -> Certificate:
             dyadic_up(_margin(expanded(g), model, spread, r) + r)
             for g, r in zip(part, errors, strict=True)
         )
-        for part, errors in zip(candidate.invariant, test, strict=True)
+        for part, errors in zip(candidate.invariant, rounding.test, strict=True)
     )
     shield = ShieldData(candidate.family, candidate.invariant, margins, candidate.backup)
     return Certificate(model, shield, rounding, _witness(model, candidate))
@@ -98,7 +97,7 @@ def claim(model: Model, candidate: Candidate) -> Certificate:
 
 def _spread(model: Model, rounding: Rounding) -> dict[str, Fraction]:
     """How far each next coordinate may be from the nominal one: disturbance and rounding."""
-    box = {n: exact.Interval(*ends) for n, ends in model.box().items()}
+    box = {n: Interval(*ends) for n, ends in model.box().items()}
     centre = {n: Num(v) for n, v in model.nominal().items()}
     result = {}
     for n, t in zip(model.state_names, model.steps, strict=True):

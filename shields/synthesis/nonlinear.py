@@ -13,7 +13,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from nprl.lang import exact
+from nprl.lang.ranges import Interval
 from nprl.lang.serial import to_json
 from nprl.lang.terms import Num, Term, Var, children, variables
 from nprl.shields.certificate import Certificate
@@ -124,7 +124,7 @@ def _extent(p: Polynomial, names: tuple[str, ...]) -> tuple[list[float], list[fl
 def _remainder(t: Term, s: Sequent, names: tuple[str, ...], end: float) -> list[tuple[Term, Tree]]:
     """``R - (t - affine) >= 0`` and ``R + (t - affine) >= 0``, for the first R that is proved quickly."""
     box = Premises(s.premises).box()
-    at = {n: exact.Interval(*box[n]) for n in names if n in box}
+    at = {n: Interval(*box[n]) for n in names if n in box}
     problem = ""
     for spare in SPARE:
         affine, bound = affine_fit(t, at, spare)

@@ -18,6 +18,7 @@ import numpy as np
 
 from nprl.lang import exact
 from nprl.lang.floats import compile_batch
+from nprl.lang.ranges import Interval
 from nprl.lang.serial import number_to_json, to_json
 from nprl.lang.terms import (
     Binary,
@@ -196,7 +197,7 @@ def _box(s: Sequent, search: Search) -> dict[str, Range]:
 def _eliminate(t: Term, s: Sequent, search: Search, depth: int) -> Tree:
     """Name a function, state what is known of it, and bound the name by cuts."""
     box = _box(s, search)
-    at = {v: exact.Interval(low, high) for v, (low, high) in box.items()}
+    at = {v: Interval(low, high) for v, (low, high) in box.items()}
     match t:
         case Pi():
             node: Tree = ["function", to_json(t), 1]
@@ -230,7 +231,7 @@ def _order(size: Fraction) -> int:
     return k
 
 
-def _magnitude(t: Term, at: dict[str, exact.Interval]) -> Fraction:
+def _magnitude(t: Term, at: dict[str, Interval]) -> Fraction:
     try:
         value = exact.enclose(t, at)
     except KeyError as error:
@@ -244,7 +245,7 @@ def _magnitude(t: Term, at: dict[str, exact.Interval]) -> Fraction:
 
 def _bounded(
     t: Term,
-    at: dict[str, exact.Interval],
+    at: dict[str, Interval],
     before: Sequent,
     after: Sequent,
     search: Search,
@@ -261,7 +262,7 @@ def _bounded(
             form, radius, cuts = fitted
             s = s.given(*(lemma for lemma, _ in cuts))
             around = exact.enclose(form, at)
-            value = exact.Interval(around.lo - radius, around.hi + radius)
+            value = Interval(around.lo - radius, around.hi + radius)
     slack = Fraction(min(1, value.width) + Fraction(1, 2**12)) / 2**8
     for bound, upper in ((value.lo, False), (value.hi, True)):
         if not isinstance(bound, Fraction):
@@ -280,7 +281,7 @@ def _bounded(
 
 
 def _quotient_cuts(
-    t: Binary, name: Var, at: dict[str, exact.Interval], s: Sequent, search: Search, depth: int
+    t: Binary, name: Var, at: dict[str, Interval], s: Sequent, search: Search, depth: int
 ) -> tuple[Term, Fraction, list[tuple[Term, Tree]]] | None:
     """An affine form near a quotient, its distance, and the two cuts that say so."""
     for spare in (1.2, 1.6, 2.5, 4.0):
@@ -298,7 +299,7 @@ def _quotient_cuts(
     return None
 
 
-def affine_fit(t: Term, at: dict[str, exact.Interval], spare: float = 1.2) -> tuple[Term, Num]:
+def affine_fit(t: Term, at: dict[str, Interval], spare: float = 1.2) -> tuple[Term, Num]:
     """An affine form near ``t`` on a box, and a number that the distance should stay below.
 
     By least squares at random points and corners; the number is the distance found there, times
@@ -342,7 +343,7 @@ def clear_denominator(
     q = goal.alternatives[0][0].term
     n, d = t.left, t.right
     box = _box(goal, search)
-    at = {v: exact.Interval(*r) for v, r in box.items()}
+    at = {v: Interval(*r) for v, r in box.items()}
     try:
         denominator = exact.enclose(d, at)
         p, pn, pd = polynomial(q), polynomial(n), polynomial(d)

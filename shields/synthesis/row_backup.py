@@ -12,19 +12,8 @@ from fractions import Fraction
 
 import numpy as np
 
-from nprl.lang.terms import (
-    Binary,
-    BinaryOp,
-    Num,
-    Power,
-    Term,
-    Unary,
-    UnaryOp,
-    Var,
-    clip,
-    maximum,
-    replace,
-)
+from nprl.lang.build import clip, maximum
+from nprl.lang.terms import Binary, BinaryOp, Num, Power, Term, Unary, UnaryOp, Var, replace
 from nprl.shields.polynomial import Monomial, NotPolynomial, Polynomial, add, polynomial
 from nprl.shields.synthesis.gain import LEAST, Responses
 from nprl.shields.synthesis.numeric import Array, values

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from nprl.lang.rounding import DomainError
+from nprl.lang.ranges import DomainError
 from nprl.model import Model
 from nprl.shields.certificate import Certificate, CertificateError
 from nprl.shields.synthesis.candidate import candidates

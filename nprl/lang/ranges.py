@@ -1,0 +1,309 @@
+"""Rational intervals that hold a term's real value: for what can be proved.
+
+Over numbers, variables, ``+ - * / **``, min, max, abs, clip and where a point has one exact value;
+pi, sin, cos and the root have rational bounds (`nprl.lang.functions`). Other functions have none
+here: `nprl.lang.exact` knows them all, and the checker needs only what its rules speak of. A test
+that the bounds cannot decide takes the hull of both branches.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, assert_never
+
+from nprl.lang import functions
+from nprl.lang.functions import End
+from nprl.lang.terms import (
+    And,
+    Binary,
+    BinaryOp,
+    Clip,
+    Compare,
+    Formula,
+    Not,
+    Num,
+    Or,
+    Pi,
+    Power,
+    Relation,
+    Term,
+    Truth,
+    Unary,
+    UnaryOp,
+    Var,
+    Where,
+    children,
+)
+
+BITS = 96
+
+
+class DomainError(ValueError):
+    """There is no bound: an edge of a function's domain, an overflow, or a function without bounds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """The closed interval from ``lo`` to ``hi``; an open end is -inf or inf, as a float."""
+
+    lo: End
+    hi: End
+
+    def __post_init__(self) -> None:
+        """Refuse an empty interval and a finite float."""
+        for name, end, infinity in (("lo", self.lo, -math.inf), ("hi", self.hi, math.inf)):
+            if isinstance(end, float):
+                if end != infinity:
+                    raise TypeError(f"an end is a Fraction or {infinity}; {name} is {end!r}")
+            elif not isinstance(end, Fraction):
+                object.__setattr__(self, name, Fraction(end))
+        if self.lo > self.hi:
+            raise ValueError(f"an interval has lo <= hi; got {self.lo} and {self.hi}")
+
+    def contains(self, value: Fraction | int) -> bool:
+        """Whether ``value`` lies in it."""
+        return self.lo <= value <= self.hi
+
+    @property
+    def magnitude(self) -> End:
+        """The greatest absolute value in it."""
+        return max(-self.lo, self.hi)
+
+    @property
+    def width(self) -> End:
+        """``hi - lo``."""
+        return _plus(self.hi, -self.lo)
+
+
+WHOLE = Interval(-math.inf, math.inf)
+_ZERO = Interval(Fraction(0), Fraction(0))
+_ONE = Interval(Fraction(1), Fraction(1))
+
+
+def point(value: Fraction | int) -> Interval:
+    """The interval that holds one number."""
+    return Interval(Fraction(value), Fraction(value))
+
+
+def hull(a: Interval, b: Interval) -> Interval:
+    """The least interval around both."""
+    return Interval(min(a.lo, b.lo), max(a.hi, b.hi))
+
+
+def shorten(x: Interval, bits: int) -> Interval:
+    """``x`` widened to ends of ``bits`` binary digits; a short end stays."""
+    return Interval(_dyadic(x.lo, bits, down=True), _dyadic(x.hi, bits, down=False))
+
+
+def _dyadic(value: End, bits: int, *, down: bool) -> End:
+    if isinstance(value, float):
+        return value
+    n, d = value.numerator, value.denominator
+    if n.bit_length() <= bits and d.bit_length() <= bits:
+        return value
+    shift = bits - n.bit_length() + d.bit_length()
+    n, d = (n << shift, d) if shift >= 0 else (n, d << -shift)
+    units = n // d if down else -(-n // d)
+    return Fraction(units, 1 << shift) if shift >= 0 else Fraction(units << -shift)
+
+
+def _plus(a: End, b: End) -> End:
+    if isinstance(a, float):
+        return a
+    return b if isinstance(b, float) else a + b
+
+
+def _times(a: End, b: End) -> End:
+    if a == 0 or b == 0:
+        return Fraction(0)
+    if isinstance(a, float) or isinstance(b, float):
+        return math.inf if (a > 0) == (b > 0) else -math.inf
+    return a * b
+
+
+def _product(a: Interval, b: Interval) -> Interval:
+    if a.lo == a.hi and b.lo == b.hi:
+        value = _times(a.lo, b.lo)
+        return Interval(value, value)
+    ends = [_times(x, y) for x in (a.lo, a.hi) for y in (b.lo, b.hi)]
+    return Interval(min(ends), max(ends))
+
+
+def quotient(a: Interval, b: Interval) -> Interval:
+    """The interval of ``a / b``."""
+    if a == _ZERO or b == _ZERO:
+        return _ZERO
+    if b.lo <= 0 <= b.hi:
+        return WHOLE
+    low, high = (Fraction(0) if isinstance(end, float) else 1 / end for end in (b.hi, b.lo))
+    return _product(a, Interval(low, high))
+
+
+def power(x: Interval, exponent: int) -> Interval:
+    """The interval of ``x ** exponent``."""
+    ends: list[End] = []
+    for end in (x.lo, x.hi):
+        ends.append(Fraction(1) if exponent == 0 else end)
+        for _ in range(1, exponent):
+            ends[-1] = _times(ends[-1], end)
+    if exponent % 2 == 0 and exponent and x.lo < 0 < x.hi:
+        ends.append(Fraction(0))
+    return Interval(min(ends), max(ends))
+
+
+def absolute(x: Interval) -> Interval:
+    """The interval of ``abs(x)``."""
+    return Interval(max(Fraction(0), x.lo, -x.hi), x.magnitude)
+
+
+def _least(a: Interval, b: Interval) -> Interval:
+    return Interval(min(a.lo, b.lo), min(a.hi, b.hi))
+
+
+def _greatest(a: Interval, b: Interval) -> Interval:
+    return Interval(max(a.lo, b.lo), max(a.hi, b.hi))
+
+
+def wave(x: Interval, op: UnaryOp, bits: int) -> Interval:
+    """Sine or cosine: the hull of the values at the ends, and of the crests in between."""
+    unit = Interval(*functions.UNIT)
+    if isinstance(x.lo, float) or isinstance(x.hi, float) or x.hi - x.lo > 7:
+        return unit
+    which = 0 if op is UnaryOp.SIN else 1
+    left, right = (functions.sin_cos(end, bits)[which] for end in (x.lo, x.hi))
+    low, high = min(left[0], right[0]), max(left[1], right[1])
+    extra = max(functions.size(x.lo), functions.size(x.hi))
+    if extra > functions.MAX_SIZE:
+        return unit
+    if x.lo == x.hi:
+        return Interval(low, high)
+    pi = functions.pi_bounds(bits + extra)
+    first, last = min(x.lo / p for p in pi), max(x.hi / p for p in pi)
+    crest = Fraction(1 - which, 2)  # in units of pi, up to whole turns
+    if math.ceil((first - crest) / 2) <= math.floor((last - crest) / 2):
+        high = unit.hi  # type: ignore[assignment]
+    if math.ceil((first - crest - 1) / 2) <= math.floor((last - crest - 1) / 2):
+        low = unit.lo  # type: ignore[assignment]
+    return Interval(low, high)
+
+
+def _root(x: Interval, bits: int) -> Interval:
+    low, high = (
+        Fraction(0) if end <= 0 else end if isinstance(end, float) else functions.sqrt(end, bits)[k]
+        for k, end in enumerate((x.lo, x.hi))
+    )
+    return Interval(low, high)
+
+
+_BINARY: dict[BinaryOp, Callable[[Interval, Interval], Interval]] = {
+    BinaryOp.ADD: lambda a, b: Interval(_plus(a.lo, b.lo), _plus(a.hi, b.hi)),
+    BinaryOp.SUB: lambda a, b: Interval(_plus(a.lo, -b.hi), _plus(a.hi, -b.lo)),
+    BinaryOp.MUL: _product,
+    BinaryOp.DIV: quotient,
+    BinaryOp.MIN: _least,
+    BinaryOp.MAX: _greatest,
+}
+
+
+def apply(t: Term, parts: tuple[Interval, ...], bits: int = BITS) -> Interval:
+    """The interval of a term's outermost operator, from those of its children.
+
+    The children are in the order of `terms.children`; `Var` and `Where` are left to the caller.
+
+    Raises:
+        DomainError: for tan, tanh, exp and log.
+    """
+    match t, parts:
+        case Num(value), ():
+            return Interval(value, value)
+        case Pi(), ():
+            return Interval(*functions.pi_bounds(bits))
+        case Power(_, exponent), (x,):
+            return power(x, exponent)
+        case Clip(), (x, low, high):
+            return _least(_greatest(x, low), high)
+        case Binary(op, _, _), (a, b):
+            return _BINARY[op](a, b)
+        case Unary(UnaryOp.NEG, _), (x,):
+            return Interval(-x.hi, -x.lo)
+        case Unary(UnaryOp.ABS, _), (x,):
+            return absolute(x)
+        case Unary(UnaryOp.SIN | UnaryOp.COS as wave_op, _), (x,):
+            return wave(x, wave_op, bits)
+        case Unary(UnaryOp.SQRT, _), (x,):
+            return _root(x, bits)
+        case _:
+            raise DomainError(f"no bounds are known here: {t}")
+
+
+def decide(f: Formula, of: Callable[[Term], Interval]) -> bool | None:
+    """Whether ``f`` holds for all values in the intervals; None where they do not decide it."""
+    match f:
+        case Truth(value):
+            return value
+        case Compare(relation, left, right):
+            a, b = of(left), of(right)
+            if relation in (Relation.GE, Relation.GT):
+                a, b = b, a
+            if relation in (Relation.LE, Relation.GE):
+                return True if a.hi <= b.lo else False if a.lo > b.hi else None
+            return True if a.hi < b.lo else False if a.lo >= b.hi else None
+        case And(parts) | Or(parts):
+            verdicts = [decide(p, of) for p in parts]
+            settled = isinstance(f, Or)
+            if settled in verdicts:
+                return settled
+            return None if None in verdicts else not settled
+        case Not(part):
+            verdict = decide(part, of)
+            return None if verdict is None else not verdict
+        case _:
+            assert_never(f)
+
+
+def enclose(
+    t: Term,
+    at: Mapping[str, Interval | Fraction],
+    bits: int = BITS,
+    apply: Callable[[Term, tuple[Interval, ...], int], Interval] = apply,
+) -> Interval:
+    """An interval that holds the real value of ``t`` at every point of ``at``.
+
+    Exact at a point for terms without functions; those are off by about ``2**-bits``. Over
+    intervals each operator takes its operands as independent.
+
+    Raises:
+        KeyError: ``at`` misses a variable of ``t``.
+        DomainError: as `apply`.
+    """
+    return Enclosure(at, bits, apply).of(t)
+
+
+class Enclosure:
+    """One point or box, and the intervals found so far on it."""
+
+    def __init__(self, at: Mapping[str, Interval | Fraction], bits: int, apply: Any) -> None:
+        self.at, self.bits, self.apply = at, bits, apply
+        self.known: dict[Term, Interval] = {}
+
+    def of(self, t: Any) -> Interval:
+        """The interval of ``t``."""
+        if t not in self.known:
+            self.known[t] = self._compute(t)
+        return self.known[t]
+
+    def _compute(self, t: Term) -> Interval:
+        match t:
+            case Var(name):
+                value = self.at[name]
+                return value if isinstance(value, Interval) else point(value)
+            case Where(condition, then, other):
+                verdict = decide(condition, self.of)
+                if verdict is None:
+                    return hull(self.of(then), self.of(other))
+                return self.of(then if verdict else other)
+        found: Interval = self.apply(t, tuple(map(self.of, children(t))), self.bits)
+        return found if found.lo == found.hi else shorten(found, 4 * self.bits)
