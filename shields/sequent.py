@@ -14,28 +14,9 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any, assert_never
 
+from nprl.lang import terms as tm
 from nprl.lang.serial import term_from_json
-from nprl.lang.terms import (
-    And,
-    Binary,
-    BinaryOp,
-    Clip,
-    Compare,
-    Formula,
-    Not,
-    Num,
-    Or,
-    Pi,
-    Power,
-    Relation,
-    Term,
-    Truth,
-    Unary,
-    UnaryOp,
-    Var,
-    Where,
-    rebuilt,
-)
+from nprl.lang.terms import Formula, Num, Term, Var, rebuilt
 from nprl.lang.terms import replace as substitute
 
 MAX_ORDER = 12
@@ -97,27 +78,43 @@ def expand(node: list[Any], s: Sequent) -> list[Sequent]:
         ProofError: for a node that does not fit.
     """
     match node:
-        case ["part", int(k), _] if not isinstance(k, bool) and 0 <= k < len(s.alternatives):
+        case ["part", int(k), _] if type(k) is int and 0 <= k < len(s.alternatives):
             return [replace(s, alternatives=(s.alternatives[k],))]
-        case ["split", q, _, _]:
-            test = expanded(term_from_json(q))
-            return [s.given(test), s.given(-test)]
-        case ["cut", q, _, _]:
-            lemma = expanded(term_from_json(q))
-            return [s.concluding(lemma), s.given(lemma)]
-        case ["pieces", t, _, _]:
-            return _pieces(expanded(term_from_json(t)), s)
-        case ["function", t, int(k), _] if not isinstance(k, bool) and 1 <= k <= MAX_ORDER:
-            return [_function(expanded(term_from_json(t)), k, s)]
-        case ["divide", t, ("+" | "-") as sign, _, _]:
-            return _divide(expanded(term_from_json(t)), sign, s)
-        case ["root", t, _, _]:
-            return _root(expanded(term_from_json(t)), s)
-        case ["name", t, _]:
-            return [s.naming(expanded(term_from_json(t)))[1]]
+        case [("split" | "cut" | "pieces" | "function" | "divide" | "root" | "name"), _, *rest]:
+            t = expanded(term_from_json(node[1]))
         case _:
-            head = node[0] if isinstance(node, list) and node else node
-            raise ProofError(f"no rule fits the node {str(head)[:40]!r}")
+            raise ProofError(f"no rule fits the node {str(node[:1])[:40]}")
+    match node[0], t, rest:
+        case "split", _, [_, _]:
+            return [s.given(t), s.given(-t)]
+        case "cut", _, [_, _]:
+            return [s.concluding(t), s.given(t)]
+        case "pieces", tm.Binary(tm.BinaryOp.MIN, a, b), [_, _]:
+            return [s.replacing(t, a).given(b - a), s.replacing(t, b).given(a - b)]
+        case "pieces", tm.Binary(tm.BinaryOp.MAX, a, b), [_, _]:
+            return [s.replacing(t, a).given(a - b), s.replacing(t, b).given(b - a)]
+        case "pieces", tm.Unary(tm.UnaryOp.ABS, a), [_, _]:
+            return [s.replacing(t, a).given(a), s.replacing(t, -a).given(-a)]
+        case "pieces", tm.Where(tm.Compare(tm.Relation.GE | tm.Relation.GT, q, _), a, b), [_, _]:
+            return [s.replacing(t, a).given(q), s.replacing(t, b).given(-q)]
+    v, after = s.naming(t)
+    match node[0], t, rest:
+        case "name", _, [_]:
+            return [after]
+        case "function", tm.Pi(), [int(), _]:
+            return [after.given(v - PI_LOW, PI_HIGH - v)]
+        case "function", tm.Unary(tm.UnaryOp.SIN | tm.UnaryOp.COS as op, a), [int(k), _] if (
+            type(k) is int and 1 <= k <= MAX_ORDER
+        ):
+            low, high = taylor(op, a, k)
+            return [after.given(v - low, high - v, 1 - v, 1 + v)]
+        case "divide", tm.Binary(tm.BinaryOp.DIV, n, d), ["+" | "-" as sign, _, _]:
+            positive = s.concluding(d if sign == "+" else -d, strict=True)
+            return [positive, after.given(v * d - n, n - v * d)]
+        case "root", tm.Unary(tm.UnaryOp.SQRT, a), [_, _]:
+            return [s.concluding(a), after.given(v * v - a, a - v * v, v)]
+        case _:
+            raise ProofError(f"the rule {node[0]} with {len(rest)} more does not fit {str(t)[:60]}")
 
 
 def subtrees(node: list[Any]) -> list[Any]:
@@ -125,35 +122,9 @@ def subtrees(node: list[Any]) -> list[Any]:
     return node[1:][-2:] if node[0] in ("split", "cut", "pieces", "divide", "root") else node[-1:]
 
 
-def _pieces(t: Term, s: Sequent) -> list[Sequent]:
-    match t:
-        case Binary(BinaryOp.MIN, a, b):
-            return [s.replacing(t, a).given(b - a), s.replacing(t, b).given(a - b)]
-        case Binary(BinaryOp.MAX, a, b):
-            return [s.replacing(t, a).given(a - b), s.replacing(t, b).given(b - a)]
-        case Unary(UnaryOp.ABS, a):
-            return [s.replacing(t, a).given(a), s.replacing(t, -a).given(-a)]
-        case Where(Compare(Relation.GE | Relation.GT, q, _), a, b):
-            return [s.replacing(t, a).given(q), s.replacing(t, b).given(-q)]
-        case _:
-            raise ProofError(f"pieces: min, max, abs or where is needed; got {str(t)[:60]}")
-
-
-def _function(t: Term, k: int, s: Sequent) -> Sequent:
-    v, s = s.naming(t)
-    match t:
-        case Pi():
-            return s.given(v - Num(PI_LOW), Num(PI_HIGH) - v)
-        case Unary(UnaryOp.SIN | UnaryOp.COS as op, a):
-            low, high = taylor(op, a, k)
-            return s.given(v - low, high - v, 1 - v, 1 + v)
-        case _:
-            raise ProofError(f"function: sin, cos or pi is needed; got {str(t)[:60]}")
-
-
-def taylor(op: UnaryOp, a: Term, k: int) -> tuple[Term, Term]:
+def taylor(op: tm.UnaryOp, a: Term, k: int) -> tuple[Term, Term]:
     """Polynomials below and above sin(a) or cos(a), for all real a (Taylor, Lagrange's remainder)."""
-    offset = 1 if op is UnaryOp.SIN else 0
+    offset = 1 if op is tm.UnaryOp.SIN else 0
     total: Term | None = None
     for j in range(k):
         n = 2 * j + offset
@@ -166,35 +137,16 @@ def taylor(op: UnaryOp, a: Term, k: int) -> tuple[Term, Term]:
 
 def _power(a: Term, n: int) -> Term:
     """``a ** n`` for n up to 24: the language's exponents end at 16."""
-    return Power(a, n) if n <= 16 else Power(a, 16) * Power(a, n - 16)
-
-
-def _divide(t: Term, sign: str, s: Sequent) -> list[Sequent]:
-    match t:
-        case Binary(BinaryOp.DIV, n, d):
-            v, after = s.naming(t)
-            positive = s.concluding(d if sign == "+" else -d, strict=True)
-            return [positive, after.given(v * d - n, n - v * d)]
-        case _:
-            raise ProofError(f"divide: a quotient is needed; got {str(t)[:60]}")
-
-
-def _root(t: Term, s: Sequent) -> list[Sequent]:
-    match t:
-        case Unary(UnaryOp.SQRT, a):
-            v, after = s.naming(t)
-            return [s.concluding(a), after.given(v * v - a, a - v * v, v)]
-        case _:
-            raise ProofError(f"root: sqrt is needed; got {str(t)[:60]}")
+    return tm.Power(a, n) if n <= 16 else tm.Power(a, 16) * tm.Power(a, n - 16)
 
 
 def expanded(t: Term) -> Term:
     """``t`` with clip as min of max, and every ``where`` on a single comparison ``q >= 0`` or ``q > 0``."""
     match t:
-        case Clip(arg, low, high):
-            inner = Binary(BinaryOp.MAX, expanded(arg), expanded(low))
-            return Binary(BinaryOp.MIN, inner, expanded(high))
-        case Where(condition, then, other):
+        case tm.Clip(arg, low, high):
+            inner = tm.Binary(tm.BinaryOp.MAX, expanded(arg), expanded(low))
+            return tm.Binary(tm.BinaryOp.MIN, inner, expanded(high))
+        case tm.Where(condition, then, other):
             return _where(condition, expanded(then), expanded(other))
         case _:
             return rebuilt(t, expanded)
@@ -202,34 +154,36 @@ def expanded(t: Term) -> Term:
 
 def _where(f: Formula, then: Term, other: Term) -> Term:
     match f:
-        case Truth(value):
+        case tm.Truth(value):
             return then if value else other
-        case Not(part):
+        case tm.Not(part):
             return _where(part, other, then)
-        case And(parts):
+        case tm.And(parts):
             result = then
             for part in reversed(parts):
                 result = _where(part, result, other)
             return result
-        case Or(parts):
+        case tm.Or(parts):
             result = other
             for part in reversed(parts):
                 result = _where(part, then, result)
             return result
-        case Compare(Relation.GE | Relation.GT, left, right) if right == ZERO:
-            return Where(Compare(f.relation, expanded(left), ZERO), then, other)
-        case Compare():
+        case tm.Compare(tm.Relation.GE | tm.Relation.GT, left, right) if right == ZERO:
+            return tm.Where(tm.Compare(f.relation, expanded(left), ZERO), then, other)
+        case tm.Compare():
             q, strict = literal(f)
-            return Where(Compare(Relation.GT if strict else Relation.GE, q, ZERO), then, other)
+            return tm.Where(
+                tm.Compare(tm.Relation.GT if strict else tm.Relation.GE, q, ZERO), then, other
+            )
         case _:
             assert_never(f)
 
 
-def literal(f: Compare) -> tuple[Term, bool]:
+def literal(f: tm.Compare) -> tuple[Term, bool]:
     """A comparison as (q, strict): ``q >= 0``, or ``q > 0``; its terms expanded."""
     left, right = expanded(f.left), expanded(f.right)
-    q = left - right if f.relation in (Relation.GE, Relation.GT) else right - left
-    return q, f.relation in (Relation.GT, Relation.LT)
+    q = left - right if f.relation in (tm.Relation.GE, tm.Relation.GT) else right - left
+    return q, f.relation in (tm.Relation.GT, tm.Relation.LT)
 
 
 Literals = tuple[tuple[Term, bool], ...]
@@ -238,23 +192,23 @@ Literals = tuple[tuple[Term, bool], ...]
 def conjunctive(f: Formula, positive: bool = True) -> tuple[Literals, ...]:
     """Conjunctive normal form of ``f`` (of its negation, if not ``positive``): clauses of literals."""
     match f:
-        case Truth(value):
+        case tm.Truth(value):
             return () if value is positive else ((),)
-        case Not(part):
+        case tm.Not(part):
             return conjunctive(part, not positive)
-        case Compare(relation, left, right):
+        case tm.Compare(relation, left, right):
             if not positive:
                 opposite = {
-                    Relation.GE: Relation.LT,
-                    Relation.GT: Relation.LE,
-                    Relation.LE: Relation.GT,
-                    Relation.LT: Relation.GE,
+                    tm.Relation.GE: tm.Relation.LT,
+                    tm.Relation.GT: tm.Relation.LE,
+                    tm.Relation.LE: tm.Relation.GT,
+                    tm.Relation.LT: tm.Relation.GE,
                 }[relation]
-                f = Compare(opposite, left, right)
+                f = tm.Compare(opposite, left, right)
             return ((literal(f),),)
-        case And(parts) | Or(parts):
+        case tm.And(parts) | tm.Or(parts):
             forms = [conjunctive(p, positive) for p in parts]
-            if isinstance(f, And) is positive:
+            if isinstance(f, tm.And) is positive:
                 return tuple(clause for form in forms for clause in form)
             result: tuple[Literals, ...] = ((),)
             for form in forms:
@@ -272,8 +226,8 @@ def disjunctive(f: Formula, positive: bool = True) -> tuple[Literals, ...]:
 
 def _negated(q: Term) -> Term:
     """``r - l`` for ``l - r``: the literal of the opposite comparison, written the same way."""
-    assert isinstance(q, Binary)
-    return Binary(q.op, q.right, q.left)
+    assert isinstance(q, tm.Binary)
+    return tm.Binary(q.op, q.right, q.left)
 
 
 def assign(t: Term, at: Mapping[str, Term]) -> Term:

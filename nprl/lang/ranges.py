@@ -15,28 +15,9 @@ from fractions import Fraction
 from typing import Any, assert_never
 
 from nprl.lang import functions
+from nprl.lang import terms as tm
 from nprl.lang.functions import End
-from nprl.lang.terms import (
-    And,
-    Binary,
-    BinaryOp,
-    Clip,
-    Compare,
-    Formula,
-    Not,
-    Num,
-    Or,
-    Pi,
-    Power,
-    Relation,
-    Term,
-    Truth,
-    Unary,
-    UnaryOp,
-    Var,
-    Where,
-    children,
-)
+from nprl.lang.terms import Formula, Num, Term, Var, children
 
 BITS = 96
 
@@ -167,12 +148,12 @@ def _greatest(a: Interval, b: Interval) -> Interval:
     return Interval(max(a.lo, b.lo), max(a.hi, b.hi))
 
 
-def wave(x: Interval, op: UnaryOp, bits: int) -> Interval:
+def wave(x: Interval, op: tm.UnaryOp, bits: int) -> Interval:
     """Sine or cosine: the hull of the values at the ends, and of the crests in between."""
     unit = Interval(*functions.UNIT)
     if isinstance(x.lo, float) or isinstance(x.hi, float) or x.hi - x.lo > 7:
         return unit
-    which = 0 if op is UnaryOp.SIN else 1
+    which = 0 if op is tm.UnaryOp.SIN else 1
     left, right = (functions.sin_cos(end, bits)[which] for end in (x.lo, x.hi))
     low, high = min(left[0], right[0]), max(left[1], right[1])
     extra = max(functions.size(x.lo), functions.size(x.hi))
@@ -198,13 +179,13 @@ def _root(x: Interval, bits: int) -> Interval:
     return Interval(low, high)
 
 
-_BINARY: dict[BinaryOp, Callable[[Interval, Interval], Interval]] = {
-    BinaryOp.ADD: lambda a, b: Interval(_plus(a.lo, b.lo), _plus(a.hi, b.hi)),
-    BinaryOp.SUB: lambda a, b: Interval(_plus(a.lo, -b.hi), _plus(a.hi, -b.lo)),
-    BinaryOp.MUL: _product,
-    BinaryOp.DIV: quotient,
-    BinaryOp.MIN: _least,
-    BinaryOp.MAX: _greatest,
+_BINARY: dict[tm.BinaryOp, Callable[[Interval, Interval], Interval]] = {
+    tm.BinaryOp.ADD: lambda a, b: Interval(_plus(a.lo, b.lo), _plus(a.hi, b.hi)),
+    tm.BinaryOp.SUB: lambda a, b: Interval(_plus(a.lo, -b.hi), _plus(a.hi, -b.lo)),
+    tm.BinaryOp.MUL: _product,
+    tm.BinaryOp.DIV: quotient,
+    tm.BinaryOp.MIN: _least,
+    tm.BinaryOp.MAX: _greatest,
 }
 
 
@@ -219,21 +200,21 @@ def apply(t: Term, parts: tuple[Interval, ...], bits: int = BITS) -> Interval:
     match t, parts:
         case Num(value), ():
             return Interval(value, value)
-        case Pi(), ():
+        case tm.Pi(), ():
             return Interval(*functions.pi_bounds(bits))
-        case Power(_, exponent), (x,):
+        case tm.Power(_, exponent), (x,):
             return power(x, exponent)
-        case Clip(), (x, low, high):
+        case tm.Clip(), (x, low, high):
             return _least(_greatest(x, low), high)
-        case Binary(op, _, _), (a, b):
+        case tm.Binary(op, _, _), (a, b):
             return _BINARY[op](a, b)
-        case Unary(UnaryOp.NEG, _), (x,):
+        case tm.Unary(tm.UnaryOp.NEG, _), (x,):
             return Interval(-x.hi, -x.lo)
-        case Unary(UnaryOp.ABS, _), (x,):
+        case tm.Unary(tm.UnaryOp.ABS, _), (x,):
             return absolute(x)
-        case Unary(UnaryOp.SIN | UnaryOp.COS as wave_op, _), (x,):
+        case tm.Unary(tm.UnaryOp.SIN | tm.UnaryOp.COS as wave_op, _), (x,):
             return wave(x, wave_op, bits)
-        case Unary(UnaryOp.SQRT, _), (x,):
+        case tm.Unary(tm.UnaryOp.SQRT, _), (x,):
             return _root(x, bits)
         case _:
             raise DomainError(f"no bounds are known here: {t}")
@@ -242,22 +223,22 @@ def apply(t: Term, parts: tuple[Interval, ...], bits: int = BITS) -> Interval:
 def decide(f: Formula, of: Callable[[Term], Interval]) -> bool | None:
     """Whether ``f`` holds for all values in the intervals; None where they do not decide it."""
     match f:
-        case Truth(value):
+        case tm.Truth(value):
             return value
-        case Compare(relation, left, right):
+        case tm.Compare(relation, left, right):
             a, b = of(left), of(right)
-            if relation in (Relation.GE, Relation.GT):
+            if relation in (tm.Relation.GE, tm.Relation.GT):
                 a, b = b, a
-            if relation in (Relation.LE, Relation.GE):
+            if relation in (tm.Relation.LE, tm.Relation.GE):
                 return True if a.hi <= b.lo else False if a.lo > b.hi else None
             return True if a.hi < b.lo else False if a.lo >= b.hi else None
-        case And(parts) | Or(parts):
+        case tm.And(parts) | tm.Or(parts):
             verdicts = [decide(p, of) for p in parts]
-            settled = isinstance(f, Or)
+            settled = isinstance(f, tm.Or)
             if settled in verdicts:
                 return settled
             return None if None in verdicts else not settled
-        case Not(part):
+        case tm.Not(part):
             verdict = decide(part, of)
             return None if verdict is None else not verdict
         case _:
@@ -300,7 +281,7 @@ class Enclosure:
             case Var(name):
                 value = self.at[name]
                 return value if isinstance(value, Interval) else point(value)
-            case Where(condition, then, other):
+            case tm.Where(condition, then, other):
                 verdict = decide(condition, self.of)
                 if verdict is None:
                     return hull(self.of(then), self.of(other))

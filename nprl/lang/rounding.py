@@ -13,23 +13,9 @@ from fractions import Fraction
 from typing import assert_never
 
 from nprl.lang import functions
+from nprl.lang import terms as tm
 from nprl.lang.ranges import DomainError, Interval, apply, hull, point, power, shorten
-from nprl.lang.terms import (
-    Binary,
-    BinaryOp,
-    Clip,
-    Compare,
-    Formula,
-    Num,
-    Pi,
-    Power,
-    Term,
-    Unary,
-    UnaryOp,
-    Var,
-    Where,
-    subterms,
-)
+from nprl.lang.terms import Formula, Num, Term, Var, subterms
 
 U = Fraction(1, 2**53)
 TINY = Fraction(1, 2**1074)
@@ -69,13 +55,13 @@ def analyse(
     return Bound(value, error, analysis.guards)
 
 
-def _summands(t: Term) -> list[tuple[BinaryOp, Term]]:
+def _summands(t: Term) -> list[tuple[tm.BinaryOp, Term]]:
     """The terms that + and - join from left to right, each with its sign."""
-    parts: list[tuple[BinaryOp, Term]] = []
-    while isinstance(t, Binary) and t.op in (BinaryOp.ADD, BinaryOp.SUB):
+    parts: list[tuple[tm.BinaryOp, Term]] = []
+    while isinstance(t, tm.Binary) and t.op in (tm.BinaryOp.ADD, tm.BinaryOp.SUB):
         parts.append((t.op, t.right))
         t = t.left
-    return [(BinaryOp.ADD, t), *reversed(parts)]
+    return [(tm.BinaryOp.ADD, t), *reversed(parts)]
 
 
 class _Analysis:
@@ -93,17 +79,11 @@ class _Analysis:
         if t not in self.known:
             value, error = self.compute(t)
             value = shorten(value, BITS)
-            error = self.finite(shorten(Interval(Fraction(0), error), BITS).hi, t)
+            error = _finite(shorten(Interval(Fraction(0), error), BITS).hi, t)
             if _size(value, t) + error > LIMIT:
                 raise DomainError(f"may overflow: {t}")
             self.known[t] = value, error
         return self.known[t]
-
-    def finite(self, end: functions.End, t: Term) -> Fraction:
-        """``end``, which must not be infinite."""
-        if isinstance(end, float):
-            raise DomainError(f"unbounded: {t}")
-        return end
 
     def compute(self, t: Term) -> Pair:
         """One row of the table."""
@@ -112,20 +92,20 @@ class _Analysis:
                 if abs(value) > LIMIT:
                     raise DomainError(f"may overflow: {t}")
                 return point(value), abs(value - Fraction(float(value)))
-            case Pi():
+            case tm.Pi():
                 return apply(t, (), BITS), 4 * U
             case Var(name):
                 return self.box[name], self.errors[name] if self.errors else Fraction(0)
-            case Unary(op, arg):
+            case tm.Unary(op, arg):
                 return self.unary(t, op, arg)
-            case Power(base, exponent):
+            case tm.Power(base, exponent):
                 return self.power(t, *self.of(base), exponent)
-            case Binary(op, left, right):
+            case tm.Binary(op, left, right):
                 return self.binary(t, op, left, right)
-            case Clip(arg, low, high):
+            case tm.Clip(arg, low, high):
                 parts = [self.of(part) for part in (arg, low, high)]
                 return apply(t, tuple(r for r, _ in parts), BITS), max(e for _, e in parts)
-            case Where(condition, then, other):
+            case tm.Where(condition, then, other):
                 self.guard(condition)
                 (a, a_error), (b, b_error) = self.of(then), self.of(other)
                 return hull(a, b), max(a_error, b_error)
@@ -135,18 +115,18 @@ class _Analysis:
     def guard(self, condition: Formula) -> None:
         """Note the error of each comparison."""
         for s in subterms(condition):
-            if isinstance(s, Compare):
+            if isinstance(s, tm.Compare):
                 self.guards = max(self.guards, self.of(s.left)[1] + self.of(s.right)[1])
 
-    def unary(self, t: Term, op: UnaryOp, arg: Term) -> Pair:
+    def unary(self, t: Term, op: tm.UnaryOp, arg: Term) -> Pair:
         """The rows of the operators of one argument."""
         a, error = self.of(arg)
         value = apply(t, (a,), BITS)
-        if op is UnaryOp.NEG or op is UnaryOp.ABS:
+        if op is tm.UnaryOp.NEG or op is tm.UnaryOp.ABS:
             return value, error
         own = self.function
-        if op is UnaryOp.SQRT:
-            least = self.finite(a.lo, t) - error
+        if op is tm.UnaryOp.SQRT:
+            least = _finite(a.lo, t) - error
             if least <= 0:
                 raise DomainError(f"the argument is not proved positive: {t}")
             error, own = error / functions.sqrt(least, BITS)[0], 2 * U
@@ -168,20 +148,20 @@ class _Analysis:
         rounding = 2 * U * (m + a_error) * (n + b_error) + TINY
         return m * b_error + n * a_error + a_error * b_error + rounding
 
-    def binary(self, t: Term, op: BinaryOp, left: Term, right: Term) -> Pair:
+    def binary(self, t: Term, op: tm.BinaryOp, left: Term, right: Term) -> Pair:
         """The rows of the operators of two arguments."""
-        if op is BinaryOp.ADD or op is BinaryOp.SUB:
+        if op is tm.BinaryOp.ADD or op is tm.BinaryOp.SUB:
             parts = [(sign, *self.of(part)) for sign, part in _summands(t)]
             total = point(0)
             for sign, r, _ in parts:
-                total = apply(Binary(sign, left, right), (total, r), BITS)
+                total = apply(tm.Binary(sign, left, right), (total, r), BITS)
             inherited = sum((e for _, _, e in parts), Fraction(0))
             sizes = sum((_size(r, t) for _, r, _ in parts), inherited)
             return total, inherited + len(parts) * U * sizes
         a, b = self.of(left), self.of(right)
-        if op is BinaryOp.MIN or op is BinaryOp.MAX:
+        if op is tm.BinaryOp.MIN or op is tm.BinaryOp.MAX:
             return apply(t, (a[0], b[0]), BITS), max(a[1], b[1])
-        if op is BinaryOp.MUL:
+        if op is tm.BinaryOp.MUL:
             return apply(t, (a[0], b[0]), BITS), self.product(t, a, b)
         least = _least(b[0], t) - b[1]
         if least <= 0:
@@ -192,17 +172,17 @@ class _Analysis:
         return value, inherited + 2 * U * (quotient + inherited) + TINY
 
 
+def _finite(end: functions.End, t: Term) -> Fraction:
+    if isinstance(end, float):
+        raise DomainError(f"unbounded: {t}")
+    return end
+
+
 def _size(x: Interval, t: Term) -> Fraction:
     """The greatest absolute value in ``x``."""
-    size = x.magnitude
-    if isinstance(size, float):
-        raise DomainError(f"unbounded: {t}")
-    return size
+    return _finite(x.magnitude, t)
 
 
 def _least(x: Interval, t: Term) -> Fraction:
     """The least absolute value in ``x``."""
-    least = max(Fraction(0), x.lo, -x.hi)
-    if isinstance(least, float):
-        raise DomainError(f"unbounded: {t}")
-    return least
+    return _finite(max(Fraction(0), x.lo, -x.hi), t)

@@ -14,29 +14,8 @@ from fractions import Fraction
 from functools import partial, reduce
 from typing import Any, NoReturn
 
-from nprl.lang.terms import (
-    MAX_DEPTH,
-    And,
-    Binary,
-    BinaryOp,
-    Clip,
-    Compare,
-    Formula,
-    Not,
-    Num,
-    Or,
-    Pi,
-    Power,
-    Relation,
-    Term,
-    Truth,
-    Unary,
-    UnaryOp,
-    Var,
-    Where,
-    check_depth,
-    children,
-)
+from nprl.lang import terms as tm
+from nprl.lang.terms import MAX_DEPTH, Formula, Num, Term, Var, check_depth, children
 
 MAX_BYTES = 64 * 2**20
 MAX_NESTING = 500
@@ -167,11 +146,13 @@ def to_json(node: Term | Formula) -> Any:
             return number_to_json(value)
         case Var(name):
             return name
-        case Truth(value):
+        case tm.Truth(value):
             return ["true" if value else "false"]
-        case Power(base, exponent):
+        case tm.Power(base, exponent):
             return ["**", to_json(base), exponent]
-        case Binary(BinaryOp.ADD | BinaryOp.MUL as op, Binary(inner) as left, right) if inner is op:
+        case tm.Binary(
+            tm.BinaryOp.ADD | tm.BinaryOp.MUL as op, tm.Binary(inner) as left, right
+        ) if inner is op:
             return [*to_json(left), to_json(right)]
         case _:
             return [_head(node), *map(to_json, children(node))]
@@ -180,9 +161,9 @@ def to_json(node: Term | Formula) -> Any:
 def _head(node: Any) -> str:
     name: str = type(node).__name__.lower()
     match node:
-        case Unary() | Binary():
+        case tm.Unary() | tm.Binary():
             name = node.op.value
-        case Compare(relation):
+        case tm.Compare(relation):
             name = relation.value
     return name
 
@@ -209,27 +190,27 @@ def formula_from_json(value: object, path: Path = "formula") -> Formula:
     return result
 
 
-def _fold(op: BinaryOp) -> Callable[..., Term]:
-    return lambda *parts: reduce(partial(Binary, op), parts)
+def _fold(op: tm.BinaryOp) -> Callable[..., Term]:
+    return lambda *parts: reduce(partial(tm.Binary, op), parts)
 
 
 _FORMS: dict[str, dict[str, tuple[str, Callable[..., Any]]]] = {
     "t": {
-        "pi": ("", Pi),
-        "**": ("tn", Power),
-        "clip": ("ttt", Clip),
-        "where": ("ftt", Where),
-        **{op.value: ("t", partial(Unary, op)) for op in UnaryOp},
-        **{op.value: ("tt", partial(Binary, op)) for op in BinaryOp},
-        **{op.value: ("tt*", _fold(op)) for op in (BinaryOp.ADD, BinaryOp.MUL)},
+        "pi": ("", tm.Pi),
+        "**": ("tn", tm.Power),
+        "clip": ("ttt", tm.Clip),
+        "where": ("ftt", tm.Where),
+        **{op.value: ("t", partial(tm.Unary, op)) for op in tm.UnaryOp},
+        **{op.value: ("tt", partial(tm.Binary, op)) for op in tm.BinaryOp},
+        **{op.value: ("tt*", _fold(op)) for op in (tm.BinaryOp.ADD, tm.BinaryOp.MUL)},
     },
     "f": {
-        "true": ("", partial(Truth, True)),
-        "false": ("", partial(Truth, False)),
-        "not": ("f", Not),
-        "and": ("ff*", lambda *parts: And(parts)),
-        "or": ("ff*", lambda *parts: Or(parts)),
-        **{relation.value: ("tt", partial(Compare, relation)) for relation in Relation},
+        "true": ("", partial(tm.Truth, True)),
+        "false": ("", partial(tm.Truth, False)),
+        "not": ("f", tm.Not),
+        "and": ("ff*", lambda *parts: tm.And(parts)),
+        "or": ("ff*", lambda *parts: tm.Or(parts)),
+        **{relation.value: ("tt", partial(tm.Compare, relation)) for relation in tm.Relation},
     },
 }
 """What each list that begins with a word is: its parts (term, formula, exponent; * for more)."""
@@ -253,7 +234,7 @@ def _node(value: Any, path: Path, kind: str, depth: int) -> Any:
         refuse(path, "...", f"a term of at most {MAX_DEPTH} levels")
     if not isinstance(value, list) or not value or not isinstance(value[0], str):
         refuse(path, value, _KINDS[kind])
-    kinds, make = _FORMS[kind].get(value[0], ("?", Pi))
+    kinds, make = _FORMS[kind].get(value[0], ("?", tm.Pi))
     if kinds.endswith("*"):
         kinds = kinds[:-1].ljust(len(value) - 1, kinds[0])
     if len(kinds) != len(value) - 1 or kinds == "?":
