@@ -18,11 +18,11 @@ from nprl.shields.polynomial import (
     NotPolynomial,
     Polynomial,
     Range,
-    add,
     bound_of,
     constant,
     polynomial,
     times,
+    total,
 )
 from nprl.shields.sequent import ProofError
 
@@ -103,8 +103,7 @@ class Premises:
 class Combination:
     """What a hint names: polynomials that the premises make nonnegative, and the remainder it leaves."""
 
-    factors: tuple[Fraction, ...]
-    lemmas: tuple[Polynomial, ...]
+    parts: tuple[tuple[Fraction, Polynomial], ...]
     remainder: Polynomial
     engine: str
 
@@ -118,9 +117,8 @@ def combination(hint: object, conclusion: Polynomial, premises: Premises) -> Com
     data = OBJECT.read(hint, "leaf")
     if data.keys() - ENTRIES.keys():
         raise ProofError("a combination has the keys products and squares")
-    factors: list[Fraction] = []
-    lemmas: list[Polynomial] = []
-    remainder, engine = conclusion, "linear"
+    parts: list[tuple[Fraction, Polynomial]] = []
+    engine = "linear"
     for kind, shape in ENTRIES.items():
         for c, *square, indices in shape.read(data.get(kind, []), kind):
             if c < 0:
@@ -130,7 +128,6 @@ def combination(hint: object, conclusion: Polynomial, premises: Premises) -> Com
                 lemma = times(times(base, base), lemma)
             if engine != "squares" and (kind == "squares" or len(indices) > 1):
                 engine = kind
-            factors.append(c)
-            lemmas.append(lemma)
-            remainder = add(remainder, lemma, -c)
-    return Combination(tuple(factors), tuple(lemmas), remainder, engine)
+            parts.append((c, lemma))
+    remainder = total([(Fraction(1), conclusion), *((-c, p) for c, p in parts)])
+    return Combination(tuple(parts), remainder, engine)

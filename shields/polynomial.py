@@ -7,6 +7,7 @@ A polynomial maps monomials to coefficients that are not zero; a monomial is a s
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from fractions import Fraction
 
 from nprl.lang.terms import Binary, BinaryOp, Num, Power, Term, Unary, UnaryOp, Var
@@ -28,14 +29,19 @@ def constant(value: Fraction) -> Polynomial:
 
 def add(p: Polynomial, q: Polynomial, factor: Fraction = Fraction(1)) -> Polynomial:
     """``p + factor * q``."""
-    result = dict(p)
-    for monomial, value in q.items():
-        total = result.get(monomial, 0) + factor * value
-        if total:
-            result[monomial] = Fraction(total)
-        else:
-            result.pop(monomial, None)
-    return result
+    return total([(Fraction(1), p), (factor, q)])
+
+
+def total(parts: Sequence[tuple[Fraction, Polynomial]]) -> Polynomial:
+    """The sum of factors times polynomials."""
+    whole = [(c, *_whole(p)) for c, p in parts]
+    common = math.lcm(*(c.denominator * scale for c, _, scale in whole))
+    result: dict[Monomial, int] = {}
+    for c, terms, scale in whole:
+        factor = c.numerator * (common // (c.denominator * scale))
+        for m, v in terms:
+            result[m] = result.get(m, 0) + factor * v
+    return {m: Fraction(v, common) for m, v in result.items() if v}
 
 
 def times(p: Polynomial, q: Polynomial) -> Polynomial:

@@ -77,7 +77,7 @@ def query(conclusion: Conclusion, hint: Any, premises: Premises) -> Query:
     goal, box = polynomial(conclusion.term), premises.box()
     c = combination(hint, goal, premises)
     w = _Writer()
-    named = [w.real(("h", k)) for k in range(len(c.factors))]
+    named = [w.real(("h", k)) for k in range(len(c.parts))]
     rest = w.linear(c.remainder)
     for m in filter(None, c.remainder):
         if len(m) > 1 or m[0][1] > 1:
@@ -89,8 +89,8 @@ def query(conclusion: Conclusion, hint: Any, premises: Premises) -> Query:
         w.say("<=", w.real(m), number(high))
     for h in named:
         w.say(">=", h, "0.0")
-    sides = [w.linear(p, f) for f, p in zip(c.factors, c.lemmas, strict=True)]
-    parts = [f"(* {number(f)} {h})" for f, h in zip(c.factors, named, strict=True)]
+    sides = [w.linear(p, f) for f, p in c.parts]
+    parts = [f"(* {number(f)} {h})" for (f, _), h in zip(c.parts, named, strict=True)]
     differs = f"(not (= {w.linear(goal)} {total([*sides, rest])}))"
     fails = f"({'<=' if conclusion.strict else '<'} {total([*parts, rest])} 0.0)"
     w.assertions.append(f"(assert (or {differs} {fails}))")

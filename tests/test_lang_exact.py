@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from lang_strategies import NAMES, exactly, few, numbers, rational_terms, some, tame_points
 
 from nprl.lang import functions
-from nprl.lang.exact import WHOLE, Interval, enclose, evaluate, holds, hull, point, shorten
+from nprl.lang.exact import enclose, evaluate, holds
+from nprl.lang.ranges import WHOLE, Interval, hull, point, shorten
 from nprl.lang.terms import (
     Binary,
     BinaryOp,

@@ -9,9 +9,10 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from lang_strategies import NAMES, boxes_with_points, exactly, smooth_terms, some, terms
 
-from nprl.lang.exact import Interval, enclose, holds, point
+from nprl.lang.exact import enclose, holds
 from nprl.lang.floats import compile_batch, compile_scalar
-from nprl.lang.rounding import TINY, DomainError, U, analyse
+from nprl.lang.ranges import DomainError, Interval, point
+from nprl.lang.rounding import TINY, U, analyse
 from nprl.lang.terms import Compare, Relation, Term, Where, subterms
 from nprl.lang.text import parse
 

@@ -33,12 +33,12 @@ class Shape(Generic[T]):
     write: Callable[[T], Any] = lambda value: value
 
 
-def plain(kind: type[T]) -> Shape[T]:
-    """A value that is of this JSON type already; true is no int."""
+def plain(kind: type[T], what: str) -> Shape[T]:
+    """A value that is of this JSON type already; true is no number."""
 
     def read(value: Any, path: Path) -> T:
         if type(value) is not kind:
-            refuse(path, value, f"a {kind.__name__}")
+            refuse(path, value, what)
         result: T = value
         return result
 
@@ -48,8 +48,9 @@ def plain(kind: type[T]) -> Shape[T]:
 NUMBER: Shape[Fraction] = Shape(number_from_json, number_to_json)
 TERM: Shape[Term] = Shape(term_from_json, to_json)
 FORMULA: Shape[Formula] = Shape(formula_from_json, to_json)
-TEXT, WHOLE, FLAG = plain(str), plain(int), plain(bool)
-LIST, OBJECT = plain(list), plain(dict)
+TEXT, WHOLE = plain(str, "a text"), plain(int, "a whole number")
+FLAG, LIST = plain(bool, "true or false"), plain(list, "a list")
+OBJECT: Shape[dict[str, Any]] = plain(dict, "an object")
 
 
 def many(item: Shape[T]) -> Shape[tuple[T, ...]]:

@@ -105,7 +105,7 @@ def _state_box(s: Sequent, draft: Certificate) -> list[tuple[str, Term]]:
     centre, half = _extent(p, names)
     result: list[tuple[str, Term]] = []
     for n, c, h in zip(names, centre, half, strict=True):
-        unit = 2.0 ** round(math.log2(h) - 9)
+        unit = 2.0 ** round(math.log2(h) - 13)
         top = Fraction(round((c + 1.01 * h) / unit)) * Fraction(unit)
         bottom = Fraction(round((c - 1.01 * h) / unit)) * Fraction(unit)
         result += [(n, Num(top) - Var(n)), (n, Var(n) - Num(bottom))]

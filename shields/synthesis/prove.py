@@ -263,7 +263,7 @@ def _bounded(
             s = s.given(*(lemma for lemma, _ in cuts))
             around = exact.enclose(form, at)
             value = Interval(around.lo - radius, around.hi + radius)
-    slack = Fraction(min(1, value.width) + Fraction(1, 2**12)) / 2**8
+    slack = Fraction(min(1, value.width) + Fraction(1, 2**12)) / 2**10
     for bound, upper in ((value.lo, False), (value.hi, True)):
         if not isinstance(bound, Fraction):
             continue
@@ -316,17 +316,24 @@ def affine_fit(t: Term, at: dict[str, Interval], spare: float = 1.2) -> tuple[Te
     design = np.hstack([x, np.ones((len(x), 1))])
     slopes = np.linalg.lstsq(design, y, rcond=None)[0]
     reach = np.append(np.maximum(np.abs(low), np.abs(high)), 1.0)
-    slopes = np.where(np.abs(slopes) * reach < 1e-9, 0.0, slopes)
     rest = y - design @ slopes
-    form: Term = Num(_short(float(slopes[-1] + (rest.max() + rest.min()) / 2)))
+    step = max(float(rest.max() - rest.min()), 1e-6) / 64 / len(reach)
+    slopes = np.array(
+        [float(_short(v, step / max(r, 1e-9))) for v, r in zip(slopes, reach, strict=True)]
+    )
+    rest = y - design @ slopes
+    form: Term = Num(_short(slopes[-1] + float(rest.max() + rest.min()) / 2, step))
     for v, slope in zip(used, slopes[:-1], strict=True):
         if slope:
-            form = form + Num(_short(float(slope))) * Var(v)
-    return form, Num(_short(spare * float(rest.max() - rest.min()) / 2 + 1e-6))
+            form = form + Num(Fraction(slope)) * Var(v)
+    radius = spare * float(rest.max() - rest.min()) / 2 + step + 1e-6
+    return form, Num(_short(radius, step))
 
 
-def _short(value: float) -> Fraction:
-    return Fraction(round(value * 2**24), 2**24)
+def _short(value: float, error: float) -> Fraction:
+    """A number of few binary digits, at most ``error`` away."""
+    unit = Fraction(2) ** math.frexp(error)[1]
+    return round(Fraction(value) / unit) * unit
 
 
 def _outward(value: Fraction, up: bool, slack: Fraction) -> Fraction:
