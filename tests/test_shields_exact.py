@@ -134,7 +134,13 @@ def sine() -> Json:
     c["model"] |= {"step": {"x": step}, "disturbance": [coordinate("w", "-3/8", "3/8")]}
     c["shield"] |= {"margins": [["7/16", "7/16"]], "backup": ["0"]}
     # premises of the rule function: 12 lower, 13 upper, 14, 15
-    keep = leaf(by(("1/2", 12), ("1/8", 10)), by(("1/2", 13), ("1/8", 11)))
+    up, down = by(("1/2", 12), ("1/8", 10)), by(("1/2", 13), ("1/8", 11))
+    # of -+x^3/12 - x^4/48 the Bernstein forms, in the rows 1 - x and 1 + x
+    up["products"] += [["1/48", [0, 0, 0]], ["1/16", [1, 1, 0]]]
+    down["products"] += [["1/16", [1, 0, 0]], ["1/48", [1, 1, 1]]]
+    for combination in (up, down):
+        combination["products"] += [["1/96", [1, 0, 0, 0]], ["1/96", [1, 1, 1, 0]]]
+    keep = leaf(up, down)
     same = ["function", ["sin", "x"], 1, leaf(by(("1", 8)), by(("1", 9)))]
     again = ["split", "x", leaf({}, {}), leaf({}, {})]
     c["proofs"] |= {
@@ -516,13 +522,15 @@ def test_a_part_without_rows_is_not_proved() -> None:
     assert "ranges/0" in failures(c)
 
 
-def test_squares_and_bernstein_prove_a_disc() -> None:
-    """1 - x^2/2 > 0 on the box needs Bernstein; (x - 1)^2 is a square."""
+def test_products_and_squares_prove_a_disc() -> None:
+    """1 - x^2/2 = 1/2 + (1 - x)(1 + x)/2 > 0 on the box; (x - 1)^2 is a square."""
     c = line()
     c["model"]["safe"] = ["and", [">", ["-", "1", ["*", "1/2", "x", "x"]], "0"]]
     c["model"]["safe"].append([">=", ["+", ["-", ["**", "x", 2], ["*", "2", "x"]], "1"], "0"])
     square = {"squares": [["1", ["-", "x", "1"], []]]}
     c["proofs"] |= {"safe/0/0": leaf({}), "safe/0/1": leaf(square)}
+    assert failures(c) == {"safe/0/0": "the remainder is not affine"}
+    c["proofs"]["safe/0/0"] = leaf({"products": [["1/2", [0, 1]]]})
     assert failures(c) == {}
     square["squares"][0][0] = "2"
     assert list(failures(c)) == ["safe/0/1"]
