@@ -179,7 +179,7 @@ def test_smtlib_writes_queries_that_are_unsatisfiable(
 ) -> None:
     assert main([str(good), "--smtlib", "queries"]) == 0
     files = sorted(Path("queries").glob("*.smt2"))
-    assert len(files) >= 14
+    assert len(files) == 12
     for file in files:
         assert file.read_text().startswith("(set-logic QF_LRA)")
         solver = z3.Solver()
@@ -266,7 +266,7 @@ BAD = {
     "another semantics": (lambda d: d.update(semantics="2"), "prove it again"),
     "another model": (lambda d: d["model"].update(horizon=101), "model_digest does not fit"),
     "an unknown key": (lambda d: d.update(verdict="verified"), "unknown key"),
-    "a missing key": (lambda d: d.pop("witness"), "missing 'witness'"),
+    "a missing key": (lambda d: d.pop("witness"), "misses 'witness'"),
     "a huge number": (_numbers("1" * 401), "400 digits"),
     "deep nesting": (_nested, "levels"),
     "a power bomb": (
@@ -302,7 +302,7 @@ def test_bad_certificates_are_one_line_and_exit_2(
         ('{"format": 1, "format": 2}', "stands twice"),
         ('{"format": NaN}', "NaN is no number"),
         ("[" * 100_000, "nested deeper"),
-        ("[]", "an object is accepted"),
+        ("[]", "an object belongs here"),
         ('{"format": 1e999}', "too large"),
     ],
 )

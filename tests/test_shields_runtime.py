@@ -265,17 +265,17 @@ def test_what_arrives_after_scaling_is_what_is_tested() -> None:
 def test_a_step_that_is_not_polynomial_in_the_action_is_searched_by_bisection() -> None:
     from dataclasses import replace
 
-    from nprl.lang.build import tanh
+    from nprl.lang.build import sin
     from nprl.lang.terms import Var
 
     model = box_model()
     u = Var("u")
-    bent = replace(model, step={**model.step, "x": F(1, 2) * X + F(6, 5) * tanh(u / 2) + Var("w")})
+    bent = replace(model, step={**model.step, "x": F(1, 2) * X + F(6, 5) * sin(u / 4) + Var("w")})
     filter_ = Filter(by_hand(bent, [[F(1) - X, F(1) + X, F(1) - Y, F(1) + Y]], [-(X / 3)],
                              [[F(1, 10), F(1, 10), F(0), F(0)]]), trusted=True)  # fmt: skip
     decision = filter_.filter([0.5, 0.0], [4.0])
     assert not decision.fallback
-    assert decision.action[0] == pytest.approx(2 * math.atanh(0.65 / 1.2), rel=1e-6)
+    assert decision.action[0] == pytest.approx(4 * math.asin(0.65 / 1.2), rel=1e-6)
     batch, _ = filter_.filter_batch(np.array([[0.5, 0.0]]), np.array([[4.0]]))
     assert batch[0, 0] == pytest.approx(decision.action[0], rel=1e-6)
 
