@@ -20,8 +20,8 @@ HEAVY = (
     "cma",
     "matplotlib",
 )
-MOST_LINES = 2600
-"""The kernel's code lines today; the aim is well under 2,000. It may shrink, not grow."""
+MOST_LINES = 1960
+"""The code lines of the kernel, which may shrink and not grow; the aim is well under 2,000."""
 LAYOUT = (
     tokenize.COMMENT,
     tokenize.NL,

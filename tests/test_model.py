@@ -202,12 +202,18 @@ def broken(**changes: Any) -> dict[str, Any]:
         (broken(step={"x": "x"}), "step misses the state coordinate 'v'"),
         (broken(step={"x": ["boom", "x"], "v": "v"}), "boom"),
         (broken(init={"x": ["0", "1"]}), "init misses"),
-        (broken(observation=[["o", "x"]]), r"model\.observation\[0\]: \[name, value, rounding\] belongs here"),
+        (
+            broken(observation=[["o", "x"]]),
+            r"model\.observation\[0\]: \[name, value, rounding\] belongs here",
+        ),
         (
             broken(arithmetic={"state": "float64", "scaled": 1, "ulps": 4}),
             r"model\.arithmetic\.scaled: true or false belongs here",
         ),
-        (broken(state=[{"name": "x", "unit": "m", "low": "-1"}]), r"model\.state\[0\] misses 'high'"),
+        (
+            broken(state=[{"name": "x", "unit": "m", "low": "-1"}]),
+            r"model\.state\[0\] misses 'high'",
+        ),
         (broken(choices="all"), r"model\.choices: a list belongs here"),
     ],
     ids=str,

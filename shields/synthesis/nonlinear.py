@@ -55,7 +55,7 @@ def enclose_steps(sequent: Sequent, draft: Certificate, seconds: float) -> Tree:
         s, tree = _cut(s, edge, end, f"the box in {name}")
         cuts.append((edge, tree))
     for t in terms if kept else ():
-        for lemma, tree in _remainder(t, s, model.state_names + model.action_names, end):
+        for lemma, tree in _remainder(t, s, end):
             s = s.given(lemma)
             cuts.append((lemma, tree))
     heads: list[Tree] = []
@@ -121,10 +121,13 @@ def _extent(p: Polynomial, names: tuple[str, ...]) -> tuple[list[float], list[fl
     return list(centre), list(np.sqrt(np.diag(inverse) * level))
 
 
-def _remainder(t: Term, s: Sequent, names: tuple[str, ...], end: float) -> list[tuple[Term, Tree]]:
+def _remainder(t: Term, s: Sequent, end: float) -> list[tuple[Term, Tree]]:
     """``R - (t - affine) >= 0`` and ``R + (t - affine) >= 0``, for the first R that is proved quickly."""
     box = Premises(s.premises).box()
-    at = {n: Interval(*box[n]) for n in names if n in box}
+    unbounded = variables(t) - box.keys()
+    if unbounded:
+        raise NotProved(f"the remainder of {str(t)[:40]}: no bounds for {min(unbounded)}")
+    at = {n: Interval(*box[n]) for n in variables(t)}
     problem = ""
     for spare in SPARE:
         affine, bound = affine_fit(t, at, spare)

@@ -10,6 +10,7 @@ decompositions with rational coefficients, 2008.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -107,12 +108,12 @@ def _solve(
     n = len(order) + 1
     form = (total + total.T) / 2 >> margin * np.eye(n)
     try:
-        cp.Problem(cp.Maximize(margin), [form, margin <= 1, c <= 1e7]).solve(solver=cp.CLARABEL)
+        _solved(cp.Problem(cp.Maximize(margin), [form, margin <= 1, c <= 1e7]))
         if margin.value is None or float(margin.value) < -1e-6:
             return None
         best = float(margin.value)  # then the smallest multipliers that leave half of it
         enough = margin >= (best / 2 if best > 0 else best - 1e-7)
-        cp.Problem(cp.Minimize(cp.sum(c)), [form, enough]).solve(solver=cp.CLARABEL)
+        _solved(cp.Problem(cp.Minimize(cp.sum(c)), [form, enough]))
     except cp.SolverError:
         return None
     if c.value is None:
@@ -128,6 +129,12 @@ def _solve(
     if squares is None or (strict and not _positive_constant(rest, centre)):
         return None
     return Squares(tuple(chosen), tuple(squares))
+
+
+def _solved(problem: cp.Problem) -> None:
+    with warnings.catch_warnings():  # an inaccurate solution is rounded and checked, like any other
+        warnings.simplefilter("ignore", UserWarning)
+        problem.solve(solver=cp.CLARABEL)
 
 
 def _positive_constant(p: Polynomial, centre: Mapping[str, Fraction]) -> bool:
