@@ -21,7 +21,8 @@ from nprl.shields.checker import Verdict, check, check_goal
 from nprl.shields.goals import domain, goals, witnesses
 from nprl.shields.synthesis.candidate import Candidate
 from nprl.shields.synthesis.certify import claim
-from nprl.shields.synthesis.prove import NotProved, Search, prove
+from nprl.shields.synthesis.prove import prove
+from nprl.shields.synthesis.search import NotProved, Search
 
 FOLDER = Path(str(proved.__file__)).parent
 F = Fraction

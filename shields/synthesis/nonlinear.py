@@ -21,8 +21,10 @@ from nprl.shields.goals import Pieces
 from nprl.shields.leaf import Premises
 from nprl.shields.polynomial import NotPolynomial, Polynomial, polynomial
 from nprl.shields.sequent import Sequent, expand, expanded
-from nprl.shields.synthesis.prove import NotProved, Search, Tree, affine_fit, prove
+from nprl.shields.synthesis.functions import affine_fit
+from nprl.shields.synthesis.prove import prove
 from nprl.shields.synthesis.quadratic import concave_form
+from nprl.shields.synthesis.search import NotProved, Search, Tree
 from nprl.shields.synthesis.squares import degree
 
 SPARE = (1.2, 1.6, 2.5, 4.0)

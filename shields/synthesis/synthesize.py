@@ -15,7 +15,7 @@ from nprl.model import Model
 from nprl.shields.certificate import Certificate, CertificateError
 from nprl.shields.synthesis.candidate import candidates
 from nprl.shields.synthesis.certify import certify
-from nprl.shields.synthesis.prove import NotProved
+from nprl.shields.synthesis.search import NotProved
 
 LEAST = 1.0
 """A proof is begun only with so many seconds left."""
