@@ -68,8 +68,8 @@ def _fixpoints(problem: Problem, span: Array, start: Array, cap: float) -> list[
         x, u = _snap(x, _box(problem)), _snap(u, half_inputs(problem))
         residual = problem.next(x[None], u[None], problem.w[0])[0] - x
         margin = min(
-            float(((problem.b - problem.h @ x) / span).min()),
-            float((np.minimum(u - problem.u_low, problem.u_high - u) / half_inputs(problem)).min()),
+            *((problem.b - problem.h @ x) / span).tolist(),
+            *(np.minimum(u - problem.u_low, problem.u_high - u) / half_inputs(problem)).tolist(),
         )
         if float(np.abs(residual / _box(problem)).max()) < 1e-5 and margin > 1e-3:
             found.append(Point(x, u, residual, margin))

@@ -27,6 +27,7 @@ from nprl.shields.polynomial import (
     NotPolynomial,
     Polynomial,
     Range,
+    add,
     names,
     polynomial,
 )
@@ -148,26 +149,35 @@ def _close_one(
 ) -> tuple[dict[str, Any] | None, Proposal | None]:
     """The combination that closes one conclusion, or the nearest proposal.
 
-    First with the affine premises and the facts about names alone, then with every premise.
+    First by one premise of the same curvature, then with the affine premises and the facts about
+    names alone, then by squares, then with every premise.
     """
     premises, box, original = polynomials(s, search), box_of(s, search), search.original
-    bound = remainder_bound(goal, box)
-    if bound is not None and (bound > 0 or (bound == 0 and not strict)):
+
+    def enough(p: Polynomial) -> bool:
+        least = remainder_bound(p, box)
+        return least is not None and (least > 0 or (least == 0 and not strict))
+
+    if enough(goal):
         return hint(goal, {}, s, search), None
     for k, p in premises.items():
-        if p == goal and not strict:
-            return {"products": [["1", [k]]]}, None
-    if _is_quadratic(goal, premises, box, original):
-        squares = square_combination(goal, premises, _opposite(premises), box, strict)
-        if squares is None:
-            raise NotProved(f"no sum of squares for {from_polynomial(goal)}"[:160])
-        return {
-            "products": [[number_to_json(c), list(i)] for c, i in squares.products],
-            "squares": [[number_to_json(d), to_json(q), []] for d, q in squares.squares],
-        }, None
+        rest = add(goal, p, Fraction(-1))
+        if (p == goal or (degree(p) > 1 and degree(rest) < degree(p))) and enough(rest):
+            return hint(rest, {k: Fraction(1)}, s, search), None
+    quadratic = _is_quadratic(goal, premises, box, original)
     first = {k: p for k, p in premises.items() if k >= original or degree(p) <= 1}
+    tries = [first, premises] if len(first) < len(premises) else [premises]
     nearest: Proposal | None = None
-    for usable in (first, premises) if len(first) < len(premises) else (premises,):
+    for usable in tries:
+        if quadratic and usable is premises:
+            squares = square_combination(goal, premises, _opposite(premises), box, strict)
+            if squares is not None:
+                return {
+                    "products": [[number_to_json(c), list(i)] for c, i in squares.products],
+                    "squares": [[number_to_json(d), to_json(q), []] for d, q in squares.squares],
+                }, None
+            if degree(goal) > 1:  # no split of the box would help
+                raise NotProved(f"no sum of squares for {from_polynomial(goal)}"[:160])
         proposal = combine(goal, usable, box)
         if closes(proposal, strict):
             assert proposal is not None
