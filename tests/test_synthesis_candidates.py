@@ -10,6 +10,7 @@ import importlib
 from dataclasses import replace
 from fractions import Fraction
 from itertools import islice, pairwise, product
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,6 +26,7 @@ from nprl.shields.synthesis.gain import responses
 from nprl.shields.synthesis.polytope import Polytope
 from nprl.shields.synthesis.problem import problem_of
 from nprl.shields.synthesis.row_backup import row_backup
+from nprl.shields.synthesis.synthesize import synthesize
 
 F = Fraction
 X, Y, Z, U, V, W = Var("x"), Var("y"), Var("z"), Var("u"), Var("v"), Var("w")
@@ -262,11 +264,18 @@ def test_the_least_input_that_all_rows_allow_is_a_backup_too() -> None:
     assert least_margins(model, kept)[0] >= 1e-6
 
 
-def test_models_that_no_method_fits_have_no_candidates() -> None:
-    union = (X <= 0) | (Y <= 0)
-    assert list(candidates(integrator(safe=union))) == []
-    assert list(candidates(integrator(safe=X**2 <= 1))) == []
-    assert list(candidates(integrator(choices=((F(-1),), (F(1),))))) == []
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"safe": (X <= 0) | (Y <= 0)}, "no conjunction"),
+        ({"safe": X**2 <= 1}, "curved face"),
+        ({"choices": ((F(-1),), (F(1),))}, "finitely many"),
+    ],
+)
+def test_a_model_that_no_method_fits_is_told_why(changes: dict[str, Any], reason: str) -> None:
+    found = synthesize(integrator(**changes))
+    assert found.certificate is None
+    assert reason in found.reason
 
 
 def test_a_set_that_nothing_keeps_has_no_candidates() -> None:

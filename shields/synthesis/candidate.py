@@ -7,6 +7,7 @@ it claims is proved, or not, by `nprl.shields.synthesis.prove` and the checkers.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 
 import numpy as np
 
@@ -38,23 +39,23 @@ REFINEMENTS = 3
 
 
 def candidates(model: Model, seed: int = 0) -> Iterator[Candidate]:
-    """Candidates whose set holds the initial box, cheapest method first; none for a model that no method fits.
+    """Candidates whose set holds the initial box, cheapest method first.
 
     The order: S itself; the control-invariant polytope (up to three dimensions); ellipsoids;
     invariant polytopes of LQR gains. The same model and seed give the same candidates.
+
+    Raises:
+        Unsuitable: for a model that no method fits; says what it has.
     """
-    try:
-        problem = problem_of(model)
-        points = equilibria(problem)
-        maps = [inclusion(problem, point, seed=seed) for point in points]
-    except Unsuitable:
-        return
-    yield from _safe_itself(problem, maps[0], seed)
-    yield from _control_invariant(problem, maps[0], seed)
-    for point, one in zip(points, maps, strict=True):
-        yield from _ellipsoids(problem, point, one, seed)
-    for one in maps:
-        yield from _gain_sets(problem, one, seed)
+    problem = problem_of(model)
+    points = equilibria(problem)
+    maps = [inclusion(problem, point, seed=seed) for point in points]
+    return chain(
+        _safe_itself(problem, maps[0], seed),
+        _control_invariant(problem, maps[0], seed),
+        *(_ellipsoids(problem, p, one, seed) for p, one in zip(points, maps, strict=True)),
+        *(_gain_sets(problem, one, seed) for one in maps),
+    )
 
 
 def _safe_itself(problem: Problem, maps: Inclusion, seed: int) -> Iterator[Candidate]:

@@ -117,7 +117,7 @@ def gain_backup(
             [_decimal(v, count, r / unit[i]) for i, v in enumerate(row)]
             for row, r in zip(gain, reach, strict=True)
         ]
-        short = np.array([[float(v) for v in row] for row in exact])
+        short = np.array([[float(v) for v in row] for row in exact]).reshape(gain.shape)
         for keep in (NEAR_ZERO, 0.0):  # without a small constant, if that will do
             constant = [
                 _decimal(v if abs(v) > keep * r else 0.0, count, r)

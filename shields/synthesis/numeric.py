@@ -43,6 +43,8 @@ Dual = tuple[Array, Array]
 
 def values(terms: Sequence[Term], names: Sequence[str], points: Array) -> Array:
     """The float values of terms at points of shape (N, k), k the number of names; shape (N, number of terms)."""
+    if not terms:
+        return np.zeros((len(points), 0))
     run = _compiled(tuple(terms), tuple(names))
     return np.stack(run(np.ascontiguousarray(points, dtype=np.float64)), axis=1)
 

@@ -15,6 +15,7 @@ from nprl.model import Model
 from nprl.shields.certificate import Certificate, CertificateError
 from nprl.shields.synthesis.candidate import candidates
 from nprl.shields.synthesis.certify import certify
+from nprl.shields.synthesis.problem import Unsuitable
 from nprl.shields.synthesis.search import NotProved
 
 LEAST = 1.0
@@ -39,6 +40,8 @@ class Outcome:
     certificate: Certificate | None
     tried: tuple[Attempt, ...]
     synthesis_s: float
+    unsuitable: str = ""
+    """What no method is made for, if the model has it."""
 
     @property
     def reason(self) -> str:
@@ -46,7 +49,7 @@ class Outcome:
         if self.certificate is not None:
             return ""
         if not self.tried:
-            return "no method fits this model within the time: no candidate was found"
+            return self.unsuitable or "no candidate that holds the initial set was found"
         last = self.tried[-1]
         return (
             f"{len(self.tried)} candidates were tried, none proved; the last, {last.method}: "
@@ -73,7 +76,12 @@ def synthesize(
     say = progress or (lambda _: None)
     start = last = time.monotonic()
     tried: list[Attempt] = []
-    for candidate in candidates(model, seed):
+    try:
+        proposed = candidates(model, seed)
+    except Unsuitable as error:
+        reason = f"no method is made for {error}"
+        return Outcome(None, (), time.monotonic() - start, reason)
+    for candidate in proposed:
         method = str(candidate.notes.get("method", candidate.family))
         left = seconds - (time.monotonic() - start)
         if left < LEAST:
