@@ -6,6 +6,7 @@ facets are met by random rays from the certificate's witness, whatever the form 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from fractions import Fraction
 
 import numpy as np
@@ -26,18 +27,19 @@ class Starts:
     def __init__(
         self,
         model: Model,
-        witness: dict[str, Fraction],
+        witness: Mapping[str, Fraction],
         referee: Referee,
         rng: np.random.Generator,
+        facets: int | None = None,
     ) -> None:
-        """Find the vertices and points of the facets of the invariant that ``referee`` judges."""
+        """Find vertices, and ``facets`` points of facets, of the invariant that ``referee`` judges."""
         self.referee, self.rng, self.name = referee, rng, model.name
         self._single = model.arithmetic.state == "float32"
         self._size = np.array([float(c.high - c.low) for c in model.state])
         self._init = Uniform([model.init[n] for n in model.state_names], model.arithmetic.state)
         self.centre: Floats = np.array([float(witness[n]) for n in model.state_names])
         self.vertices = self.pushed_inside(self._vertices())
-        self.facets = self.pushed_inside(self._rays(FACETS))
+        self.facets = self.pushed_inside(self._rays(FACETS if facets is None else facets))
 
     def draw(self, n: int) -> tuple[Floats, int, int]:
         """``n`` starts: vertices, facets, the initial box; with how many of the first two.

@@ -12,7 +12,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -110,9 +110,11 @@ class Referee:
     The margin of a state is the least value of the rows of the invariant's best part.
     """
 
-    def __init__(self, path: str | Path) -> None:
-        """Read of the certificate only the names of the states, the safe set and the invariant."""
-        data = json.loads(Path(path).read_bytes())
+    def __init__(self, source: str | Path | Mapping[str, Any]) -> None:
+        """Read of a certificate's file, or of its JSON, the states' names, the safe set and I."""
+        data = source
+        if not isinstance(data, Mapping):
+            data = json.loads(Path(data).read_bytes())
         self.names = [c["name"] for c in data["model"]["state"]]
         invariant = data["shield"]["invariant"]
         self.rows = Rows([g for part in invariant for g in part], self.names)
@@ -138,8 +140,8 @@ class Referee:
         """
         bounds = self.rows.bounds(states)
         low, high = self._best(bounds[0]), self._best(bounds[1])
-        finite = np.isfinite(states).all(axis=1)
-        result = (low >= 0) & finite
+        finite: Bools = np.asarray(np.isfinite(states).all(axis=1))
+        result: Bools = np.asarray((low >= 0) & finite)
         open_ones = ~(low >= 0) & ~(high < 0)
         if keep:
             least = float(np.min(high[finite], initial=np.inf))
@@ -176,9 +178,9 @@ class Referee:
 
     def safely(self, states: Floats) -> Bools:
         """Whether each row lies in S, exactly, open or closed as it is stated."""
-        finite = np.isfinite(states).all(axis=1)
+        finite: Bools = np.asarray(np.isfinite(states).all(axis=1))
         low, high = self._differences.bounds(states)
-        truths = low > 0
+        truths: Bools = np.asarray(low > 0)
         unclear = ~(low > 0) & ~(high < 0) & finite
         if unclear.any():
             values, _ = self._differences.exactly(np.where(finite[:, None], states, 0.0), unclear)
@@ -206,9 +208,9 @@ class Referee:
             case ["true" | "false" as word]:
                 return np.full(truths.shape[1], word == "true")
             case ["and", *parts]:
-                return np.all([self._holds(p, truths) for p in parts], axis=0)
+                return np.asarray(np.all([self._holds(p, truths) for p in parts], axis=0))
             case ["or", *parts]:
-                return np.any([self._holds(p, truths) for p in parts], axis=0)
+                return np.asarray(np.any([self._holds(p, truths) for p in parts], axis=0))
             case ["not", part]:
                 return ~self._holds(part, truths)
         raise ValueError(f"not a formula: {str(f)[:60]}")
