@@ -28,7 +28,9 @@ from nprl.shields.certificate import CertificateError, certificate_from_json
 from nprl.shields.checker import Verdict, check
 from nprl.shields.refute import refute
 
-HEAD = ("mutants", "by checker", "by exact", "falsified", "with a trace", "unknown", "no witness")
+HEAD = ("mutants", "accepted", "accepted, exact", "falsified", "trace", "unknown", "no witness")
+"""With a witness; of these: accepted by the checker, by the exact checker; a counterexample found by
+`shield-check`, and a whole trajectory; refused, no more. Beside them: without a witness."""
 LEAST = 100
 """So many mutants with a witness are wanted of a whole run."""
 
@@ -53,11 +55,11 @@ class Judged:
             return Counter({"no witness": 1})
         columns = {
             "mutants": True,
-            "by checker": self.accepted,
-            "by exact": self.accepted_exactly,
+            "accepted": self.accepted,
+            "accepted, exact": self.accepted_exactly,
             "falsified": self.falsified,
-            "with a trace": self.trace,
-            "unknown": not self.falsified and not self.accepted,
+            "trace": self.trace,
+            "unknown": not (self.falsified or self.accepted or self.accepted_exactly),
         }
         return Counter([name for name, belongs in columns.items() if belongs])
 

@@ -105,20 +105,20 @@ def test_the_table_counts_by_system_and_kind() -> None:
         Judged("b", "k", "m4", "w", accepted=True),
     ]
     assert table.table(found).splitlines() == [
-        "system       kind of mutation  mutants  by checker  by exact  falsified  with a trace"
-        "  unknown  no witness",
-        "a            j                       0           0         0          0             0"
-        "        0           1",
-        "a            k                       2           0         1          1             1"
-        "        1           0",
-        "a            all kinds               2           0         1          1             1"
-        "        1           1",
-        "b            k                       1           1         0          0             0"
-        "        0           0",
-        "b            all kinds               1           1         0          0             0"
-        "        0           0",
-        "all systems  all kinds               3           1         1          1             1"
-        "        1           1",
+        "system       kind of mutation  mutants  accepted  accepted, exact  fal"
+        "sified  trace  unknown  no witness",
+        "a            j                       0         0                0     "
+        "     0      0        0           1",
+        "a            k                       2         0                1     "
+        "     1      1        0           0",
+        "a            all kinds               2         0                1     "
+        "     1      1        0           1",
+        "b            k                       1         1                0     "
+        "     0      0        0           0",
+        "b            all kinds               1         1                0     "
+        "     0      0        0           0",
+        "all systems  all kinds               3         1                1     "
+        "     1      1        0           1",
     ]
 
 
