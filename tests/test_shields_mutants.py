@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
+import sys
+from collections.abc import Mapping
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import mutants as m
 import pytest
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from experiments import mutants as table
+from experiments.adversary import shipped
+from experiments.mutants import Judged, chosen, judged
+from experiments.mutants_faults import fault
+from experiments.mutants_made import mutants
 from nprl.lang.terms import Var
 from nprl.model import Coordinate, Model
 from nprl.shields import exact as standalone
@@ -25,6 +32,7 @@ from nprl.shields.synthesis.prove import prove
 from nprl.shields.synthesis.search import NotProved, Search
 
 FOLDER = Path(str(proved.__file__)).parent
+SYSTEMS = ["pendulum", "pendulum_v1", "selfdriving", "magnetic_pointer"]
 F = Fraction
 X, U, W = Var("x"), Var("u"), Var("w")
 
@@ -39,44 +47,94 @@ def accepted(certificate: Certificate) -> bool:
     )
 
 
-def standalone_accepts(data: dict[str, Any]) -> bool:
+def standalone_accepts(data: Mapping[str, Any]) -> bool:
     return not any(standalone.check(json.dumps(data).encode()).values())
 
 
-def shipped(name: str) -> dict[str, Any]:
-    result: dict[str, Any] = json.loads((FOLDER / f"{name}.json").read_text())
-    return result
+@pytest.mark.parametrize("system", shipped())
+def test_a_shipped_certificate_has_no_fault(system: str) -> None:
+    assert fault(json.loads(shipped()[system].read_bytes())) == ""
 
 
-def refuse_all(names: list[str]) -> Counter[str]:
-    """Every mutant with an exact witness is refused twice; counts by kind, and those without."""
-    counts: Counter[str] = Counter()
-    for name in names:
-        for mutant in m.mutants(shipped(name), name):
-            try:
-                certificate = mutant.certificate()
-            except ValueError:
-                counts["refused by the reader"] += 1
-                continue
-            witness = m.fault(certificate)
-            if not witness:
-                counts["no witness found"] += 1
-                continue
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_mutants_with_exact_witnesses_are_refused(name: str) -> None:
+    """The first mutant of each kind that has a witness; the command's table has them all."""
+    source = json.loads((FOLDER / f"{name}.json").read_text())
+    seen: set[str] = set()
+    for mutant in mutants(source):
+        witness = "" if mutant.kind in seen else fault(mutant.data)
+        if witness:
+            seen.add(mutant.kind)
+            certificate = certificate_from_json(mutant.data)
             assert not accepted(certificate), f"{mutant.name}: accepted, though {witness}"
             assert not standalone_accepts(mutant.data), f"{mutant.name}: accepted, though {witness}"
-            counts[mutant.kind] += 1
-    return counts
+    wanted = {
+        "another plant", "dropped facet", "empty set", "flipped sign", "margin too small",
+        "perturbed gain", "rounding denied", "scaled set", "shrunk domain", "widened disturbance",
+        "widened start",
+    }  # fmt: skip
+    assert wanted <= seen
+    assert ("coarser enclosure" in seen) == ("pendulum" in name)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["pendulum", "pendulum_v1", "selfdriving", "magnetic_pointer"])
-def test_mutants_with_exact_witnesses_are_refused(name: str, capsys: Any) -> None:
-    """Four systems with at least 25 witnessed mutants each: a hundred in all."""
-    counts = refuse_all([name])
+def test_a_hundred_mutants_with_exact_witnesses_are_refused(capsys: Any) -> None:
+    paths = {name: FOLDER / f"{name}.json" for name in SYSTEMS}
+    found = list(table.every(paths, per_kind=None, refuting=False, quiet=True))
     with capsys.disabled():
-        print(f"\nmutants of {name}: {dict(sorted(counts.items()))}")
-    apart = counts["no witness found"] + counts["refused by the reader"]
-    assert counts.total() - apart >= 25
+        print("\n" + table.table(found))
+    assert sum(1 for j in found if j.witness) >= table.LEAST
+    assert [j for j in found if j.accepted or j.accepted_exactly] == []
+
+
+def test_falsified_and_unknown_are_told_apart() -> None:
+    by_kind = {m.kind: m for m in chosen(FOLDER / "selfdriving.json", 1)}
+    gain = judged("s", by_kind["perturbed gain"])
+    assert gain.witness.startswith("the backup")
+    assert (gain.accepted, gain.accepted_exactly, gain.falsified) == (False, False, True)
+    rounding = judged("s", by_kind["rounding denied"])
+    assert rounding.open_goals == ("domain",)
+    assert (rounding.accepted, rounding.accepted_exactly, rounding.falsified) == (False,) * 3
+    assert rounding.counts() == {"mutants": 1, "unknown": 1}
+
+
+def test_the_table_counts_by_system_and_kind() -> None:
+    found = [
+        Judged("a", "k", "m1", "w", falsified=True, trace=True),
+        Judged("a", "k", "m2", "w", accepted_exactly=True),
+        Judged("a", "j", "m3", ""),
+        Judged("b", "k", "m4", "w", accepted=True),
+    ]
+    assert table.table(found).splitlines() == [
+        "system       kind of mutation  mutants  accepted  accepted, exact  fal"
+        "sified  trace  unknown  no witness",
+        "a            j                       0         0                0     "
+        "     0      0        0           1",
+        "a            k                       2         0                1     "
+        "     1      1        0           0",
+        "a            all kinds               2         0                1     "
+        "     1      1        0           1",
+        "b            k                       1         1                0     "
+        "     0      0        0           0",
+        "b            all kinds               1         1                0     "
+        "     0      0        0           0",
+        "all systems  all kinds               3         1                1     "
+        "     1      1        0           1",
+    ]
+
+
+def test_the_command_fails_where_a_checker_accepts_a_mutant(monkeypatch: Any, capsys: Any) -> None:
+    arguments = ["--env", "SelfDriving-v0", "--per-kind", "1", "--fast"]
+    empty = next(m for m in chosen(FOLDER / "selfdriving.json", 1) if m.kind == "empty set")
+    monkeypatch.setattr(table, "chosen", lambda path, per_kind: [empty])
+    assert table.main(arguments) == 0
+    said = capsys.readouterr().out
+    assert "1 mutants with an exact witness of their fault, 0 of them accepted" in said
+    monkeypatch.setattr(table.exact, "check", lambda data: {"init": ""})
+    assert table.main(arguments) == 1
+    assert "ACCEPTED nprl/SelfDriving-v0: a row that nothing meets, though the witness" in (
+        capsys.readouterr().out
+    )
 
 
 def test_a_coarser_enclosure_is_refused() -> None:
@@ -119,6 +177,19 @@ def all_but(draft: Certificate, goal: str) -> Certificate:
             assert name == goal
             proofs[name] = ["leaf", [{} for _ in sequent.alternatives[0]]]
     return replace(draft, proofs=proofs)
+
+
+def test_a_mutant_is_refused_for_its_fault_and_not_for_its_form() -> None:
+    """Without a row that nothing needs, the fitted proofs still hold."""
+    idle = Candidate("polytope", ((1 - X, 3 + X, 1 + X),), (-X,), {})
+    source = all_but(fresh(candidate=idle), "").to_json()
+    dropped = {m.name: m for m in mutants(source) if m.kind == "dropped facet"}
+    assert fault(dropped["row 1 dropped"].data) == ""
+    assert accepted(certificate_from_json(dropped["row 1 dropped"].data))
+    assert standalone_accepts(dropped["row 1 dropped"].data)
+    assert "of I is" in fault(dropped["row 2 dropped"].data)
+    report = check(certificate_from_json(dropped["row 2 dropped"].data))
+    assert "init" not in {r.goal for r in report.results if not r.proved}
 
 
 def with_witness(name: str, **point: Fraction) -> Certificate:
