@@ -93,7 +93,8 @@ def hint(
 
 def place(s: Sequent, i: int = 0) -> str:
     """The conclusion in question, for a message."""
-    return f"conclusion {str(s.alternatives[0][i].term)[:80]}"
+    found = s.alternatives[0][i : i + 1]
+    return f"conclusion {str(found[0].term)[:80]}" if found else "no conclusion"
 
 
 def outward(value: Fraction, up: bool, slack: Fraction) -> Fraction:

@@ -66,7 +66,7 @@ def trial(problem: Problem, rows: Sequence[Term], backup: Sequence[Term], x: Arr
     x = x[(now >= -1e-7 * scale).all(axis=1)]
     u = values(backup, names, x)
     reach = (problem.u_high - problem.u_low) / 2
-    action = (np.minimum(u - problem.u_low, problem.u_high - u) / reach).min()
+    action = (np.minimum(u - problem.u_low, problem.u_high - u) / reach).min(initial=np.inf)
     u = np.clip(u, problem.u_low, problem.u_high)
     kept = min(float((values(rows, names, problem.next(x, u, w)) / scale).min()) for w in problem.w)
     if not np.isfinite(kept):
