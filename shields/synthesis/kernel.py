@@ -12,6 +12,7 @@ interval arithmetic's).
 
 from __future__ import annotations
 
+import abc
 from dataclasses import dataclass
 from itertools import pairwise, product
 
@@ -147,7 +148,7 @@ def _first_grid(model: Model) -> _Grid:
     return _Grid(low, (high - low) / shape, shape, h, b)
 
 
-class _Sweep:
+class _Sweep(abc.ABC):
     """Cells die until none does; each tries its inputs in turn, and one that failed fails for good."""
 
     def __init__(self, model: Model, grid: _Grid, choices: list[tuple[Array, Array]]) -> None:
@@ -172,13 +173,13 @@ class _Sweep:
             np.stack([high + size for _, high in found], axis=1),
         )
 
+    @abc.abstractmethod
     def targets(self, cells: Indices, choice: Indices) -> list[tuple[Indices, Indices, Mask]]:
         """The rectangles that decide."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def lives(self, table: Indices, target: tuple[Indices, Indices, Mask]) -> Mask:
         """Whether the live cells (a summed table) decide for life."""
-        raise NotImplementedError
 
     def fixpoint(self, live: Mask, known: Mask) -> Mask:
         """The cells that are left of ``live``; those ``known`` to lie in the kernel are not asked."""
@@ -287,7 +288,7 @@ class _Inner(_Sweep):
 
 def _pieces(model: Model, *, points: bool) -> list[tuple[Array, Array]]:
     """The input box cut into pieces, or points all over it, the extreme ones first."""
-    each = max(round(INPUTS ** (1 / len(model.action))), 2)
+    each = max(round(INPUTS ** (1 / max(1, len(model.action)))), 2)
     axes = []
     for c in model.action:
         cuts = np.linspace(float(c.low), float(c.high), each)
