@@ -65,12 +65,28 @@ def compile_scalar(
     Raises:
         ValueError: a term reads a name that is in no group, a name occurs twice, or bounds miss it.
     """
-    namespace = {
-        "sin": math.sin, "cos": math.cos, "tan": math.tan, "tanh": math.tanh, "exp": math.exp,
-        "log": math.log, "sqrt": math.sqrt, "abs": abs, "saturate": _saturate, "divide": _divide,
-        "total_exp": _exp, "total_log": _log, "total_sqrt": _sqrt,
-    }  # fmt: skip
-    return _load(source(terms, groups, bounds, batch=False), namespace)
+    return _load(source(terms, groups, bounds, batch=False), _scalar_namespace())
+
+
+def compile_guard(
+    test: Formula,
+    groups: Sequence[Sequence[str]],
+    bounds: Bounds | None,
+    then: str,
+    names: Mapping[str, object],
+) -> Callable[..., Any]:
+    """A function of one sequence per group: where ``test`` holds it goes on with ``then``.
+
+    Else it returns None. The numbers may be of any kind: each is made a float first. ``then`` is
+    the caller's fixed source, lines indented by one that end with a return, over ``names``, in
+    which ``{0}``, ``{1}``, ... stand for the tuples of floats: one call instead of the several that
+    conversion, test and result would be.
+
+    Raises:
+        ValueError: as `compile_scalar`.
+    """
+    text = _Writer([test], groups, bounds, False).guard(then)
+    return _load(text, {**_scalar_namespace(), "float": float, **names})
 
 
 def compile_batch(
@@ -151,12 +167,7 @@ class _Writer:
     def text(self) -> str:
         """The whole function."""
         results = [self.expression(t)[0] for t in self.terms]
-        arguments = [f"a{g}" for g in range(len(self.groups))]
-        head = [f"def run({', '.join(arguments)}):"]
-        for argument, group in zip(arguments, self.groups, strict=True):
-            columns = "".join(f"{self.names[name]}, " for name in group)
-            value = f"asarray({argument}, float64).T" if self.batch else argument
-            head.append(f" ({columns}) = {value}")
+        arguments, head = self.head()
         if not self.batch:
             return "\n".join(
                 [*head, *self.lines, f" return ({''.join(r + ', ' for r in results)})"]
@@ -171,6 +182,26 @@ class _Writer:
         if self.checks:
             body = [" with errstate(all='ignore'):", *(" " + line for line in body)]
         return "\n".join([*head, *body])
+
+    def head(self) -> tuple[list[str], list[str]]:
+        """The arguments, and the lines that read them."""
+        arguments = [f"a{g}" for g in range(len(self.groups))]
+        head = [f"def run({', '.join(arguments)}):"]
+        for argument, columns in zip(arguments, self.columns(), strict=True):
+            value = f"asarray({argument}, float64).T" if self.batch else argument
+            head.append(f" {columns} = {value}")
+        return arguments, head
+
+    def columns(self) -> list[str]:
+        """The tuple of locals of each group."""
+        return ["(" + "".join(f"{self.names[n]}, " for n in group) + ")" for group in self.groups]
+
+    def guard(self, then: str) -> str:
+        """The function of `compile_guard`."""
+        test = self.expression(self.terms[0])[0]
+        floats = [f" {name} = float({name})" for name in self.names.values()]
+        last = [f" if not {test}: return None", then.format(*self.columns())]
+        return "\n".join([*self.head()[1], *floats, *self.lines, *last])
 
     def assign(self, value: str) -> str:
         """A new local that holds ``value``."""
@@ -304,6 +335,15 @@ class _Writer:
             self.indent -= 1
         self.known = before
         return result, 0
+
+
+def _scalar_namespace() -> dict[str, Any]:
+    """What generated scalar code may call."""
+    return {
+        "sin": math.sin, "cos": math.cos, "tan": math.tan, "tanh": math.tanh, "exp": math.exp,
+        "log": math.log, "sqrt": math.sqrt, "abs": abs, "saturate": _saturate, "divide": _divide,
+        "total_exp": _exp, "total_log": _log, "total_sqrt": _sqrt,
+    }  # fmt: skip
 
 
 def _saturate(value: float) -> float:

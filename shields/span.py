@@ -1,0 +1,225 @@
+"""The allowed interval on a line of actions, as terms: heuristics, trusted in nothing.
+
+Where the rows of the test are polynomials of degree two at most in one variable ``t``, the values
+of ``t`` at which all of them are ``>= 0`` are an interval, whose ends are terms over everything
+else. They are compiled as any term is, for one state and for batches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import zip_longest
+
+from nprl.lang.exact import Interval
+from nprl.lang.interval import float_intervals
+from nprl.lang.terms import (
+    Binary,
+    BinaryOp,
+    Clip,
+    Num,
+    Power,
+    Term,
+    Unary,
+    UnaryOp,
+    Var,
+    Where,
+    children,
+    maximum,
+    minimum,
+    sqrt,
+    variables,
+    where,
+)
+
+ZERO, ONE = Num(Fraction(0)), Num(Fraction(1))
+FLAT = Fraction(1, 10**9)
+"""A row whose curvature is this share of its size, or less, is taken as straight."""
+Coefficients = tuple[Term, ...]
+"""``c0 + c1 t + c2 t^2``: the terms without t; the last is not the number 0, or is the only one."""
+Known = dict[Term, Coefficients | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """The interval of one part."""
+
+    low: Term
+    high: Term
+    slack: Term
+    """The interval is there only where this is ``>= 0``."""
+
+
+def span(rows: Sequence[Term], t: str, box: Mapping[str, tuple[float, float]]) -> Span | None:
+    """Where in ``box[t]`` all ``rows`` are ``>= 0``; None where one has no such form.
+
+    A row that is convex in ``t`` is replaced by its chord.
+    """
+    known: Known = {}
+    found = [coefficients(row, t, known) for row in rows]
+    polynomials = [c for c in found if c is not None and len(c) <= 3]
+    if len(polynomials) < len(rows):
+        return None
+    ranges = float_intervals([c for row in polynomials for c in row], box)
+    first, last = (Num(Fraction(end)) for end in box[t])
+    lows: list[Term] = [first]
+    highs: list[Term] = [last]
+    slacks: list[Term] = []
+    for c in polynomials:
+        if len(c) == 3 and _surely_curved(c, ranges, box[t]):
+            _curved(c, lows, highs, slacks)
+        elif len(c) == 3:
+            _bent(c, first, last, lows, highs)
+        elif len(c) == 2:
+            _straight(c, ranges[c[1]], first, last, lows, highs)
+        else:
+            slacks.append(c[0])
+    low, high = maximum(*lows), minimum(*highs)
+    return Span(low, high, minimum(*slacks) if slacks else ZERO)
+
+
+def _straight(
+    c: Coefficients,
+    slope: Interval,
+    first: Term,
+    last: Term,
+    lows: list[Term],
+    highs: list[Term],
+) -> None:
+    """``c0 + c1 t >= 0``, from the side that the sign of the slope says."""
+    zero = times(c[0], Num(-1 / c[1].value)) if isinstance(c[1], Num) else -c[0] / c[1]
+    if slope.lo > 0:
+        lows.append(zero)
+    elif slope.hi < 0:
+        highs.append(zero)
+    else:
+        lows.append(where(c[1] > 0, zero, first))
+        highs.append(where(c[1] < 0, zero, last))
+
+
+def _surely_curved(
+    c: Coefficients, ranges: Mapping[Term, Interval], ends: tuple[float, float]
+) -> bool:
+    width = Fraction(ends[1]) - Fraction(ends[0])
+    size = ranges[c[0]].magnitude + ranges[c[1]].magnitude * width
+    return bool(ranges[c[2]].hi * width**2 < -FLAT * size)
+
+
+def _curved(c: Coefficients, lows: list[Term], highs: list[Term], slacks: list[Term]) -> None:
+    """A concave row is ``>= 0`` between its roots."""
+    low, high, under = _roots(c)
+    lows.append(low)
+    highs.append(high)
+    slacks.append(under)
+
+
+def _roots(c: Coefficients) -> tuple[Term, Term, Term]:
+    """The roots, the lesser first where ``c2 < 0``, and what is under the root."""
+    half = times(c[1], Num(Fraction(-1, 2)))
+    under = half * half - times(c[2], c[0])
+    root = sqrt(under)
+    return (half + root) / c[2], (half - root) / c[2], under
+
+
+def _bent(c: Coefficients, first: Num, last: Num, lows: list[Term], highs: list[Term]) -> None:
+    """A row whose curvature may have any sign: by its roots, or straight, by its chord."""
+    width = last.value - first.value
+    low, high, under = _roots(c)
+    size = Num(FLAT) * (abs(c[0]) + times(abs(c[1]), Num(width)))
+    curved = times(c[2], Num(width**2)) < -size
+    slope = plus(c[1], times(c[2], Num(first.value + last.value)))
+    zero = -plus(c[0], times(c[2], Num(-first.value * last.value))) / slope
+    lows.append(where(curved, where(under >= 0, low, last), where(slope > 0, zero, first)))
+    highs.append(where(curved, where(under >= 0, high, first), where(slope < 0, zero, last)))
+
+
+def coefficients(term: Term, t: str, known: Known | None = None) -> Coefficients | None:
+    """The coefficients of ``term`` as a polynomial in ``t``; None where it is none that is seen.
+
+    A clip counts as its argument: near the bounds it misleads, which costs a proposal. ``known``
+    is the memory of the caller's terms.
+    """
+    known = {} if known is None else known
+    if term not in known:
+        known[term] = _coefficients(term, t, known)
+    return known[term]
+
+
+def _coefficients(term: Term, t: str, known: Known) -> Coefficients | None:
+    if isinstance(term, Var):
+        return (ZERO, ONE) if term.name == t else (term,)
+    parts = [coefficients(c, t, known) for c in children(term) if isinstance(c, Term)]
+    free = not isinstance(term, Where) or t not in variables(term.condition)
+    if free and all(c is not None and len(c) == 1 for c in parts):
+        return (term,)
+    match term, parts:
+        case Binary(BinaryOp.ADD), [tuple(a), tuple(b)]:
+            return _added(a, b)
+        case Binary(BinaryOp.SUB), [tuple(a), tuple(b)]:
+            return _added(a, _negated(b))
+        case Binary(BinaryOp.MUL), [tuple(a), tuple(b)]:
+            return _convolved(a, b)
+        case Binary(BinaryOp.DIV), [tuple(a), (b,)]:
+            return tuple(_over(c, b) for c in a)
+        case Unary(UnaryOp.NEG), [tuple(a)]:
+            return _negated(a)
+        case Power(_, exponent), [tuple(a)] if exponent <= 2:
+            return _convolved(a, a)
+        case Clip(), [tuple(a), (_,), (_,)]:
+            return a
+        case Where(condition), [tuple(a), tuple(b)] if free:
+            pairs = zip_longest(a, b, fillvalue=ZERO)
+            return _trimmed([where(condition, p, q) for p, q in pairs])
+        case _:
+            return None
+
+
+def _negated(a: Coefficients) -> Coefficients:
+    return tuple(times(c, Num(Fraction(-1))) for c in a)
+
+
+def _added(a: Coefficients, b: Coefficients) -> Coefficients:
+    return _trimmed([plus(p, q) for p, q in zip_longest(a, b, fillvalue=ZERO)])
+
+
+def _convolved(a: Coefficients, b: Coefficients) -> Coefficients:
+    result: list[Term] = [ZERO] * (len(a) + len(b) - 1)
+    for i, p in enumerate(a):
+        for j, q in enumerate(b):
+            result[i + j] = plus(result[i + j], times(p, q))
+    return _trimmed(result)
+
+
+def _trimmed(values: list[Term]) -> Coefficients:
+    while len(values) > 1 and values[-1] == ZERO:
+        values.pop()
+    return tuple(values)
+
+
+def _over(a: Term, b: Term) -> Term:
+    return times(a, Num(1 / b.value)) if isinstance(b, Num) and b.value else a / b
+
+
+def plus(a: Term, b: Term) -> Term:
+    """``a + b``, computed where both are numbers."""
+    if isinstance(a, Num) and isinstance(b, Num):
+        return Num(a.value + b.value)
+    return b if a == ZERO else a if b == ZERO else a + b
+
+
+def times(a: Term, b: Term) -> Term:
+    """``a * b``, computed where both are numbers; factors that are numbers are joined."""
+    if isinstance(a, Num) and not isinstance(b, Num):
+        a, b = b, a
+    match a, b:
+        case Num(p), Num(q):
+            return Num(p * q)
+        case _, Num(q) if q == 0 or q == 1:
+            return a if q else ZERO
+        case Binary(BinaryOp.MUL, left, Num(p)), Num(q):
+            return times(left, Num(p * q))
+        case Binary(BinaryOp.MUL, Num(p), right), Num(q):
+            return times(right, Num(p * q))
+        case _:
+            return a * b
