@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from nprl.lang.floats import compile_batch, compile_scalar
 from nprl.lang.terms import (
     Binary,
     BinaryOp,
@@ -30,6 +29,7 @@ from nprl.lang.terms import (
     variables,
 )
 from nprl.model import Model
+from nprl.shields.line import Line
 from nprl.shields.rows import Tests
 from nprl.shields.sequent import assign
 from nprl.shields.span import span
@@ -66,9 +66,7 @@ class Nearest:
         spans = [s for s in found if s is not None]
         self.closed = len(spans) == len(values)
         if self.closed:
-            ends_of = [t for s in spans for t in (s.low, s.high, s.slack)]
-            self._ends = compile_scalar(ends_of, groups, box)
-            self._ends_batch = compile_batch(ends_of, groups, box)
+            self._line = Line(spans, groups, box, box[line])
 
     @property
     def asks_backup(self) -> bool:
@@ -108,12 +106,7 @@ class Nearest:
         self, x: Action, u: Action, backup: Action, target: float
     ) -> list[tuple[float, float]]:
         """The parts' intervals, that nearest to the target first."""
-        ends = self._ends(x) if self.single else self._ends(x, u, backup)
-        found = [
-            (ends[k], ends[k + 1])
-            for k in range(0, len(ends), 3)
-            if ends[k] <= ends[k + 1] and ends[k + 2] >= 0
-        ]
+        found = self._line.one(x) if self.single else self._line.one(x, u, backup)
         if len(found) > 1:
             found.sort(key=lambda ends: max(ends[0] - target, target - ends[1], 0.0))
         return found
@@ -156,16 +149,15 @@ class Nearest:
         self, x: Floats, u: Floats, backup: Floats, target: Floats
     ) -> tuple[Floats, Floats]:
         """Each row's interval nearest to its target, (n,) both; what it is where there is none."""
-        with np.errstate(all="ignore"):
-            ends = self._ends_batch(x) if self.single else self._ends_batch(x, u, backup)
-            low, high = ends[:2]
-            if len(ends) > 3:
-                best = np.full(len(x), math.inf)
-                for first, last, slack in zip(ends[::3], ends[1::3], ends[2::3], strict=True):
-                    away = np.maximum(np.maximum(first - target, target - last), 0.0)
-                    better = (first <= last) & (slack >= 0) & (away < best)
-                    best = np.where(better, away, best)
-                    low, high = np.where(better, first, low), np.where(better, last, high)
+        found = self._line.batch(x) if self.single else self._line.batch(x, u, backup)
+        low, high, _ = found[0]
+        if len(found) > 1:
+            best = np.full(len(x), math.inf)
+            for first, last, slack in found:
+                away = np.maximum(np.maximum(first - target, target - last), 0.0)
+                better = (first <= last) & (slack >= 0) & (away < best)
+                best = np.where(better, away, best)
+                low, high = np.where(better, first, low), np.where(better, last, high)
         return low, high
 
 

@@ -49,89 +49,49 @@ class Span:
     high: Term
     slack: Term
     """The interval is there only where this is ``>= 0``."""
+    open_rows: tuple[Coefficients, ...]
+    """Three coefficients of each row that may bound it from either side: still to be heeded."""
 
 
 def span(rows: Sequence[Term], t: str, box: Mapping[str, tuple[float, float]]) -> Span | None:
-    """Where in ``box[t]`` all ``rows`` are ``>= 0``; None where one has no such form.
-
-    A row that is convex in ``t`` is replaced by its chord.
-    """
+    """Where in ``box[t]`` all ``rows`` are ``>= 0``; None where one has no such form."""
     known: Known = {}
     found = [coefficients(row, t, known) for row in rows]
     polynomials = [c for c in found if c is not None and len(c) <= 3]
     if len(polynomials) < len(rows):
         return None
     ranges = float_intervals([c for row in polynomials for c in row], box)
-    first, last = (Num(Fraction(end)) for end in box[t])
-    lows: list[Term] = [first]
-    highs: list[Term] = [last]
+    first, last = box[t]
+    ends: tuple[list[Term], list[Term]] = ([Num(Fraction(first))], [Num(Fraction(last))])
     slacks: list[Term] = []
+    open_rows = []
     for c in polynomials:
-        if len(c) == 3 and _surely_curved(c, ranges, box[t]):
-            _curved(c, lows, highs, slacks)
-        elif len(c) == 3:
-            _bent(c, first, last, lows, highs)
-        elif len(c) == 2:
-            _straight(c, ranges[c[1]], first, last, lows, highs)
-        else:
+        if len(c) == 1:
             slacks.append(c[0])
-    low, high = maximum(*lows), minimum(*highs)
-    return Span(low, high, minimum(*slacks) if slacks else ZERO)
-
-
-def _straight(
-    c: Coefficients,
-    slope: Interval,
-    first: Term,
-    last: Term,
-    lows: list[Term],
-    highs: list[Term],
-) -> None:
-    """``c0 + c1 t >= 0``, from the side that the sign of the slope says."""
-    zero = times(c[0], Num(-1 / c[1].value)) if isinstance(c[1], Num) else -c[0] / c[1]
-    if slope.lo > 0:
-        lows.append(zero)
-    elif slope.hi < 0:
-        highs.append(zero)
-    else:
-        lows.append(where(c[1] > 0, zero, first))
-        highs.append(where(c[1] < 0, zero, last))
+        elif len(c) == 3 and _surely_curved(c, ranges, box[t]):
+            half = times(c[1], Num(Fraction(-1, 2)))
+            under = half * half - times(c[2], c[0])
+            root = sqrt(under)
+            ends[0].append((half + root) / c[2])
+            ends[1].append((half - root) / c[2])
+            slacks.append(under)
+        elif len(c) == 2 and not ranges[c[1]].contains(Fraction(0)):
+            slope = c[1]
+            zero = times(c[0], Num(-1 / slope.value)) if isinstance(slope, Num) else -c[0] / slope
+            ends[ranges[slope].hi < 0].append(zero)
+        else:
+            open_rows.append((*c, ZERO)[:3])
+    slack = minimum(*slacks) if slacks else ZERO
+    return Span(maximum(*ends[0]), minimum(*ends[1]), slack, tuple(open_rows))
 
 
 def _surely_curved(
     c: Coefficients, ranges: Mapping[Term, Interval], ends: tuple[float, float]
 ) -> bool:
+    """Whether the row is concave everywhere, and not nearly straight."""
     width = Fraction(ends[1]) - Fraction(ends[0])
     size = ranges[c[0]].magnitude + ranges[c[1]].magnitude * width
     return bool(ranges[c[2]].hi * width**2 < -FLAT * size)
-
-
-def _curved(c: Coefficients, lows: list[Term], highs: list[Term], slacks: list[Term]) -> None:
-    """A concave row is ``>= 0`` between its roots."""
-    low, high, under = _roots(c)
-    lows.append(low)
-    highs.append(high)
-    slacks.append(under)
-
-
-def _roots(c: Coefficients) -> tuple[Term, Term, Term]:
-    """The roots, the lesser first where ``c2 < 0``, and what is under the root."""
-    half = times(c[1], Num(Fraction(-1, 2)))
-    under = half * half - times(c[2], c[0])
-    root = sqrt(under)
-    return (half + root) / c[2], (half - root) / c[2], under
-
-
-def _bent(c: Coefficients, first: Num, last: Num, lows: list[Term], highs: list[Term]) -> None:
-    """A row whose curvature may have any sign: by its roots, or straight, by its chord."""
-    width = last.value - first.value
-    low, high, under = _roots(c)
-    size = Num(FLAT) * (abs(c[0]) + times(abs(c[1]), Num(width)))
-    curved = times(c[2], Num(width**2)) < -size
-    slope = plus(c[1], times(c[2], Num(first.value + last.value)))
-    zero = -plus(c[0], times(c[2], Num(-first.value * last.value))) / slope
-    lows.append(where(curved, where(under >= 0, low, last), where(slope > 0, zero, first)))
-    highs.append(where(curved, where(under >= 0, high, first), where(slope < 0, zero, last)))
 
 
 def coefficients(term: Term, t: str, known: Known | None = None) -> Coefficients | None:

@@ -25,7 +25,7 @@ from runtime_examples import (
 from nprl.lang.exact import evaluate
 from nprl.lang.floats import compile_scalar
 from nprl.lang.terms import Num, cos, where
-from nprl.shields.forms import nested, slab
+from nprl.shields.forms import slab
 from nprl.shields.goals import test_terms as terms_of_test
 from nprl.shields.rows import tests_of as formulas_of
 from nprl.shields.rows import threshold
