@@ -212,24 +212,23 @@ class ModelVecEnv(VecEnv):
     ) -> None:
         """Fill the infos of lanes that ended, reset these, and put their starts into ``obs``."""
         elapsed = round(time.time() - self._began, 6)
-        rows = zip(
-            ended.tolist(),
-            unsafe[ended].tolist(),
-            over[ended].tolist(),
-            obs[ended],
-            self._return[ended].tolist(),
-            (self._now - self._begun[ended]).tolist(),
-            strict=True,
+        columns = (
+            unsafe.take(ended).astype(np.float64).tolist(),
+            obs.take(ended, axis=0),
+            (~over.take(ended)).tolist(),
+            self._return.take(ended).tolist(),
+            (self._now - self._begun.take(ended)).tolist(),
         )
-        for lane, is_unsafe, is_over, last, total, length in rows:
+        lanes = ended.tolist()
+        for lane, cost, last, truncated, total, length in zip(lanes, *columns, strict=True):
             infos[lane] = {
-                "cost": 1.0 if is_unsafe else 0.0,
+                "cost": cost,
                 "terminal_observation": last,
-                "TimeLimit.truncated": not is_over,
+                "TimeLimit.truncated": truncated,
                 "episode": {"r": total, "l": length, "t": elapsed},
             }
         if self.shield is not None:
-            for lane, count in zip(ended.tolist(), self._overrides[ended].tolist(), strict=True):
+            for lane, count in zip(lanes, self._overrides.take(ended).tolist(), strict=True):
                 infos[lane]["shield/overrides"] = count
             self._overrides[ended] = 0
         self._begun[ended] = self._now
