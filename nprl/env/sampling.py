@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from nprl.lang.interval import above, below
 
 Floats = NDArray[np.float64]
-BUFFER = 512
+BUFFER = 128
 
 
 def inward(low: Fraction, high: Fraction, kind: str = "float64") -> tuple[float, float]:
@@ -97,7 +97,7 @@ class Streams:
         self._sure -= count
         first = self._next[lanes]
         self._next[lanes] = first + count
-        return self._buffer.take(first[:, None] + self._offsets[:count])
+        return self._buffer.take(first + self._offsets[:count, None]).T  # its columns contiguous
 
     def _refill(self, least: int) -> None:
         """Fill the lanes that hold fewer than ``least`` numbers."""

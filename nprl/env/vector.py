@@ -188,7 +188,6 @@ class ModelVecEnv(VecEnv):
         self.steps_total += self.num_envs
         self._x = after
         self._now += 1
-        obs = self._observe(after)
         infos = self._infos.copy()
         unsafe = ~safe
         over = unsafe if terminal is None else terminal | unsafe
@@ -199,30 +198,29 @@ class ModelVecEnv(VecEnv):
         self._return += rewards
         if ended.size:
             self.violations_total += int(np.count_nonzero(unsafe))
-            self._finish(ended, unsafe, over, obs, infos)
-        return obs, rewards.astype(np.float32), dones, infos
+            self._finish(ended, unsafe, over, infos)
+        return self._observe(self._x), rewards.astype(np.float32), dones, infos
 
     def _finish(
         self,
         ended: NDArray[np.int64],
         unsafe: NDArray[np.bool_],
         over: NDArray[np.bool_],
-        obs: Floats,
         infos: list[dict[str, Any]],
     ) -> None:
-        """Fill the infos of lanes that ended, reset these, and put their starts into ``obs``."""
+        """Fill the infos of lanes that ended, and reset these."""
         elapsed = round(time.time() - self._began, 6)
         columns = (
-            unsafe.take(ended).astype(np.float64).tolist(),
-            obs.take(ended, axis=0),
+            unsafe.take(ended).tolist(),
+            self._observe(self._x[ended]),
             (~over.take(ended)).tolist(),
             self._return.take(ended).tolist(),
             (self._now - self._begun.take(ended)).tolist(),
         )
         lanes = ended.tolist()
-        for lane, cost, last, truncated, total, length in zip(lanes, *columns, strict=True):
+        for lane, is_unsafe, last, truncated, total, length in zip(lanes, *columns, strict=True):
             infos[lane] = {
-                "cost": cost,
+                "cost": 1.0 if is_unsafe else 0.0,
                 "terminal_observation": last,
                 "TimeLimit.truncated": truncated,
                 "episode": {"r": total, "l": length, "t": elapsed},
@@ -233,9 +231,7 @@ class ModelVecEnv(VecEnv):
             self._overrides[ended] = 0
         self._begun[ended] = self._now
         self._return[ended] = 0.0
-        start = self._start.place(self._streams.take(ended, self._start.dim))
-        self._x[ended] = start
-        obs[ended] = self.plant.observe_batch(start, copy=False)  # the space holds these
+        self._x[ended] = self._start.place(self._streams.take(ended, self._start.dim))
 
     def _observe(self, x: Floats) -> Floats:
         if not self._clips:

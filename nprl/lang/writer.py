@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import assert_never
 
+from nprl.lang.folding import folded
 from nprl.lang.interval import float_intervals
 from nprl.lang.terms import (
     And,
@@ -83,6 +84,7 @@ class Writer:
         bounds: Bounds | None,
         batch: bool,
     ) -> None:
+        terms = [folded(t) for t in terms] if batch else list(terms)
         self.terms, self.groups, self.batch = terms, groups, batch
         self.names: dict[str, str] = {}
         for g, group in enumerate(groups):
