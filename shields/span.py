@@ -36,6 +36,8 @@ from nprl.lang.terms import (
 ZERO, ONE = Num(Fraction(0)), Num(Fraction(1))
 FLAT = Fraction(1, 10**9)
 """A row whose curvature is this share of its size, or less, is taken as straight."""
+MOST = 4
+"""Powers beyond this degree are not multiplied out."""
 Coefficients = tuple[Term, ...]
 """``c0 + c1 t + c2 t^2``: the terms without t; the last is not the number 0, or is the only one."""
 Known = dict[Term, Coefficients | None]
@@ -109,9 +111,10 @@ def coefficients(term: Term, t: str, known: Known | None = None) -> Coefficients
 def _coefficients(term: Term, t: str, known: Known) -> Coefficients | None:
     if isinstance(term, Var):
         return (ZERO, ONE) if term.name == t else (term,)
-    parts = [coefficients(c, t, known) for c in children(term) if isinstance(c, Term)]
+    inner = [c for c in children(term) if isinstance(c, Term)]
+    parts = [coefficients(c, t, known) for c in inner]
     free = not isinstance(term, Where) or t not in variables(term.condition)
-    if free and all(c is not None and len(c) == 1 for c in parts):
+    if free and parts == [(c,) for c in inner]:
         return (term,)
     match term, parts:
         case Binary(BinaryOp.ADD), [tuple(a), tuple(b)]:
@@ -124,8 +127,11 @@ def _coefficients(term: Term, t: str, known: Known) -> Coefficients | None:
             return tuple(_over(c, b) for c in a)
         case Unary(UnaryOp.NEG), [tuple(a)]:
             return _negated(a)
-        case Power(_, exponent), [tuple(a)] if exponent <= 2:
-            return _convolved(a, a)
+        case Power(_, exponent), [tuple(a)] if exponent * (len(a) - 1) <= MOST:
+            result: Coefficients = (ONE,)
+            for _ in range(exponent):
+                result = _convolved(result, a)
+            return result
         case Clip(), [tuple(a), (_,), (_,)]:
             return a
         case Where(condition), [tuple(a), tuple(b)] if free:

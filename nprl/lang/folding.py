@@ -27,7 +27,11 @@ def folded(f: Term | Formula) -> Term | Formula:
     """``f`` with opposite bounds of one term joined, in its conjunctions; a term is left alone."""
     match f:
         case And(parts):
-            return all_of(*_joined([p for p in map(folded, parts) if isinstance(p, Formula)]))
+            flat: list[Formula] = []
+            for part in map(folded, parts):
+                assert isinstance(part, Formula)
+                flat += part.parts if isinstance(part, And) else [part]
+            return all_of(*_joined(flat))
         case Or(parts):
             return Or(tuple(p for p in map(folded, parts) if isinstance(p, Formula)))
         case Not(part):
