@@ -32,19 +32,15 @@ KEPT = """
  d.shield = shield
  return d
 """
-KEPT_CHOICE = (
-    """
- if {1} not in choices: return None"""
-    + KEPT
-)
 """What nearly every call ends with; written out, for a call would cost as much as the test."""
+KEPT_CHOICE = "\n if {1} not in choices: return None" + KEPT
 
 
 class ShieldError(RuntimeError):
     """There is no action that is safe to apply: the state or the backup is not finite."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True)  # not frozen: that would double the time of the whole decision
 class Decision:
     """What to apply, and what became of the proposed action."""
 
@@ -137,11 +133,7 @@ class Filter:
         """
         try:
             return self._quick(state, action) or self._carefully(state, action, through)
-        except (
-            TypeError,
-            ValueError,
-            ArithmeticError,
-        ):  # no numbers, or the code's bounds exceeded
+        except (TypeError, ValueError, ArithmeticError):  # no numbers, or out of the code's bounds
             return self._carefully(state, action, through)
 
     def passes(self, state: Sequence[float], action: Sequence[float]) -> bool:
@@ -157,9 +149,11 @@ class Filter:
     def inside(self, state: Sequence[float]) -> bool:
         """Whether the state is in the invariant, exactly: with fractions where floats are near."""
         x = tuple(map(float, state))
-        if len(x) != len(self.model.state) or not _finite(x) or not self._ranges(x)[0]:
+        if len(x) != len(self.model.state):
             return False
-        return bool(self._surely(x)[0]) or exactly_inside(self.certificate, x)
+        if self._surely(x)[0]:
+            return True
+        return _finite(x) and self._ranges(x)[0] and exactly_inside(self.certificate, x)
 
     def margin(self, state: Sequence[float]) -> float:
         """The least row of the invariant's best part: ``>= 0`` exactly when inside."""
@@ -189,7 +183,6 @@ class Filter:
     ) -> Decision:
         x = self._state(state)
         u = _action(action, len(self.bounds))
-        backup = None
         if u is not None:
             if self._passes_floats(x, u):
                 return Decision(u, False, False, x, self)
@@ -296,6 +289,8 @@ class Filter:
                 result = candidates.copy()
             else:
                 left = left[np.isfinite(candidates[left]).all(axis=1)]
+                if not left.size:
+                    break
                 ok = arrives(candidates[left], x[left])
                 result[left[ok]] = candidates[left[ok]]
             open_rows[left[ok]] = False
