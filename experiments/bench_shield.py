@@ -1,10 +1,10 @@
 """What the shield costs at run time: ``python -m experiments.bench_shield``.
 
 For each shipped certificate, in microseconds: the bare compiled step of the model; the shield's
-decision and that step; their difference; a decision that replaces the action; the batched shield
-for each of 1,024 states, where every action is allowed and where actions are random; and beside
-them one Z3 query that asks of a step what the test answers. Each is the best of several
-repetitions, on one core.
+decision and that step; their difference; whether the state is inside, which a wrapper asks
+besides; a decision that replaces the action; the batched shield for each of 1,024 states, where
+every action is allowed and where actions are random; and beside them one Z3 query that asks of a
+step what the test answers. Each is the best of several repetitions, on one core.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ class Cost:
     bare: float
     shielded: float
     more: float
+    inside: float
     override: float
     batch: float
     batch_random: float
@@ -78,6 +79,10 @@ def measure(path: Path, proved: bool = True) -> Cost:
         for state, action in kept:
             step(state, shield.filter(state, action).action, w)
 
+    def inside() -> None:
+        for state, _ in kept:
+            shield.inside(state)
+
     def override() -> None:
         for state, action in replaced:
             shield.filter(state, action)
@@ -91,6 +96,7 @@ def measure(path: Path, proved: bool = True) -> Cost:
         bare=one,
         shielded=both,
         more=both - one,
+        inside=best(inside) / len(kept),
         override=best(override) / len(replaced),
         batch=best(lambda: shield.filter_batch(x, calm)) / STATES,
         batch_random=best(lambda: shield.filter_batch(x, u)) / STATES,

@@ -2,21 +2,19 @@
 
 What is proposed here is applied only if it passes the one proved test; a poor proposal costs
 permissiveness, never safety. Along a line of actions the rows of a polytope are affine and those of
-a quadratic are quadratic (where the step is affine in the action), so three evaluations give the
-allowed interval in closed form. With one input the line is the whole range; with several it runs
-from the action to the backup. Where that finds nothing: bisection towards the backup.
+a quadratic are quadratic (where the step is affine in the action), so the allowed interval has a
+closed form (`nprl.shields.span`). With one input the line is the whole range; with several it runs
+from the action to the backup. Where there is no closed form: bisection towards the backup.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nprl.lang.floats import compile_batch, compile_scalar
 from nprl.lang.terms import (
     Binary,
     BinaryOp,
@@ -31,30 +29,49 @@ from nprl.lang.terms import (
     variables,
 )
 from nprl.model import Model
+from nprl.shields.line import Line
 from nprl.shields.rows import Tests
+from nprl.shields.sequent import assign
+from nprl.shields.span import span
 
 Floats = NDArray[np.float64]
 Action = tuple[float, ...]
 INWARD = (2.0**-44, 2.0**-30, 2.0**-12, 1.0)
-"""How far from the nearest point towards the middle of the allowed interval; 0 would not pass."""
+"""How far from an end towards the middle of the allowed interval; 0 would not pass."""
 HALVINGS = 40
+ALONG = "line:t"
+"""Where on the line from the action (0) to the backup (1) one is."""
 
 
 class Nearest:
     """Proposals for one certificate."""
 
     def __init__(self, model: Model, tests: Tests, choices: Sequence[Action] | None) -> None:
-        """Compile the values of the test's rows."""
-        names = (model.state_names, model.action_names)
-        us = frozenset(model.action_names)
-        self.low = [tests.box[n][0] for n in model.action_names]
-        self.high = [tests.box[n][1] for n in model.action_names]
+        """Compile the ends of the allowed interval of each part."""
+        x, u = model.state_names, model.action_names
+        self.low = [tests.box[n][0] for n in u]
+        self.high = [tests.box[n][1] for n in u]
         self.choices = choices
-        self.scalar = [compile_scalar(part, names, tests.box) for part in tests.values]
-        self.array = [compile_batch(part, names, tests.box) for part in tests.values]
-        most = max(degree(t, us) for part in tests.values for t in part)
-        self.closed = most <= 2
-        self.points = (0.0, 1.0) if most <= 1 else (0.0, 0.5, 1.0)
+        self.single = len(u) == 1
+        groups, box, values = [x], dict(tests.box), tests.values
+        line = u[0]
+        if not self.single:
+            line = ALONG
+            ends = {n: Var(f"line:{n}") for n in u}
+            groups += [u, tuple(b.name for b in ends.values())]
+            box |= {line: (0.0, 1.0)} | {f"line:{n}": box[n] for n in u}
+            at: dict[str, Term] = {n: Var(n) + Var(line) * (b - Var(n)) for n, b in ends.items()}
+            values = tuple(tuple(assign(t, at) for t in part) for part in values)
+        found = [] if choices is not None else [span(part, line, box) for part in values]
+        spans = [s for s in found if s is not None]
+        self.closed = len(spans) == len(values)
+        if self.closed:
+            self._line = Line(spans, groups, box, box[line])
+
+    @property
+    def asks_backup(self) -> bool:
+        """Whether the proposals depend on the backup."""
+        return self.choices is None and not (self.single and self.closed)
 
     def one(
         self, x: Action, u: Action, backup: Action, passes: Callable[[Action], bool]
@@ -64,20 +81,18 @@ class Nearest:
             yield from sorted(self.choices, key=lambda c: _distance(c, u))
             return
         wanted = u
-        u = tuple(min(max(v, lo), hi) for v, lo, hi in zip(u, self.low, self.high, strict=True))
+        u = tuple([min(max(v, lo), hi) for v, lo, hi in zip(u, self.low, self.high, strict=True)])
+        if self.closed:
+            target = u[0] if self.single else 0.0
+            for low, high in self._nearest_first(x, u, backup, target):
+                for share in INWARD:
+                    step = (high - low) / 2 * share
+                    t = min(max(target, low + step), high - step)
+                    yield (t,) if self.single else _between(u, backup, t)
+            return
         if u != wanted:
             yield u
-        if self.closed:
-            start, end, target = self._line(u, backup)
-            found = []
-            for rows in self.scalar:
-                span = _interval([rows(x, _between(start, end, t)) for t in self.points])
-                if span is not None:
-                    found.append((min(max(target, span[0]), span[1]), sum(span) / 2))
-            for t, middle in sorted(found, key=lambda f: abs(f[0] - target)):
-                for share in INWARD:
-                    yield _between(start, end, t + (middle - t) * share)
-        elif passes(backup):
+        if passes(backup):
             good, bad = backup, u
             for _ in range(HALVINGS):
                 middle_point = _between(bad, good, 0.5)
@@ -87,10 +102,22 @@ class Nearest:
                     bad = middle_point
             yield good
 
+    def _nearest_first(
+        self, x: Action, u: Action, backup: Action, target: float
+    ) -> list[tuple[float, float]]:
+        """The parts' intervals, that nearest to the target first."""
+        found = self._line.one(x) if self.single else self._line.one(x, u, backup)
+        if len(found) > 1:
+            found.sort(key=lambda ends: max(ends[0] - target, target - ends[1], 0.0))
+        return found
+
     def batch(
         self, x: Floats, u: Floats, backup: Floats, passes: Callable[[Floats], NDArray[np.bool_]]
     ) -> Iterator[Floats]:
-        """The same for rows (n, m), row by row."""
+        """The same for rows (n, m); NaN where there is nothing more to try.
+
+        ``backup`` is read only where the proposals `asks_backup`.
+        """
         if self.choices is not None:
             table = np.array(self.choices)
             order = np.argsort(((table[None] - u[:, None]) ** 2).sum(axis=2), axis=1)
@@ -99,30 +126,18 @@ class Nearest:
             return
         wanted = u
         u = np.minimum(np.maximum(u, self.low), self.high)
+        if self.closed:
+            target = u[:, 0] if self.single else np.zeros(len(u))
+            low, high = self._nearest_batch(x, u, backup, target)
+            for share in INWARD:
+                step = (high - low) * (share / 2)
+                t = np.minimum(np.maximum(target, low + step), high - step)[:, None]
+                yield t if self.single else u + (backup - u) * t
+                low = np.where(low <= high, low, math.nan)  # for a row without an interval: no more
+            return
         if (u != wanted).any():
             yield u
-        if self.closed:
-            start, end = (u, backup)
-            target: Any = np.zeros(len(u))
-            if u.shape[1] == 1:
-                start, end = np.full_like(u, self.low[0]), np.full_like(u, self.high[0])
-                target = (u[:, 0] - start[:, 0]) / (end[:, 0] - start[:, 0])
-            best = np.full(len(u), math.inf)
-            nearest, middle = target.copy(), target.copy()
-            count = len(self.points)
-            along = np.concatenate([start + (end - start) * t for t in self.points])
-            states = np.concatenate([x] * count)
-            for rows in self.array:
-                low, high = _intervals(np.split(np.array(rows(states, along)), count, axis=1))
-                t = np.minimum(np.maximum(target, low), high)
-                better = (low <= high) & (abs(t - target) < best)
-                best = np.where(better, abs(t - target), best)
-                nearest = np.where(better, t, nearest)
-                middle = np.where(better, (low + high) / 2, middle)
-            for share in INWARD:
-                t = (nearest + (middle - nearest) * share)[:, None]
-                yield start + (end - start) * t
-        elif passes(backup).any():
+        if passes(backup).any():
             good, bad = backup, u
             for _ in range(HALVINGS):
                 half = (good + bad) / 2
@@ -130,64 +145,28 @@ class Nearest:
                 good, bad = np.where(allowed, half, good), np.where(allowed, bad, half)
             yield good
 
-    def _line(self, u: Action, backup: Action) -> tuple[Action, Action, float]:
-        """The ends of the line to look on, and where on it (0 to 1) the wanted action lies."""
-        if len(u) > 1:
-            return u, backup, 0.0
-        low, high = self.low[0], self.high[0]
-        return (low,), (high,), (u[0] - low) / (high - low)
+    def _nearest_batch(
+        self, x: Floats, u: Floats, backup: Floats, target: Floats
+    ) -> tuple[Floats, Floats]:
+        """Each row's interval nearest to its target, (n,) both; what it is where there is none."""
+        found = self._line.batch(x) if self.single else self._line.batch(x, u, backup)
+        low, high, _ = found[0]
+        if len(found) > 1:
+            best = np.full(len(x), math.inf)
+            for first, last, slack in found:
+                away = np.maximum(np.maximum(first - target, target - last), 0.0)
+                better = (first <= last) & (slack >= 0) & (away < best)
+                best = np.where(better, away, best)
+                low, high = np.where(better, first, low), np.where(better, last, high)
+        return low, high
 
 
 def _between(a: Action, b: Action, t: float) -> Action:
-    return tuple(p + (q - p) * t for p, q in zip(a, b, strict=True))
+    return tuple([p + (q - p) * t for p, q in zip(a, b, strict=True)])
 
 
 def _distance(a: Action, b: Action) -> float:
     return sum((p - q) ** 2 for p, q in zip(a, b, strict=True))
-
-
-def _interval(ends: Sequence[Sequence[float]]) -> tuple[float, float] | None:
-    """Where in [0, 1] all rows are >= 0, from their values at 0, (1/2,) 1; None if nowhere."""
-    low, high = 0.0, 1.0
-    for r0, *rm, r1 in zip(*ends, strict=True):
-        a = 2 * (r0 - 2 * rm[0] + r1) if rm else 0.0
-        if not a < -1e-9 * (abs(r0) + abs(r1)):  # affine (or convex: by its chord)
-            slope = r1 - r0
-            if slope > 0:
-                low = max(low, -r0 / slope)
-            elif slope < 0:
-                high = min(high, -r0 / slope)
-            elif r0 < 0:
-                return None
-            continue
-        b = r1 - r0 - a
-        under = b * b - 4 * a * r0
-        if not under >= 0:
-            return None
-        root = math.sqrt(under)
-        low, high = max(low, (-b + root) / (2 * a)), min(high, (-b - root) / (2 * a))
-    return (low, high) if low <= high else None
-
-
-def _intervals(ends: Sequence[Floats]) -> tuple[Floats, Floats]:
-    """`_interval` for values of shape (rows, n): both ends, crossed where there is none."""
-    r0, *rm, r1 = ends
-    with np.errstate(all="ignore"):
-        a: Any = 2 * (r0 - 2 * rm[0] + r1) if rm else 0.0
-        slope = r1 - r0
-        zero = -r0 / slope
-        never = (slope == 0) & (r0 < 0)
-        low = np.where(slope > 0, zero, np.where(never, math.inf, 0.0))
-        high = np.where(slope < 0, zero, np.where(never, -math.inf, 1.0))
-        curved = a < -1e-9 * (abs(r0) + abs(r1))
-        if rm and curved.any():
-            b = slope - a
-            under = b * b - 4 * a * r0
-            root = np.sqrt(under)
-            none = ~(under >= 0)
-            low = np.where(curved, np.where(none, math.inf, (-b + root) / (2 * a)), low)
-            high = np.where(curved, np.where(none, -math.inf, (-b - root) / (2 * a)), high)
-    return np.maximum(low.max(axis=0), 0.0), np.minimum(high.min(axis=0), 1.0)
 
 
 def degree(t: Term, names: frozenset[str]) -> float:

@@ -3,27 +3,31 @@
 Three formulas over float64 values, compiled by `nprl.lang.floats` for one state or a batch:
 
 - *passes*: state and action in their boxes, and for some part every ``T_i >= margin_i``: the proved
-  test;
+  test, or what implies it;
 - *surely inside* and *perhaps inside* the invariant: float tests beyond, and within, the rounding
   of g.
 
 A row ``c + h.x`` is tested as ``h.x >= t``, where t is the least float64 with ``c + t >= margin``
 in float64: the same decision, and ``c - h.x`` shares the product. The rounding bound of the
-certificate holds for every order of a sum, so for this one. Comparisons are written so that NaN
-fails them.
+certificate holds for every order of a sum, so for this one. Any other row is tested in a form of
+fewer operations where there is one, against ``margin + E + E'``: E bounds how far the float T is
+from the real one (the certificate's claim), E' how far the form is (the same analysis). So what
+passes has ``T >= margin`` in floats, too. Comparisons are written so that NaN fails them.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from nprl.lang import exact
 from nprl.lang.build import all_of, any_of
 from nprl.lang.interval import above, below
+from nprl.lang.ranges import DomainError, Interval
+from nprl.lang.rounding import analyse
 from nprl.lang.terms import (
+    And,
     Binary,
     BinaryOp,
     Compare,
@@ -39,7 +43,8 @@ from nprl.lang.terms import (
 )
 from nprl.model import Coordinate
 from nprl.shields.certificate import Certificate
-from nprl.shields.goals import test_terms
+from nprl.shields.forms import Slab, nested, slab
+from nprl.shields.polynomial import Polynomial, polynomial
 from nprl.shields.sequent import assign
 
 UNDERFLOW = Fraction(1, 2**500)
@@ -53,12 +58,10 @@ class Tests:
 
     passes: Formula
     surely: Formula
-    both: Formula
-    """Passes, and surely inside: what one call decides nearly always."""
     perhaps: Formula
     ranges: Formula
     values: tuple[tuple[Term, ...], ...]
-    """``T_i - margin_i`` for each part: for proposals, never for decisions."""
+    """``T_i - margin_i`` for each part, nearly: for proposals, never for decisions."""
     box: Box
     """The float64 numbers inside the bounds of state and action."""
 
@@ -72,32 +75,44 @@ def tests_of(certificate: Certificate) -> Tests:
     centre = {n: Num(v) for n, v in model.nominal().items()}
     step = {n: assign(t, centre) for n, t in zip(model.state_names, model.steps, strict=True)}
     allowed, surely, perhaps = [], [], []
-    for rows, margins in zip(shield.invariant, shield.margins, strict=True):
-        tests = [_at_least(g, float(m)) for g, m in zip(rows, margins, strict=True)]
-        allowed.append(all_of(*(_assign(f, step) for f in tests)))
-        surely.append(all_of(*(_beyond(g, sizes, 1) for g in rows)))
-        perhaps.append(all_of(*(_beyond(g, sizes, -1) for g in rows)))
+    whole = {n: Interval(low, high) for n, (low, high) in model.box().items()}
+
+    def rounding(t: Term) -> Fraction:
+        return analyse(t, whole, model.arithmetic.ulps).error
+
+    for rows, margins, errors in zip(
+        shield.invariant, shield.margins, certificate.rounding.test, strict=True
+    ):
+        tests = zip(rows, map(float, margins), errors, strict=True)
+        allowed.append([_at_least(g, m, e, step, rounding) for g, m, e in tests])
+        surely.append(_both(*(_beyond(g, sizes, 1) for g in rows)))
+        perhaps.append(_both(*(_beyond(g, sizes, -1) for g in rows)))
     actions = _within(model.action, box)
     return Tests(
-        passes=all_of(ranges, actions, any_of(*allowed)),
-        surely=all_of(ranges, any_of(*surely)),
-        both=all_of(ranges, actions, any_of(*surely), any_of(*allowed)),
-        perhaps=all_of(ranges, any_of(*perhaps)),
+        passes=_both(ranges, actions, any_of(*(_both(*tests) for tests in allowed))),
+        surely=_both(ranges, any_of(*surely)),
+        perhaps=_both(ranges, any_of(*perhaps)),
         ranges=ranges,
-        values=tuple(
-            tuple(t - m for t, m in zip(test_terms(model, rows), margins, strict=True))
-            for rows, margins in zip(shield.invariant, shield.margins, strict=True)
-        ),
+        values=tuple(tuple(map(_value, tests)) for tests in allowed),
         box=box,
     )
 
 
-def exactly_inside(certificate: Certificate, state: Sequence[float]) -> bool:
-    """Whether a finite state lies in the invariant, decided in rational arithmetic."""
-    at = {n: Fraction(v) for n, v in zip(certificate.model.state_names, state, strict=True)}
-    return any(
-        all(exact.evaluate(g, at) >= 0 for g in part) for part in certificate.shield.invariant
-    )
+class Exactly:
+    """The invariant in rational arithmetic, for where floats leave it open."""
+
+    def __init__(self, certificate: Certificate) -> None:
+        self.names = certificate.model.state_names
+        self.parts = [[polynomial(g) for g in part] for part in certificate.shield.invariant]
+
+    def inside(self, state: Sequence[float]) -> bool:
+        """Whether a finite state lies in the invariant."""
+        at = dict(zip(self.names, map(Fraction, state), strict=True))
+        return any(all(_value_at(p, at) >= 0 for p in part) for part in self.parts)
+
+
+def _value_at(p: Polynomial, at: Mapping[str, Fraction]) -> Fraction:
+    return sum((c * math.prod(at[n] ** k for n, k in m) for m, c in p.items()), Fraction(0))
 
 
 def inside_floats(c: Coordinate) -> tuple[float, float]:
@@ -125,39 +140,87 @@ def _within(coordinates: Sequence[Coordinate], box: Box) -> Formula:
     )
 
 
-def _assign(f: Formula, at: dict[str, Term]) -> Formula:
-    """`assign`, in the comparison that a row has become."""
-    assert isinstance(f, Compare)
-    return Compare(f.relation, assign(f.left, at), f.right)
+def _both(*parts: Formula) -> Formula:
+    """The conjunction, flat; of comparisons of one term with numbers the tightest alone."""
+    flat: list[Formula] = []
+    for part in parts:
+        flat += part.parts if isinstance(part, And) else [part]
+    kept: dict[object, Formula] = {}
+    for f in flat:
+        key, value = _bound(f)
+        old = kept.get(key)
+        if old is None or value > _bound(old)[1]:
+            kept[key] = f
+    return all_of(*kept.values())
 
 
-def _at_least(g: Term, margin: float) -> Formula:
-    """``g >= margin`` in float64."""
-    slab = _slab(g)
-    if slab is None:
-        return g >= Fraction(margin)
-    constant, sign, product = slab
+def _bound(f: Formula) -> tuple[object, Fraction]:
+    """What ``f`` bounds, from which side, and how tightly; itself, where it is no such bound."""
+    match f:
+        case Compare(Relation.GE, left, Num(value)):
+            return (left, Relation.GE), value
+        case Compare(Relation.LE, left, Num(value)):
+            return (left, Relation.LE), -value
+        case _:
+            return f, Fraction(0)
+
+
+def _at_least(
+    g: Term,
+    margin: float,
+    error: Fraction,
+    step: Mapping[str, Term],
+    rounding: Callable[[Term], Fraction],
+) -> Compare:
+    """What implies ``T >= margin`` in float64, where T is ``g`` after ``step``, off by ``error``."""
+    parts = slab(g)
+    if parts is not None:
+        product, sign, t = threshold(parts, margin)
+        return _side(assign(product, step), sign, t)
+    form = nested(g)
+    value = assign(form, step)
+    if form is not g:
+        try:
+            least = above(Fraction(margin) + error + rounding(value))
+            return _side(value, 1, least)
+        except DomainError:
+            value = assign(g, step)
+    return _side(value, 1, margin)
+
+
+def threshold(parts: Slab, margin: float) -> tuple[Term, int, float]:
+    """The t for which ``sign * product >= t`` decides as ``constant + ... >= margin`` does."""
+    constant, sign, product = parts
     c = float(constant)
     before = Fraction(math.nextafter(margin, -math.inf))
     t = above((before + Fraction(margin)) / 2 - Fraction(c))
     if not c + t >= margin:  # a tie that rounds down
         t = math.nextafter(t, math.inf)
-    return _side(product, sign, t)
+    return product, sign, t
 
 
 def _beyond(g: Term, sizes: dict[str, Fraction], sign: int) -> Formula:
     """What shows that ``g >= 0`` (sign 1), or what fails only if ``g < 0`` (sign -1)."""
-    slab = _slab(g)
-    if slab is None:
+    parts = slab(g)
+    if parts is None:
+        g = nested(g)
         error = _rounding(g, sizes)
         return g >= (Fraction(above(error)) if sign > 0 else -Fraction(above(error)))
-    constant, side, product = slab
+    constant, side, product = parts
     error = _rounding(product, sizes)
     t = above(error - constant) if sign > 0 else below(-error - constant)
     return _side(product, side, t)
 
 
-def _side(product: Term, sign: int, least: float) -> Formula:
+def _value(f: Compare) -> Term:
+    """What is ``>= 0`` where the comparison of a term with a number holds."""
+    assert isinstance(f.right, Num)
+    if f.relation is Relation.GE:
+        return f.left - f.right
+    return f.right - f.left
+
+
+def _side(product: Term, sign: int, least: float) -> Compare:
     """``sign * product >= least``."""
     relation = Relation.GE if sign > 0 else Relation.LE
     return Compare(relation, product, Num(Fraction(sign * least)))
@@ -187,53 +250,3 @@ def _size(t: Term, sizes: dict[str, Fraction]) -> Fraction:
             return _size(base, sizes) ** exponent
         case _:
             raise AssertionError("a certificate's rows are polynomials")
-
-
-Slab = tuple[Fraction, int, Term]
-
-
-def _slab(g: Term) -> Slab | None:
-    """``g`` as ``constant + sign * product``, or None where it is no such sum.
-
-    The product is a sum of numbers times coordinates, each coordinate once; ``sign`` makes its
-    first coefficient positive, so that opposite rows have one product.
-    """
-    parts = _summands(g, 1)
-    numbers = [s * p.value for s, p in parts if isinstance(p, Num)]
-    factors = [_factor(s, p) for s, p in parts if not isinstance(p, Num)]
-    known = [f for f in factors if f is not None]
-    distinct = len({name for _, name in known}) == len(known) == len(factors)
-    if len(numbers) != 1 or not known or not distinct or any(not c for c, _ in known):
-        return None
-    sign = 1 if known[0][0] > 0 else -1
-    product: Term | None = None
-    for c, name in known:
-        summand: Term = Var(name) if c == sign else Num(sign * c) * Var(name)
-        product = summand if product is None else product + summand
-    assert product is not None
-    return numbers[0], sign, product
-
-
-def _summands(t: Term, sign: int) -> list[tuple[int, Term]]:
-    """The summands of a sum from left to right: a chain, as the rounding's analysis sees it."""
-    match t:
-        case Binary(BinaryOp.ADD, left, right):
-            return [*_summands(left, sign), (sign, right)]
-        case Binary(BinaryOp.SUB, left, right):
-            return [*_summands(left, sign), (-sign, right)]
-        case _:
-            return [(sign, t)]
-
-
-def _factor(sign: int, t: Term) -> tuple[Fraction, str] | None:
-    match t:
-        case Var(name):
-            return Fraction(sign), name
-        case Unary(UnaryOp.NEG, (Var() | Binary()) as arg):
-            return _factor(-sign, arg)
-        case Binary(BinaryOp.MUL, Num(value), Var(name)) | Binary(
-            BinaryOp.MUL, Var(name), Num(value)
-        ):
-            return sign * value, name
-        case _:
-            return None

@@ -11,35 +11,37 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nprl.lang.floats import compile_batch, compile_scalar
+from nprl.lang.floats import compile_batch, compile_guard, compile_scalar
 from nprl.shields.certificate import Certificate
 from nprl.shields.nearest import Action, Floats, Nearest
-from nprl.shields.rows import exactly_inside, tests_of
+from nprl.shields.rows import Exactly, tests_of
 
 Through = Callable[[Action], Action]
-QUICK = """
-def quick(x, u):
-    {x} = x
-    {u} = u
-    x = {float_x}
-    u = {float_u}
-    if both(x, u)[0]{choices}:
-        return new(Decision, (u, False, False, True))
+KEPT = """
+ d = new(Decision)
+ d.action = {1}
+ d.overridden = d.fallback = False
+ d.state = {0}
+ d.shield = shield
+ return d
 """
-"""One call that decides nearly always; unrolled, for a loop would cost more than the test."""
+"""What nearly every call ends with; written out, for a call would cost as much as the test."""
+KEPT_CHOICE = "\n if {1} not in choices: return None" + KEPT
 
 
 class ShieldError(RuntimeError):
     """There is no action that is safe to apply: the state or the backup is not finite."""
 
 
-class Decision(NamedTuple):
+@dataclass(slots=True)  # not frozen: that would double the time of the whole decision
+class Decision:
     """What to apply, and what became of the proposed action."""
 
     action: Action
@@ -48,8 +50,17 @@ class Decision(NamedTuple):
     """Whether it is another one than was proposed."""
     fallback: bool
     """Whether it is the backup, applied without a test."""
-    inside: bool
-    """Whether the state lies in the invariant, exactly; where it does not, nothing is promised."""
+    state: Action
+    """Where it was decided, float64."""
+    shield: Filter = field(repr=False, compare=False)
+
+    @property
+    def inside(self) -> bool:
+        """Whether the state is in the invariant, exactly; where not, nothing is promised of it.
+
+        Looked at when asked: what was decided does not depend on it.
+        """
+        return self.shield.inside(self.state)
 
 
 class Filter:
@@ -74,22 +85,26 @@ class Filter:
         model, tests = certificate.model, tests_of(certificate)
         x, u = model.state_names, model.action_names
         self.bounds = [tests.box[n] for n in u]
+        self._low, self._high = np.array(self.bounds).reshape(-1, 2).T
         self.choices: list[Action] | None = None
         if model.choices is not None:
             self.choices = [self._clip(map(float, c)) for c in model.choices]
         part_rows = [g for part in certificate.shield.invariant for g in part]
         self._parts = [len(part) for part in certificate.shield.invariant]
-        self._quick = _quick(
-            compile_scalar([tests.both], (x, u), tests.box), len(x), len(u), self.choices
-        )
+        self._quick: Callable[..., Decision | None] = compile_guard(
+            tests.passes, (x, u), tests.box, KEPT if self.choices is None else KEPT_CHOICE,
+            {"new": object.__new__, "Decision": Decision, "shield": self, "choices": self.choices},
+        )  # fmt: skip
         self._passes = compile_scalar([tests.passes], (x, u), tests.box)
         self._surely = compile_scalar([tests.surely], (x,), tests.box)
         self._rows = compile_scalar(part_rows, (x,))
         self._backup = compile_scalar(certificate.shield.backup, (x,))
         self._ranges = compile_scalar([tests.ranges], (x,))
         self._passes_batch = compile_batch([tests.passes], (x, u), tests.box)
-        self._inside_batch = compile_batch([tests.surely, tests.perhaps], (x,), tests.box)
+        self._surely_batch = compile_batch([tests.surely], (x,), tests.box)
+        self._perhaps_batch = compile_batch([tests.perhaps], (x,), tests.box)
         self._backup_batch = compile_batch(certificate.shield.backup, (x,))
+        self._exactly = Exactly(certificate)
         self._nearest = Nearest(model, tests, self.choices)
 
     @classmethod
@@ -119,29 +134,27 @@ class Filter:
         """
         try:
             return self._quick(state, action) or self._carefully(state, action, through)
-        except (
-            TypeError,
-            ValueError,
-            ArithmeticError,
-        ):  # no numbers, or the code's bounds exceeded
+        except (TypeError, ValueError, ArithmeticError):  # no numbers, or out of the code's bounds
             return self._carefully(state, action, through)
 
     def passes(self, state: Sequence[float], action: Sequence[float]) -> bool:
         """The proved test: from a state in the model's ranges the next one is in the invariant."""
-        x, u = tuple(map(float, state)), tuple(map(float, action))
-        if not self._ranges(x)[0] or not _finite(u):
-            return False
+        return self._passes_floats(tuple(map(float, state)), tuple(map(float, action)))
+
+    def _passes_floats(self, x: Action, u: Action) -> bool:
         try:
             return bool(self._passes(x, u)[0]) and (self.choices is None or u in self.choices)
-        except (ValueError, ArithmeticError):  # the code is made for actions in their bounds
+        except (ValueError, ArithmeticError):  # the code is made for numbers in their bounds
             return False
 
     def inside(self, state: Sequence[float]) -> bool:
         """Whether the state is in the invariant, exactly: with fractions where floats are near."""
         x = tuple(map(float, state))
-        if len(x) != len(self.model.state) or not _finite(x) or not self._ranges(x)[0]:
+        if len(x) != len(self.model.state):
             return False
-        return bool(self._surely(x)[0]) or exactly_inside(self.certificate, x)
+        if self._surely(x)[0]:
+            return True
+        return _finite(x) and self._ranges(x)[0] and self._exactly.inside(x)
 
     def margin(self, state: Sequence[float]) -> float:
         """The least row of the invariant's best part: ``>= 0`` exactly when inside."""
@@ -170,20 +183,21 @@ class Filter:
         self, state: Sequence[float], action: Sequence[float], through: Through | None
     ) -> Decision:
         x = self._state(state)
-        inside = self.inside(x)
         u = _action(action, len(self.bounds))
         if u is not None:
-            if self.passes(x, u):
-                return Decision(u, False, False, inside)
+            if self._passes_floats(x, u):
+                return Decision(u, False, False, x, self)
             if self._ranges(x)[0]:
+                backup = self.backup(x) if self._nearest.asks_backup else u
 
                 def arrives(candidate: Action) -> bool:
-                    return self.passes(x, candidate if through is None else through(candidate))
+                    sent = candidate if through is None else through(candidate)
+                    return self._passes_floats(x, sent)
 
-                for candidate in self._nearest.one(x, u, self.backup(x), arrives):
+                for candidate in self._nearest.one(x, u, backup, arrives):
                     if arrives(candidate):
-                        return Decision(candidate, True, False, inside)
-        return Decision(self.backup(x), True, True, inside)
+                        return Decision(candidate, True, False, x, self)
+        return Decision(self.backup(x), True, True, x, self)
 
     def _state(self, state: Sequence[float]) -> Action:
         x = _action(state, len(self.model.state))
@@ -221,7 +235,7 @@ class Filter:
             return u.copy(), overridden
         result = u.copy()
         rows = np.flatnonzero(overridden)
-        result[rows] = self._replace(x[rows], u[rows], through)
+        result[rows] = self._replace(x.take(rows, axis=0), u.take(rows, axis=0), through)
         return result, overridden
 
     def passes_batch(self, states: Floats, units: Floats) -> NDArray[np.bool_]:
@@ -235,18 +249,20 @@ class Filter:
     def inside_batch(self, states: Floats) -> NDArray[np.bool_]:
         """`inside` for each row, shape (n,): exact."""
         with np.errstate(all="ignore"):
-            surely, perhaps = self._inside_batch(states)
-        for row in np.flatnonzero(perhaps & ~surely).tolist():
-            surely[row] = exactly_inside(self.certificate, states[row].tolist())
+            surely: NDArray[np.bool_] = self._surely_batch(states)[0]
+            if not surely.all():
+                perhaps = self._perhaps_batch(states)[0]
+                for row in np.flatnonzero(perhaps & ~surely).tolist():
+                    surely[row] = self._exactly.inside(states[row].tolist())
         return surely
 
     def backup_batch(self, states: Floats) -> Floats:
         """`backup` for each row, shape (n, m)."""
-        value: Floats = np.stack(self._backup_batch(states), axis=1)
+        columns = self._backup_batch(states)
+        value: Floats = np.array(columns).T
         if not np.isfinite(value).all():
             raise ShieldError("the backup is not finite; stop the plant")
-        low, high = np.array(self.bounds).T
-        value = np.clip(value, low, high)
+        value = np.minimum(np.maximum(value, self._low), self._high)
         if self.choices is not None:
             table: Floats = np.array(self.choices)
             nearest = abs(value[:, None] - table[None]).max(axis=2).argmin(axis=1)
@@ -255,49 +271,36 @@ class Filter:
 
     def _replace(self, x: Floats, u: Floats, through: Callable[[Floats], Floats] | None) -> Floats:
         """What to apply instead of actions that do not pass."""
-        backup = self.backup_batch(x)
-        result = backup.copy()
-        open_rows: NDArray[np.bool_] = np.asarray(np.isfinite(u).all(axis=1))
-        u = np.where(open_rows[:, None], u, backup)
+        finite = np.isfinite(u).all(axis=1)
+        if not finite.all():  # nothing is near to these
+            result = self.backup_batch(x)
+            result[finite] = self._replace(x[finite], u[finite], through)
+            return result
 
-        def arrives(candidates: Floats) -> NDArray[np.bool_]:
-            return self.passes_batch(x, candidates if through is None else through(candidates))
+        def arrives(candidates: Floats, at: Floats = x) -> NDArray[np.bool_]:
+            return self.passes_batch(at, candidates if through is None else through(candidates))
 
+        backup = self.backup_batch(x) if self._nearest.asks_backup else u
+        result, left, open_rows = u, np.arange(len(x)), np.ones(len(x), dtype=np.bool_)
         for candidates in self._nearest.batch(x, u, backup, arrives):
-            taken = open_rows & arrives(candidates)
-            result[taken] = candidates[taken]
-            open_rows &= ~taken
-            if not open_rows.any():
+            if len(left) == len(x):
+                ok = arrives(candidates)
+                if ok.all():
+                    return candidates
+                result = candidates.copy()
+            else:
+                left = left[np.isfinite(candidates[left]).all(axis=1)]
+                if not left.size:
+                    break
+                ok = arrives(candidates[left], x[left])
+                result[left[ok]] = candidates[left[ok]]
+            open_rows[left[ok]] = False
+            left = left[~ok]
+            if not left.size:
                 break
+        if open_rows.any():
+            result[open_rows] = self.backup_batch(x[open_rows])
         return result
-
-
-def _quick(
-    both: Callable[..., tuple[Any, ...]], n: int, m: int, choices: list[Action] | None
-) -> Callable[[Any, Any], Decision | None]:
-    """A function of ``n`` and ``m`` numbers of any kind: the decision, if the action is kept."""
-
-    def row(name: str, form: str) -> str:
-        return (
-            "("
-            + "".join(form.format(f"{name}{k}") + ", " for k in range(n if name == "x" else m))
-            + ")"
-        )
-
-    source = QUICK.format(
-        x=row("x", "{}"),
-        u=row("u", "{}"),
-        float_x=row("x", "float({})"),
-        float_u=row("u", "float({})"),
-        choices="" if choices is None else " and u in choices",
-    )
-    namespace: dict[str, Any] = {
-        "__builtins__": {}, "float": float, "both": both, "new": tuple.__new__,
-        "Decision": Decision, "choices": choices,
-    }  # fmt: skip
-    exec(compile(source, "<nprl.shields.shield>", "exec"), namespace)
-    quick: Callable[[Any, Any], Decision | None] = namespace["quick"]
-    return quick
 
 
 def _finite(values: Sequence[float]) -> bool:

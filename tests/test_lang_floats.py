@@ -30,7 +30,7 @@ from lang_strategies import (
 
 from nprl.lang.build import absolute, where
 from nprl.lang.exact import enclose, holds
-from nprl.lang.floats import compile_batch, compile_scalar, constant, source
+from nprl.lang.floats import compile_batch, compile_scalar
 from nprl.lang.interval import above, below, float_interval
 from nprl.lang.terms import (
     Binary,
@@ -47,6 +47,7 @@ from nprl.lang.terms import (
     subterms,
 )
 from nprl.lang.text import parse, parse_formula
+from nprl.lang.writer import constant, source
 
 X, Y, Z = (Var(name) for name in NAMES)
 MAX = sys.float_info.max

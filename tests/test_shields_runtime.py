@@ -26,9 +26,11 @@ from nprl.lang.build import cos, where
 from nprl.lang.exact import evaluate
 from nprl.lang.floats import compile_scalar
 from nprl.lang.terms import Num
+from nprl.shields.forms import slab
 from nprl.shields.goals import test_terms as terms_of_test
 from nprl.shields.rows import tests_of as formulas_of
-from nprl.shields.shield import Filter, ShieldError
+from nprl.shields.rows import threshold
+from nprl.shields.shield import Decision, Filter, ShieldError
 
 EXAMPLES = {
     "box": box_certificate(),
@@ -63,7 +65,9 @@ def random_inside(filter_: Filter, rng, n: int) -> np.ndarray:
 
 
 def test_an_allowed_action_is_kept() -> None:
-    assert BOX.filter([0.5, 0.5], [1.0]) == ((1.0,), False, False, True)
+    decision = BOX.filter([0.5, 0.5], [1.0])
+    assert decision == Decision((1.0,), False, False, (0.5, 0.5), BOX)
+    assert decision.inside
 
 
 def test_an_action_that_would_leave_is_replaced_by_the_nearest_allowed_one() -> None:
@@ -111,7 +115,8 @@ def test_a_state_that_is_none_raises(state) -> None:
 
 def test_a_state_outside_the_invariant_is_reported_and_a_way_back_is_kept() -> None:
     decision = BOX.filter([1.5, 0.0], [0.0])  # x' = 0.75 + w: back inside, whatever w
-    assert decision == ((0.0,), False, False, False)
+    assert decision == Decision((0.0,), False, False, (1.5, 0.0), BOX)
+    assert not decision.inside
 
 
 def test_outside_the_box_of_analysis_only_the_backup_is_applied() -> None:
@@ -179,16 +184,12 @@ def test_the_test_compares_the_rows_with_their_margins(name: str) -> None:
 )
 @settings(max_examples=200, deadline=None)
 def test_a_threshold_is_where_the_rounded_sum_reaches_the_margin(c, margin, v, sign) -> None:
-    from nprl.lang.terms import Compare, Relation
-    from nprl.shields.rows import _at_least
-
-    f = _at_least(Num(c) + sign * X, margin)
-    assert isinstance(f, Compare)
-    assert isinstance(f.right, Num)
-    threshold = float(f.right.value)
-    for x in (v, *floats_near(threshold)):
-        holds = x >= threshold if f.relation is Relation.GE else x <= threshold
-        assert holds is (float(c) + sign * x >= margin)
+    parts = slab(Num(c) + sign * X)
+    assert parts is not None
+    _, side, least = threshold(parts, margin)
+    assert side == sign
+    for x in (v, *floats_near(sign * least)):
+        assert (sign * x >= least) is (float(c) + sign * x >= margin)
 
 
 @every_example
@@ -299,8 +300,8 @@ def test_the_backup_is_clipped_into_the_bounds() -> None:
 
 def test_rows_with_shared_products_are_made_once() -> None:
     formulas = formulas_of(EXAMPLES["box"])
-    lefts = {f.left for f in formulas.surely.parts[1].parts}  # x <= 1, x >= -1, y <= 1, y >= -1
-    assert lefts == {X, Y}
+    assert {f.left for f in formulas.surely.parts} == {X, Y}  # x <= 1, x >= -1, y <= 1, y >= -1
+    assert len(formulas.surely.parts) == 4  # and the wider bounds of the model are implied
 
 
 def test_a_backup_with_branches_runs() -> None:

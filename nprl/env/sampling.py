@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from nprl.lang.interval import above, below
 
 Floats = NDArray[np.float64]
-BUFFER = 512
+BUFFER = 128
 
 
 def inward(low: Fraction, high: Fraction, kind: str = "float64") -> tuple[float, float]:
@@ -79,31 +79,35 @@ class Streams:
         """Unseeded streams; `seed` replaces them one by one."""
         self._generators: list[np.random.Generator | None] = [None] * lanes
         self._buffer: Floats = np.empty((lanes, BUFFER), dtype=np.float64)
-        self._next = np.full(lanes, BUFFER, dtype=np.int64)
+        self._ends = np.arange(1, lanes + 1) * BUFFER
+        self._next = self._ends.copy()  # places in the flat buffer
+        self._sure = 0  # numbers that every lane still holds, at least
+        self._offsets = np.arange(BUFFER)
 
     def seed(self, lane: int, seed: int) -> None:
         """Restart one lane as Gymnasium's ``reset(seed=seed)`` restarts an environment."""
         self._generators[lane] = seeding.np_random(seed)[0]
-        self._next[lane] = BUFFER
+        self._next[lane] = self._ends[lane]
+        self._sure = 0
 
     def take(self, lanes: NDArray[np.int64], count: int) -> Floats:
         """The next ``count`` (at most `BUFFER`) numbers of each lane, (len(lanes), count)."""
-        at = self._next[lanes]
-        short = (at > BUFFER - count).nonzero()[0]
-        if short.size:
-            for lane in lanes[short].tolist():
-                self._refill(lane)
-            at = self._next[lanes]
-        self._next[lanes] = at + count
-        first = lanes * BUFFER + at
-        return self._buffer.take(first[:, None] + np.arange(count))
+        if self._sure < count:
+            self._refill(max(count, BUFFER // 2))
+        self._sure -= count
+        first = self._next[lanes]
+        self._next[lanes] = first + count
+        return self._buffer.take(first + self._offsets[:count, None]).T  # its columns contiguous
 
-    def _refill(self, lane: int) -> None:
-        generator: Any = self._generators[lane]
-        if generator is None:
-            generator = self._generators[lane] = seeding.np_random(None)[0]
-        used = int(self._next[lane])
-        row = self._buffer[lane]
-        row[: BUFFER - used] = row[used:].copy()
-        row[BUFFER - used :] = generator.random(used)
-        self._next[lane] = 0
+    def _refill(self, least: int) -> None:
+        """Fill the lanes that hold fewer than ``least`` numbers."""
+        for lane in (self._ends - self._next < least).nonzero()[0].tolist():
+            generator: Any = self._generators[lane]
+            if generator is None:
+                generator = self._generators[lane] = seeding.np_random(None)[0]
+            row = self._buffer[lane]
+            used = int(self._next[lane]) - lane * BUFFER
+            row[: BUFFER - used] = row[used:].copy()
+            row[BUFFER - used :] = generator.random(used)
+            self._next[lane] = lane * BUFFER
+        self._sure = int((self._ends - self._next).min())

@@ -188,7 +188,6 @@ class ModelVecEnv(VecEnv):
         self.steps_total += self.num_envs
         self._x = after
         self._now += 1
-        obs = self._observe(after)
         infos = self._infos.copy()
         unsafe = ~safe
         over = unsafe if terminal is None else terminal | unsafe
@@ -199,44 +198,40 @@ class ModelVecEnv(VecEnv):
         self._return += rewards
         if ended.size:
             self.violations_total += int(np.count_nonzero(unsafe))
-            self._finish(ended, unsafe, over, obs, infos)
-        return obs, rewards.astype(np.float32), dones, infos
+            self._finish(ended, unsafe, over, infos)
+        return self._observe(self._x), rewards.astype(np.float32), dones, infos
 
     def _finish(
         self,
         ended: NDArray[np.int64],
         unsafe: NDArray[np.bool_],
         over: NDArray[np.bool_],
-        obs: Floats,
         infos: list[dict[str, Any]],
     ) -> None:
-        """Fill the infos of lanes that ended, reset these, and put their starts into ``obs``."""
+        """Fill the infos of lanes that ended, and reset these."""
         elapsed = round(time.time() - self._began, 6)
-        rows = zip(
-            ended.tolist(),
-            unsafe[ended].tolist(),
-            over[ended].tolist(),
-            obs[ended],
-            self._return[ended].tolist(),
-            (self._now - self._begun[ended]).tolist(),
-            strict=True,
+        columns = (
+            unsafe.take(ended).tolist(),
+            self._observe(self._x[ended]),
+            (~over.take(ended)).tolist(),
+            self._return.take(ended).tolist(),
+            (self._now - self._begun.take(ended)).tolist(),
         )
-        for lane, is_unsafe, is_over, last, total, length in rows:
+        lanes = ended.tolist()
+        for lane, is_unsafe, last, truncated, total, length in zip(lanes, *columns, strict=True):
             infos[lane] = {
                 "cost": 1.0 if is_unsafe else 0.0,
                 "terminal_observation": last,
-                "TimeLimit.truncated": not is_over,
+                "TimeLimit.truncated": truncated,
                 "episode": {"r": total, "l": length, "t": elapsed},
             }
         if self.shield is not None:
-            for lane, count in zip(ended.tolist(), self._overrides[ended].tolist(), strict=True):
+            for lane, count in zip(lanes, self._overrides.take(ended).tolist(), strict=True):
                 infos[lane]["shield/overrides"] = count
             self._overrides[ended] = 0
         self._begun[ended] = self._now
         self._return[ended] = 0.0
-        start = self._start.place(self._streams.take(ended, self._start.dim))
-        self._x[ended] = start
-        obs[ended] = self.plant.observe_batch(start, copy=False)  # the space holds these
+        self._x[ended] = self._start.place(self._streams.take(ended, self._start.dim))
 
     def _observe(self, x: Floats) -> Floats:
         if not self._clips:

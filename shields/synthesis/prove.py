@@ -12,17 +12,7 @@ from fractions import Fraction
 from typing import Any
 
 from nprl.lang.serial import number_to_json, to_json
-from nprl.lang.terms import (
-    Binary,
-    BinaryOp,
-    Num,
-    Term,
-    Unary,
-    UnaryOp,
-    Var,
-    Where,
-    children,
-)
+from nprl.lang.terms import Binary, BinaryOp, Num, Term, Unary, UnaryOp, Var, Where, children
 from nprl.shields.polynomial import (
     NotPolynomial,
     Polynomial,

@@ -10,12 +10,7 @@ from fractions import Fraction
 from typing import Any
 
 from nprl.lang.serial import number_to_json
-from nprl.lang.terms import (
-    Num,
-    Power,
-    Term,
-    Var,
-)
+from nprl.lang.terms import Num, Power, Term, Var
 from nprl.shields.leaf import Premises
 from nprl.shields.polynomial import (
     Polynomial,
