@@ -16,7 +16,7 @@ from typing import Any, assert_never
 
 from nprl.lang import terms as tm
 from nprl.lang.serial import term_from_json
-from nprl.lang.terms import Formula, Num, Term, Var, rebuilt
+from nprl.lang.terms import Formula, Num, Term, Var, rebuilt, variables
 from nprl.lang.terms import replace as substitute
 
 MAX_ORDER = 12
@@ -82,6 +82,9 @@ def expand(node: list[Any], s: Sequent) -> list[Sequent]:
             return [replace(s, alternatives=(s.alternatives[k],))]
         case [("split" | "cut" | "pieces" | "function" | "divide" | "root" | "name"), _, *rest]:
             t = expanded(term_from_json(node[1]))
+            early = variables(t) - {f"a:{k}" for k in range(s.names)}
+            if any(name.startswith("a:") for name in early):
+                raise ProofError(f"a proof may speak of a:n only where a rule has given it: {t}")
         case _:
             raise ProofError(f"no rule fits the node {str(node[:1])[:40]}")
     match node[0], t, rest:
