@@ -15,6 +15,12 @@ from typing import Any
 
 from nprl.files import write_atomic
 
+RESULTS = (
+    *("summary.json", "report.html", "certificate.json", "program_certificate.json"),
+    *("learning.png", "tree.png", "invariant.png"),
+)
+"""What an earlier run left that another one would not always replace."""
+
 
 class RunError(ValueError):
     """A folder that cannot be used or resumed: one line with the remedy."""
@@ -36,9 +42,8 @@ class RunFolder:
             if resume and (path / "config.json").exists():
                 self._same(config)
             else:
-                for old in (path / "stages").glob("*.json"):
-                    old.unlink()
-                for old in (path / "summary.json", path / "report.html", path / "certificate.json"):
+                self._is_ours()
+                for old in [*(path / "stages").glob("*.json"), *(path / name for name in RESULTS)]:
                     old.unlink(missing_ok=True)
                 self.write_json("config.json", config)
         except OSError as error:
@@ -70,6 +75,15 @@ class RunFolder:
         kept = {f: _sha256(self.path / f) for f in files if (self.path / f).exists()}
         self.write_json(f"stages/{name}.json", {"result": result, "files": kept})
         return result
+
+    def _is_ours(self) -> None:
+        """Refuse to clear a folder that holds such files, but was not made by a run."""
+        there = [name for name in RESULTS if (self.path / name).exists()]
+        if there and not (self.path / "config.json").exists():
+            raise RunError(
+                f"{self.path}: holds {there[0]}, and no config.json of a run; it would be "
+                "replaced: give --out another folder"
+            )
 
     def _same(self, config: Mapping[str, Any]) -> None:
         had = self._json(self.path / "config.json")

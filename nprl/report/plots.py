@@ -47,6 +47,7 @@ def draw_learning(rows: Sequence[Mapping[str, str]]) -> Figure | None:
     axes[1].set_title("steps outside the safe set, in each stage of training", fontsize=10)
     if min(scores) < 20 * max(scores) < 0:  # what dying costs would hide what is learned
         axes[0].set_yscale("symlog", linthresh=abs(max(scores)))
+        axes[0].set_ylabel("logarithmic", fontsize=9)
     for ax in axes:
         ax.set_xlabel("thousands of environment steps", fontsize=9)
         ax.set_axisbelow(True)
