@@ -49,7 +49,7 @@ from nprl.report.page import Pictures, report_page
 from nprl.report.picture import png, svg
 from nprl.report.plots import draw_invariant, draw_learning, rollout
 from nprl.report.proofs import assumptions, volumes
-from nprl.report.tables import text_table
+from nprl.report.tables import show, text_table
 from nprl.report.tree import draw_program
 from nprl.shields.certificate import load_certificate
 from nprl.shields.certify_policy import PolicyOutcome, check_policy
@@ -152,7 +152,10 @@ class Pipeline:
         out: Path = args.out or Path("runs") / plain / name
         model = self.task.model
         self.digest = None if model is None else model.digest()
-        teacher = None if args.teacher is None else _digest_of(Path(args.teacher))
+        teacher = None
+        if args.teacher is not None:
+            teacher = _digest_of(Path(args.teacher))
+            load_teacher(args.teacher, self.task)  # what cannot be used is told before the work
         config = {
             "env": self.task.name,
             "model_digest": self.digest,
@@ -202,6 +205,11 @@ class Pipeline:
             "wall_s": round(sum(walls), 3),
         }
         notes = proof["notes"] + learned["notes"]
+        if self.task.is_own and self.task.model is not None and not self.task.model.unsafe_reward:
+            notes.append(
+                "The model has no unsafe_reward: leaving the safe set costs nothing, so nothing "
+                "taught the policies to stay inside."
+            )
         page = report_page(
             summary, self.pictures(), proof["goals"], policy["sense"], notes, self.command
         )
@@ -259,7 +267,8 @@ class Pipeline:
     def train(self) -> dict[str, Any]:
         """The teacher: trained, or read from the file that was given."""
         if self.args.teacher is not None:
-            load_teacher(self.args.teacher, self.task).save(self.path / "policy.zip")
+            given = load_teacher(self.args.teacher, self.task, trusted=True)
+            given.save(self.path / "policy.zip")
             return {}
         shield = self.filter if self.args.shielded_training else None
         if self.args.shielded_training and shield is None:
@@ -345,7 +354,7 @@ class Pipeline:
         columns = ["policy", "return", "ci95", "violations", "overrides/1000", "us/step"]
         rows = []
         for p in summary["policies"]:
-            interval = "{:.4g} .. {:.4g}".format(*p["ci95"])
+            interval = " .. ".join(show(end) for end in p["ci95"])
             rows.append([p["name"], p["return"], interval, p["violations"]])
             rows[-1] += [p["overrides_per_1000"], p["us_per_step"]]
         proof = summary["proof"]

@@ -14,7 +14,7 @@ from nprl.program import Program, program_for
 from nprl.report.page import Pictures, report_page
 from nprl.report.picture import png, svg
 from nprl.report.plots import draw_learning, rollout
-from nprl.report.tables import html_table, text_table
+from nprl.report.tables import html_table, show, text_table
 from nprl.report.tree import MOST_NODES, draw_program, layout
 
 
@@ -56,6 +56,24 @@ def summary(verdict: str = "verified", certified: bool | None = True) -> dict[st
 def test_a_text_table_is_aligned() -> None:
     table = text_table(["policy", "return"], [["neural", -0.123456], ["program", None]])
     assert table == "policy    return\n-------  -------\nneural   -0.1235\nprogram        -"
+
+
+def test_large_numbers_are_written_out() -> None:
+    assert [show(v) for v in (-10881.6, 0.123456, 1234.5, 2e12)] == [
+        "-10882",
+        "0.1235",
+        "1234",
+        "2e+12",
+    ]
+
+
+def test_the_page_says_what_goals_mean_and_what_repeats_the_run() -> None:
+    goals = [("safe/0", "proved", "linear", 1, 0.01)]
+    command = "python -m experiments.pipeline --env nprl/Pendulum-v0"
+    page = report_page(summary(), Pictures(), goals, "safe alone", (), command)
+    assert "every state in I is safe" in page
+    assert command in page
+    assert "96.9 %" in page
 
 
 def test_a_row_of_another_length_is_refused() -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from nprl.report.proofs import THEOREM
-from nprl.report.tables import Cell, html_table
+from nprl.report.tables import Cell, html_table, show
 from nprl.shields.words import goal_in_words
 
 STYLE = """
@@ -98,7 +98,7 @@ def evaluation_table(policies: Sequence[Mapping[str, Any]]) -> str:
     rows: list[list[Cell]] = []
     for p in policies:
         low, high = p["ci95"]
-        rows.append([p["name"], p["return"], f"{low:.4g} .. {high:.4g}", p["episodes"]])
+        rows.append([p["name"], p["return"], f"{show(low)} .. {show(high)}", p["episodes"]])
         rows[-1] += [p["violations"], p["overrides_per_1000"], p["us_per_step"] or None]
     return html_table(columns, rows)
 
@@ -117,7 +117,7 @@ def _cards(summary: Mapping[str, Any]) -> list[str]:
         word, kind = said[program["certified"]]
         cards.append((word, "the program alone", kind))
     for name in ("neural", "program"):
-        cards.append((f"{by_name[name]['return']:.4g}", f"return, {name}", ""))
+        cards.append((show(by_name[name]["return"]), f"return, {name}", ""))
     cards.append((f"{by_name['program']['us_per_step']:.3g} us", "a step of the program", ""))
     if proof["volume_kernel"] is not None:
         cards.append(
@@ -150,7 +150,7 @@ def _proof(
     columns = ["goal", "verdict", "by", "leaves", "s", "what it says"]
     return [
         f"<p>{html.escape(THEOREM)}</p>" if proof["verdict"] == "verified" else "",
-        f'<div class="facts">{html_table(["", ""], facts)}</div>',
+        f'<div class="facts">{html_table(["", ""], [f for f in facts if f[1] is not None])}</div>',
         f'<div class="wide words">{html_table(columns, rows)}</div>',
         "<p>Taken for granted:</p><ul>",
         *(f"<li>{html.escape(a)}</li>" for a in proof["assumptions"]),
