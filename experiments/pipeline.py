@@ -85,7 +85,7 @@ class Effort:
         some = min(200, max(20, 40_000 // task.horizon))
         learn = Budget.of(task.model is not None, quick)
         if quick:
-            return cls(some if task.is_own else 10, learn, 15.0, 6.0, 20_000)
+            return cls(some if task.is_own else 10, learn, 15.0, 4.0, 20_000)
         return cls(1000 if task.is_own else 200, learn, 60.0, 60.0, 1_500_000)
 
 

@@ -179,7 +179,7 @@ def test_learning_needs_seeds_and_work() -> None:
         Budget(guard_s=0.0)
 
 
-SMALL = Budget(2, 4, 8, 300, Effort(100, 10), 2, 6, 2, 24, 200_000)
+SMALL = Budget(2, 4, 8, 300, Effort(100, 10), 5, 3, 2, 6, 2, 24, 200_000)
 
 
 def test_the_same_seed_gives_the_same_program_however_slow_the_machine(

@@ -33,6 +33,10 @@ class Budget:
     """Observations that are enumerated for; twice as many for the fits."""
     enumeration: Effort = field(default_factory=Effort)
     """Skeletons at each size."""
+    nodes: int = 11
+    """The largest terms that are enumerated, per output."""
+    leaves: int = 4
+    """Of the largest tree that is fitted."""
     played: int = 6
     """Fitted programs of each number of constants that are played."""
     most_played: int = 150
@@ -75,12 +79,12 @@ class Budget:
         Where environments are stepped one by one a step costs some twenty times as much.
         """
         if quick and batched:
-            return cls(3, 8, 64, 1000, Effort().times(0.05), 2, 20, 3, 80, 3_000_000, 120.0)
+            return cls(3, 8, 40, 1000, Effort().times(0.05), 9, 3, 2, 16, 3, 80, 1_500_000, 120.0)
         if quick:
-            return cls(3, 8, 10, 1000, Effort().times(0.05), 1, 6, 2, 10, 60_000, 120.0)
+            return cls(3, 8, 10, 1000, Effort().times(0.05), 9, 3, 1, 6, 2, 10, 60_000, 120.0)
         if batched:
             return cls(enumeration=Effort().times(2 / 3))
-        return cls(3, 8, 40, 3000, Effort().times(2 / 3), 2, 20, 6, 40, 1_500_000)
+        return cls(3, 8, 40, 3000, Effort().times(2 / 3), 11, 4, 2, 20, 6, 40, 1_500_000)
 
 
 class Guard:

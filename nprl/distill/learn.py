@@ -98,15 +98,15 @@ def learn_program(
     budget: Budget | None = None,
     seed: int = 0,
     selection_seeds: Sequence[int] | None = None,
-    max_nodes: int = 11,
+    max_nodes: int | None = None,
     max_constants: int | None = None,
     progress: Progress | None = None,
 ) -> Learned:
     """The program that does best in ``task``, learned from ``teacher`` with this much work.
 
     ``selection_seeds`` (four or more; else as many as the budget says, from `FIRST_SEED`) are split:
-    the first half tunes, the second chooses. ``max_nodes`` limits the enumerated terms, per output;
-    ``max_constants`` all programs (with 0, constants may still come from nowhere).
+    the first half tunes, the second chooses. ``max_nodes`` takes the place of the budget's ``nodes``;
+    ``max_constants`` limits all programs (with 0, constants may still come from nowhere).
 
     Raises:
         ValueError: for fewer than four selection seeds, or spaces that programs do not know (see
@@ -121,6 +121,7 @@ def learn_program(
         raise ValueError(f"four selection seeds or more are needed; got {len(seeds)}")
     say = progress or (lambda text: None)
     template = blank(task)
+    most = budget.nodes if max_nodes is None else max_nodes
     guard = Guard(budget.guard_s, say)
     tuning, choosing = (
         Rollouts(task, seeds[: len(seeds) // 2]),
@@ -142,11 +143,11 @@ def learn_program(
             guard.tell("DAgger")
         data = distilled.data
         some = data.sample(budget.rows, seed)
-        fits = fitted(template, data, seed, 2 * budget.rows)
+        fits = fitted(template, data, seed, 2 * budget.rows, budget.leaves)
         enumeration = None
-        if max_nodes > 0 and not guard.late("the enumeration"):
+        if most > 0 and not guard.late("the enumeration"):
             enumeration = enumerate_terms(
-                Grammar(tuple(i.name for i in template.inputs), max_nodes=max_nodes),
+                Grammar(tuple(i.name for i in template.inputs), max_nodes=most),
                 some.observations,
                 some.targets(template),
                 seed,
@@ -195,17 +196,17 @@ def fit_student(template: Program, data: Dataset) -> Program:
 
 
 def fitted(
-    template: Program, data: Dataset, seed: int = 0, rows: int = 6000
+    template: Program, data: Dataset, seed: int = 0, rows: int = 6000, leaves: int = 4
 ) -> dict[str, list[list[Fit]]]:
-    """All fits to so many rows of the data, by kind, one list for each output."""
+    """All fits to so many rows of the data, trees of two leaves and more, by kind and output."""
     names = [i.name for i in template.inputs]
     some = data.sample(rows, seed)
     goals, x = some.targets(template), some.observations
     result: dict[str, list[list[Fit]]] = {"affine": [fit_affine(names, x, g) for g in goals]}
     if len(names) <= MOST_CUBIC:
         result["cubic"] = [fit_affine(names, x, g, 3, range(1, 11)) for g in goals]
-    for leaves in (2, 3, 4):
-        result[f"tree of {leaves}"] = [fit_tree(names, x, g, leaves, seed) for g in goals]
+    for k in range(2, leaves + 1):
+        result[f"tree of {k}"] = [fit_tree(names, x, g, k, seed) for g in goals]
     return result
 
 
