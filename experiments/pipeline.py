@@ -16,8 +16,10 @@ import argparse
 import contextlib
 import csv
 import hashlib
+import itertools
 import json
 import platform
+import re
 import shlex
 import sys
 import time
@@ -25,24 +27,29 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import metadata, resources
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
+import gymnasium as gym
 import numpy as np
+import z3
 
 from experiments.run_folder import RunError, RunFolder
+from nprl.distill.budget import Budget
 from nprl.distill.learn import learn_program
+from nprl.env.actions import Actions
 from nprl.env.plant import Plant
 from nprl.env.sampling import Uniform
 from nprl.env.task import Task, load_task
 from nprl.evaluate import Evaluation, Policy, evaluate
 from nprl.files import write_atomic
+from nprl.lang import exact
 from nprl.model import Model
 from nprl.program import Program, load_program
 from nprl.report.page import Pictures, report_page
 from nprl.report.picture import png, svg
 from nprl.report.plots import draw_invariant, draw_learning, rollout
 from nprl.report.proofs import assumptions, volumes
-from nprl.report.tables import text_table
+from nprl.report.tables import show, text_table
 from nprl.report.tree import draw_program
 from nprl.shields.certificate import load_certificate
 from nprl.shields.certify_policy import PolicyOutcome, check_policy
@@ -67,7 +74,7 @@ class Effort:
     """How much is done: of a whole run, or of a quick one, with a model of ours or without."""
 
     episodes: int
-    learn_s: float
+    learn: Budget
     synthesis_s: float
     policy_s: float
     cells: int
@@ -76,14 +83,20 @@ class Effort:
     def of(cls, task: Task, quick: bool) -> Effort:
         """The effort for a task; a foreign environment is stepped one by one, so gets less."""
         some = min(200, max(20, 40_000 // task.horizon))
+        learn = Budget.of(task.model is not None, quick)
         if quick:
-            return cls(some if task.is_own else 10, 6.0, 15.0, 6.0, 20_000)
-        return cls(1000 if task.is_own else 200, 60.0, 60.0, 60.0, 1_500_000)
+            return cls(some if task.is_own else 10, learn, 15.0, 4.0, 20_000)
+        return cls(1000 if task.is_own else 200, learn, 60.0, 60.0, 1_500_000)
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"pipeline: {message}; --help lists what is accepted\n")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the main job; 0 when it is done, 2 for bad input, 130 when interrupted."""
-    parser = argparse.ArgumentParser(
+    """Run the main job; 0 when it is done, 1 for a failure, 2 for bad input, 130 for Ctrl-C."""
+    parser = _Parser(
         prog="python -m experiments.pipeline",
         description=__doc__.split("\n")[0],
         allow_abbrev=False,
@@ -103,16 +116,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     given = [a for a in (sys.argv[1:] if argv is None else argv) if a != "--resume"]
     command = ["python", "-m", "experiments.pipeline", *given]
+    z3.set_param("ctrl_c", False)  # else Z3 takes Ctrl-C for itself, and the answer is "unknown"
     try:
         Pipeline(args, shlex.join(command)).run()
-    except (ValueError, OSError) as error:
-        if args.debug:
-            raise
-        print(f"pipeline: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
     except KeyboardInterrupt:
         print("pipeline: interrupted; the same command with --resume goes on", file=sys.stderr)
         return 130
+    except Exception as error:  # whatever an environment, a solver or a learner raises: one line
+        if args.debug:
+            raise
+        known = isinstance(error, ValueError | OSError | ImportError | gym.error.Error)
+        kind = "" if known else f"{type(error).__name__}: "
+        remedy = "" if known else "; --debug shows where, --resume goes on after the last stage"
+        print(f"pipeline: {kind}{' '.join(str(error).split())}{remedy}", file=sys.stderr)
+        return 2 if known else 1
     return 0
 
 
@@ -125,16 +142,20 @@ class Pipeline:
         Raises:
             ValueError: one line, for an unknown id, a seed below 0, a folder of no use.
         """
-        if args.seed < 0:
-            raise ValueError(f"--seed is at least 0; got {args.seed}")
+        if not 0 <= args.seed < 2**32:
+            raise ValueError(f"--seed is an integer from 0 to 2**32 - 1; got {args.seed}")
         self.args, self.command = args, command
         self.task = load_task(args.env, args.model)
         self.effort = Effort.of(self.task, args.quick)
         name = f"seed{args.seed}" + ("-quick" if args.quick else "")
-        out: Path = args.out or Path("runs") / self.task.name.replace("/", "-") / name
+        plain = re.sub(r"[^A-Za-z0-9_-]+", "-", self.task.name).strip("-") or "model"
+        out: Path = args.out or Path("runs") / plain / name
         model = self.task.model
         self.digest = None if model is None else model.digest()
-        teacher = None if args.teacher is None else _digest_of(Path(args.teacher))
+        teacher = None
+        if args.teacher is not None:
+            teacher = _digest_of(Path(args.teacher))
+            load_teacher(args.teacher, self.task)  # what cannot be used is told before the work
         config = {
             "env": self.task.name,
             "model_digest": self.digest,
@@ -145,7 +166,7 @@ class Pipeline:
         }
         self.folder = RunFolder(out, config, args.resume)
         self.path = self.folder.path
-        (self.path / "command.txt").write_text(command + "\n", encoding="utf-8")
+        write_atomic(self.path / "command.txt", command + "\n")
         self.folder.write_json(
             "system.json", {"env": self.task.name, "model": model and model.to_json()}
         )
@@ -184,8 +205,15 @@ class Pipeline:
             "wall_s": round(sum(walls), 3),
         }
         notes = proof["notes"] + learned["notes"]
-        page = report_page(summary, self.pictures(), proof["goals"], policy["sense"], notes)
-        (self.path / "report.html").write_text(page, encoding="utf-8")
+        if self.task.is_own and self.task.model is not None and not self.task.model.unsafe_reward:
+            notes.append(
+                "The model has no unsafe_reward: leaving the safe set costs nothing, so nothing "
+                "taught the policies to stay inside."
+            )
+        page = report_page(
+            summary, self.pictures(), proof["goals"], policy["sense"], notes, self.command
+        )
+        write_atomic(self.path / "report.html", page)
         self.folder.write_json("summary.json", summary)
         self.tell(summary, policy["sense"], notes)
 
@@ -200,14 +228,14 @@ class Pipeline:
         path, taken = self.path / "certificate.json", assumptions(model)
         shipped = shipped_certificate(model) if self.args.quick else None
         if shipped is not None:
-            path.write_bytes(shipped.read_bytes())
+            write_atomic(path, shipped.read_bytes())
             taken, synthesis_s = [*taken, NOT_SYNTHESISED], None
         else:
             outcome = synthesize(model, self.effort.synthesis_s, self.args.seed, said)
             synthesis_s = round(outcome.synthesis_s, 3)
             if outcome.certificate is None:
                 proof = {**nothing, "verdict": "unknown", "synthesis_s": synthesis_s}
-                note = f"No shield was proved: {outcome.reason}."
+                note = f"No shield was proved: {unsafe_start(model) or outcome.reason}."
                 said(note)
                 return {"proof": proof, "goals": [], "notes": [note]}
             outcome.certificate.save(path)
@@ -239,7 +267,8 @@ class Pipeline:
     def train(self) -> dict[str, Any]:
         """The teacher: trained, or read from the file that was given."""
         if self.args.teacher is not None:
-            load_teacher(self.args.teacher, self.task).save(self.path / "policy.zip")
+            given = load_teacher(self.args.teacher, self.task, trusted=True)
+            given.save(self.path / "policy.zip")
             return {}
         shield = self.filter if self.args.shielded_training else None
         if self.args.shielded_training and shield is None:
@@ -253,17 +282,21 @@ class Pipeline:
     def learn(self) -> dict[str, Any]:
         """The program: what DAgger, the fits, the enumeration and CMA-ES find best."""
         found = learn_program(
-            self.task, self.teacher, self.effort.learn_s, self.args.seed, progress=said
+            self.task, self.teacher, self.effort.learn, self.args.seed, progress=said
         )
         found.program.save(self.path / "program.json")
         best = found.best
-        return {
-            "notes": [
-                f"The program was chosen from {found.tried} that were fitted or enumerated "
-                f"({best.origin}); on the selection episodes it returned "
-                f"{best.selection_return:.4g}."
-            ]
-        }
+        notes = [
+            f"The program is the best of {found.tried} that were fitted or enumerated; it comes "
+            f"from {_ORIGINS.get(best.origin, f'a {best.origin}')}. On the episodes that chose it "
+            f"(others than those below) it returned {best.selection_return:.4g}."
+        ]
+        if found.cut:
+            notes.append(
+                f"The clock cut {', '.join(found.cut)} short (the machine was far slower than "
+                "expected): the same seed may give another program elsewhere."
+            )
+        return {"notes": notes}
 
     def check_program(self) -> dict[str, Any]:
         """Whether the program is safe alone: proved, refuted by a run, or neither."""
@@ -273,7 +306,7 @@ class Pipeline:
         if report.own is not None:
             report.own.save(self.path / "program_certificate.json")
         known = {PolicyOutcome.CERTIFIED: True, PolicyOutcome.NEEDS_SHIELD: False}
-        sense = f"Without its shield: {report.outcome.value}. {report.sense}"
+        sense = f"Without its shield: {report.outcome.value}: {report.sense.rstrip('.')}."
         return {"certified": known.get(report.outcome), "sense": sense}
 
     def evaluate(self) -> dict[str, Any]:
@@ -313,7 +346,7 @@ class Pipeline:
         for name, drawn in found.items():
             if drawn is not None:
                 texts[name] = svg(drawn, f"{self.task.name} {name}")
-                (self.path / f"{name}.png").write_bytes(png(drawn))
+                write_atomic(self.path / f"{name}.png", png(drawn))
         return Pictures(**texts)
 
     def tell(self, summary: dict[str, Any], sense: str, notes: Sequence[str]) -> None:
@@ -321,7 +354,7 @@ class Pipeline:
         columns = ["policy", "return", "ci95", "violations", "overrides/1000", "us/step"]
         rows = []
         for p in summary["policies"]:
-            interval = "{:.4g} .. {:.4g}".format(*p["ci95"])
+            interval = " .. ".join(show(end) for end in p["ci95"])
             rows.append([p["name"], p["return"], interval, p["violations"]])
             rows[-1] += [p["overrides_per_1000"], p["us_per_step"]]
         proof = summary["proof"]
@@ -345,6 +378,12 @@ class Pipeline:
         return lambda obs: actions.to_units_batch(program.predict(obs)[0])
 
 
+_ORIGINS = {
+    "dagger": "imitation (DAgger)",
+    "affine": "an affine fit",
+    "cubic": "a cubic fit",
+    "search": "the enumeration",
+}
 _PROOF = (
     *("verdict", "family", "engines", "assumptions", "synthesis_s", "check_s"),
     *("volume_safe", "volume_kernel"),
@@ -357,6 +396,16 @@ def shipped_certificate(model: Model) -> Path | None:
         if path.name != SHIPPED and load_certificate(path).model.digest() == model.digest():
             return path
     return None
+
+
+def unsafe_start(model: Model) -> str:
+    """A corner of the initial box that is not safe, in words, or "": then nothing can be proved."""
+    for corner in itertools.product(*(model.init[n] for n in model.state_names)):
+        at = dict(zip(model.state_names, corner, strict=True))
+        if exact.holds(model.safe, at) is False:
+            where = ", ".join(f"{name} = {value}" for name, value in at.items())
+            return f"the initial state {where} is not safe: narrow init, or widen safe"
+    return ""
 
 
 def shield_us(shield: Filter, policy: Policy | str, count: int = 200) -> float:
@@ -383,8 +432,8 @@ def shield_us(shield: Filter, policy: Policy | str, count: int = 200) -> float:
 
 def _random(model: Model) -> Callable[[Any], Any]:
     draw = np.random.default_rng(1)
-    low = np.array([float(c.low) for c in model.action])
-    high = np.array([float(c.high) for c in model.action])
+    actions = Actions(model)  # its float64 bounds lie inside the exact ones
+    low, high = actions.low, actions.high
     table = None if model.choices is None else np.array(model.choices, dtype=np.float64)
 
     def act(x: Any) -> Any:

@@ -14,6 +14,7 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
+from nprl.env.foreign import filtered
 from nprl.env.plant import Plant
 from nprl.env.sampling import Floats, Streams, Uniform
 from nprl.env.spaces import action_space, observation_space
@@ -103,13 +104,13 @@ class ModelLanes:
         if not np.isfinite(units).all():
             raise ValueError("the policy's actions are not finite, and no shield replaces them")
         noise = self._noise.place(self._streams.take(lanes, self._noise.dim))
-        after = plant.step_batch(before, units, noise)
-        safe, terminal = plant.verdict_batch(after)
-        bare = plant.reward_batch(before, units, after)
+        after, bare, safe, terminal = plant.advance_batch(before, units, noise)
         rewards = bare if self._unsafe is None else np.where(safe, bare, self._unsafe)
         self._x[lanes] = after
         self._time += 1
-        dones = terminal | ~safe | (self._time >= self._horizon)
+        dones = ~safe | (self._time >= self._horizon)
+        if terminal is not None:
+            dones |= terminal
         return Step(self._observe(after), rewards, bare, dones, ~safe, overridden)
 
     def close(self) -> None:
@@ -125,7 +126,6 @@ class GymLanes:
     def __init__(self, task: Task, seeds: list[int], shield: BatchShield | None) -> None:
         """Environments of ``task``, one for each seed."""
         self.seeds, self._binding, self._shield = seeds, task.binding, shield
-        self._plant = None if task.binding is None else Plant(task.binding.model)
         self._envs = [task.make() for _ in seeds]
         self.action_space: gym.Space[Any] = self._envs[0].action_space
 
@@ -140,12 +140,9 @@ class GymLanes:
         overridden = 0
         if self._shield is not None:
             assert self._binding is not None
-            assert self._plant is not None
             states = np.array([self._binding.read_state(env) for env in envs])
-            units = self._plant.actions.to_units_batch(actions)
-            units, replaced = self._shield.filter_batch(states, units)
+            actions, replaced = filtered(self._shield, self._binding, states, actions)
             overridden = int(np.count_nonzero(replaced))
-            actions = self._binding.from_units(units)
         rows = [env.step(action) for env, action in zip(envs, actions, strict=True)]
         rewards = np.array([row[1] for row in rows], dtype=np.float64)
         told = all("cost" in row[4] for row in rows)

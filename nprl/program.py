@@ -31,6 +31,8 @@ from nprl.lang.text import parse, to_text
 from nprl.model import CHOICES, COORDINATE, Coordinate, Model
 
 FORMAT = "nprl-program/1"
+LARGEST = 1 << 22
+"""Bytes of a program's file."""
 FloatArray = npt.NDArray[np.float64]
 
 
@@ -288,7 +290,8 @@ def program_from_text(source: str) -> Program:
         known = tuple(choices) or None
         return Program(name, tuple(inputs), tuple(outputs), output, scaled, known)
     except ValueError as error:
-        raise ProgramError(f"program, line {line!r}: {error}") from None
+        shown = line if len(line) <= 80 else f"{line[:77]}..."
+        raise ProgramError(f"program, line {shown!r}: {error}") from None
 
 
 def _literal(source: str) -> Fraction:
@@ -305,12 +308,17 @@ def load_program(path: str | Path) -> Program:
         ProgramError: for a file that is not there, or is no program.
     """
     try:
-        data = Path(path).read_bytes()
+        with Path(path).open("rb") as file:
+            data = file.read(LARGEST + 1)
     except OSError as error:
         raise ProgramError(f"{path}: {error.strerror or error}") from None
+    if len(data) > LARGEST:
+        raise ProgramError(f"{path}: a program's file has at most {LARGEST} bytes; got more")
     try:
         if Path(path).suffix == ".json":
             return program_from_json(loads(data))
         return program_from_text(data.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise ProgramError(f"{path}: not UTF-8 at byte {error.start}") from None
     except ValueError as error:
         raise ProgramError(f"{path}: {error}") from None

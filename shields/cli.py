@@ -1,8 +1,10 @@
 """``shield-check``: prove certificates from their files, refute what is false, certify programs.
 
-Results go to stdout, progress and errors to stderr. The exit code, derived by `exit_code` alone: 0
-all is proved; 1 something is refuted, or a program needs its shield; 2 bad input; 3 none of these,
-but something is not proved.
+Results go to stdout, progress and errors to stderr. The exit code is derived by
+`nprl.shields.cli_report.exit_code`: 0 all is proved; 1 something is refuted, or a program needs its
+shield; 2 bad input; 3 none of these, but something is not proved. It does not depend on whether
+anyone reads the output. Nothing heavy is imported before the command line is understood, so that
+Ctrl-C is answered from the beginning.
 """
 
 from __future__ import annotations
@@ -11,30 +13,20 @@ import argparse
 import json
 import math
 import os
+import signal
 import sys
-import time
+import threading
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from nprl.files import write_atomic
-from nprl.shields.certificate import load_certificate
-from nprl.shields.checker import Verdict, check
-from nprl.shields.cli_report import (
-    FORMAT,
-    Checked,
-    Outcome,
-    exit_code,
-    print_end,
-    print_report,
-    to_json,
-)
-from nprl.shields.counterexample import Counterexample
+if TYPE_CHECKING:
+    from nprl.shields.cli_report import Checked
 
-INTERRUPTED = 130
-FAILURES = (ValueError, TypeError, ArithmeticError, LookupError, RecursionError, MemoryError)
-"""What a hostile but well-formed file may provoke: it is then not proved, no more."""
+FORMAT = "nprl-shield-check/1"
+BAD_INPUT, NOT_PROVED, INTERRUPTED = 2, 3, 130
 
 
 class UsageError(ValueError):
@@ -49,40 +41,88 @@ class _Parser(argparse.ArgumentParser):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run ``shield-check`` with ``argv`` (the command line's, if None); the exit code."""
     given = list(sys.argv[1:] if argv is None else argv)
-    debug = "--debug" in given
+    _open_streams()
+    with _interruptible() as stopped:
+        return _main(given, stopped)
+
+
+def _main(given: Sequence[str], stopped: threading.Event) -> int:
     done: list[Checked] = []
+    error, code = "", NOT_PROVED
     try:
         try:
-            args = _parser().parse_args(given)
+            args = _parse(given)
         except SystemExit as stop:  # --help
             return int(stop.code or 0)
-        if args.policy is not None and len(args.certificate) != 1:
-            raise UsageError("--policy takes one certificate")
-        if args.timeout is not None and not (math.isfinite(args.timeout) and args.timeout > 0):
-            raise UsageError(f"--timeout is a positive number of seconds; got {args.timeout}")
+        from nprl.shields.cli_report import exit_code, print_report
+        from nprl.shields.cli_run import check_file, new
+
         for file in args.certificate:
-            done.append(Checked(file))
-            _check_file(done[-1], args)
+            done.append(new(file, done))
+            check_file(done[-1], args)
             if not args.json:
-                print_report(done[-1], args)
+                _write(lambda: print_report(done[-1], args))
+        code = exit_code(c.outcome for c in done)
     except KeyboardInterrupt:
-        print("shield-check: interrupted; what is above stands", file=sys.stderr)
-        return INTERRUPTED
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 2
-    except (UsageError, OSError) as error:
-        if debug:
+        stopped.set()
+    except (UsageError, OSError) as problem:
+        error, code = str(problem), BAD_INPUT
+    except Exception as problem:  # an exit code of 1, Python's own, would say "refuted"
+        error, code = f"not proved: {type(problem).__name__}: {problem}", NOT_PROVED
+    if stopped.is_set():  # also where Python has made another exception of it, as in an import
+        error, code = "interrupted; what is above stands", INTERRUPTED
+    if error:
+        if "--debug" in given:
             traceback.print_exc()
+        error = _one_line(error)
         print(f"shield-check: {error}", file=sys.stderr)
-        return 2
-    code = exit_code(c.outcome for c in done)
-    if args.json:
-        data = {"format": FORMAT, "exit": code, "certificates": [to_json(c) for c in done]}
-        print(json.dumps(data, indent=1))
-    else:
-        print_end(done, given)
+    return _end(given, done, code, error)
+
+
+def _end(given: Sequence[str], done: Sequence[Checked], code: int, error: str) -> int:
+    """The last of the output; the exit code, which is 2 where stdout could not be written."""
+    try:
+        if "--json" in given:
+            _write(lambda: _print_json(done, code, error))
+        elif not error:
+            from nprl.shields.cli_report import print_end
+
+            _write(lambda: print_end(done, given))
+    except OSError as problem:
+        print(f"shield-check: the output cannot be written: {problem}", file=sys.stderr)
+        return BAD_INPUT
     return code
+
+
+def _print_json(done: Sequence[Checked], code: int, error: str) -> None:
+    certificates: list[Any] = []
+    if done:
+        from nprl.shields.cli_report import to_json
+
+        certificates = [to_json(c) for c in done]
+    data = {"format": FORMAT, "exit": code, "error": error or None, "certificates": certificates}
+    print(json.dumps(data, indent=1))
+
+
+def _parse(given: Sequence[str]) -> argparse.Namespace:
+    args = _parser().parse_args(given)
+    if args.policy is not None and len(args.certificate) != 1:
+        raise UsageError("--policy takes one certificate")
+    if args.csv is not None and len(args.certificate) != 1:
+        raise UsageError("--csv takes one certificate; without it each gets a file of its own")
+    if args.out is not None and args.policy is None:
+        raise UsageError("--out keeps the proof of a program: give --policy PROGRAM, too")
+    if args.timeout is not None and not (math.isfinite(args.timeout) and args.timeout > 0):
+        raise UsageError(f"--timeout is a positive number of seconds; got {args.timeout}")
+    if args.smtlib is not None:
+        try:
+            Path(args.smtlib).mkdir(parents=True, exist_ok=True)
+        except (OSError, ValueError) as error:
+            why = getattr(error, "strerror", None) or error
+            raise UsageError(
+                f"--smtlib {args.smtlib}: {why}; give a folder that can be written"
+            ) from None
+    return args
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -112,142 +152,62 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _check_file(found: Checked, args: argparse.Namespace) -> None:
-    """Fill in what becomes of one file."""
-    start = time.monotonic()
+def _one_line(text: str) -> str:
+    """The text on one line, of a length that can be read, without what a terminal would act on."""
+    from nprl.shields.words import plain
+
+    return plain(text, 600)
+
+
+def _open_streams() -> None:
+    """Streams that take every text: also where they were closed, or know ASCII only."""
+    for name in ("stdout", "stderr"):
+        stream: Any = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
+        elif hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _write(printing: Callable[[], None]) -> None:
+    """Print, and see that it arrives; where nobody reads any more, go on without output.
+
+    Raises:
+        OSError: where the output cannot be written, as on a full disk.
+    """
     try:
-        found.certificate = load_certificate(found.file)
-        program = None
-        if args.policy is not None:
-            from nprl.program import load_program
-            from nprl.shields.program_loop import check_fits
+        printing()
+        sys.stdout.flush()
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):
+            raise
 
-            program = load_program(args.policy)
-            check_fits(program, found.certificate.model)
-    except ValueError as error:
-        if args.debug:
-            traceback.print_exc()
-        found.outcome, found.error = Outcome.BAD_INPUT, " ".join(str(error).split())
-        print(f"shield-check: {found.error}", file=sys.stderr)
+
+@contextmanager
+def _interruptible() -> Iterator[threading.Event]:
+    """Ctrl-C raises KeyboardInterrupt once, and what it breaks off inside Z3 is not reported.
+
+    The event tells that it came.
+    """
+    stopped = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stopped
         return
-    with _Progress(Path(found.file).name, args) as tell:
-        try:
-            _prove(found, args, tell)
-            found.outcome = _OUTCOMES[found.verdict]
-            if program is not None and found.verdict is Verdict.VERIFIED:
-                found.outcome = Outcome.NOT_PROVED  # until the program is
-                _policy(found, program, args, tell)
-        except FAILURES as error:
-            if args.debug:
-                traceback.print_exc()
-            found.error = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
-            print(f"shield-check: {found.file}: not proved: {found.error}", file=sys.stderr)
-    found.seconds = time.monotonic() - start
+    hook = sys.unraisablehook
 
+    def interrupted(*_: object) -> None:
+        stopped.set()
+        sys.unraisablehook = lambda _: None
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the end is near, and is not to be broken
+        raise KeyboardInterrupt
 
-_OUTCOMES = {
-    Verdict.VERIFIED: Outcome.PROVED,
-    Verdict.FALSIFIED: Outcome.REFUTED,
-    Verdict.UNKNOWN: Outcome.NOT_PROVED,
-}
-
-
-def _prove(found: Checked, args: argparse.Namespace, tell: Callable[[str], None]) -> None:
-    """The checker with Z3, then the exact one if it is asked, then the search for what refutes."""
-    certificate = found.certificate
-    assert certificate is not None
-    export = _Exporter(Path(args.smtlib), Path(found.file).stem) if args.smtlib else None
-    found.report = check(certificate, args.timeout, tell, export)
-    if export is not None:
-        found.files.append(f"{args.smtlib}: {export.count} queries, each must be unsat")
-    if args.exact:
-        from nprl.shields import exact
-
-        tell("exact checker")
-        try:
-            found.exact = exact.check(Path(found.file).read_bytes())
-        except ValueError as error:
-            found.exact = {"file": f"refused: {error}"}
-    open_goals = [r.goal for r in found.report.results if not r.proved]
-    open_goals += [g for g, reason in (found.exact or {}).items() if reason and g not in open_goals]
-    if open_goals:
-        from nprl.shields.refute import refute
-
-        found.counterexamples = refute(
-            certificate, open_goals, lambda goal: tell(f"refuting {goal}")
-        )
-        _save_csv(found, args, found.counterexamples)
-
-
-def _save_csv(
-    found: Checked, args: argparse.Namespace, counterexamples: Sequence[Counterexample]
-) -> None:
-    """Write the most telling counterexample: a trace, if there is one."""
-    if not counterexamples or found.certificate is None:
-        return
-    best = next((c for c in counterexamples if c.kind == "trace"), counterexamples[0])
-    path = args.csv or f"{Path(found.file).stem}-counterexample.csv"
-    best.save(path, found.certificate.model)
-    found.files.append(f"{path}: counterexample to {best.goal}")
-
-
-def _policy(
-    found: Checked, program: Any, args: argparse.Namespace, tell: Callable[[str], None]
-) -> None:
-    from nprl.shields.certify_policy import PolicyOutcome, check_policy
-
-    assert found.certificate is not None
-    report = check_policy(found.certificate, program, args.timeout or 60.0, tell)
-    found.policy = report
-    found.outcome = {
-        PolicyOutcome.CERTIFIED: Outcome.PROVED,
-        PolicyOutcome.NEEDS_SHIELD: Outcome.REFUTED,
-        PolicyOutcome.UNKNOWN: Outcome.NOT_PROVED,
-    }[report.outcome]
-    if report.own is not None and args.out:
-        report.own.save(args.out)
-        found.files.append(f"{args.out}: certificate of the program's own invariant")
-    if report.counterexample is not None:
-        _save_csv(found, args, [report.counterexample])
-
-
-class _Exporter:
-    """Writes each query to a file of its own."""
-
-    def __init__(self, folder: Path, stem: str) -> None:
-        self.folder, self.stem, self.count = folder, stem, 0
-
-    def __call__(self, goal: str, leaf: int, text: str) -> None:
-        self.count += 1
-        name = f"{self.stem}-{goal.replace('/', '-')}-{leaf:05d}-{self.count:06d}.smt2"
-        write_atomic(self.folder / name, text)
-
-
-class _Progress:
-    """A bar on stderr, if that is a terminal; else silence."""
-
-    def __init__(self, name: str, args: argparse.Namespace) -> None:
-        self.name = name
-        self.shown = sys.stderr.isatty() and not args.quiet
-        self.bar: Any = None
-
-    def __enter__(self) -> Callable[[str], None]:
-        if self.shown:
-            from tqdm import tqdm
-
-            form = "{desc}: {n_fmt} done, {elapsed} {postfix}"
-            self.bar = tqdm(desc=self.name, file=sys.stderr, leave=False, bar_format=form)
-        return self.tell
-
-    def tell(self, what: str) -> None:
-        """Show what is being done."""
-        if self.bar is not None:
-            self.bar.set_postfix_str(what)
-            self.bar.update(1)
-
-    def __exit__(self, *_: object) -> None:
-        if self.bar is not None:
-            self.bar.close()
+    before = signal.signal(signal.SIGINT, interrupted)
+    try:
+        yield stopped
+    finally:
+        signal.signal(signal.SIGINT, before)
+        sys.unraisablehook = hook
 
 
 if __name__ == "__main__":

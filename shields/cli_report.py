@@ -14,12 +14,10 @@ from typing import TYPE_CHECKING, Any
 from nprl.shields.certificate import Certificate
 from nprl.shields.checker import GoalResult, Report, Verdict
 from nprl.shields.counterexample import Counterexample
-from nprl.shields.words import explain, goal_in_words, theorem
+from nprl.shields.words import explain, goal_in_words, plain, theorem
 
 if TYPE_CHECKING:  # it brings the synthesis, which takes a second to import
     from nprl.shields.certify_policy import PolicyReport
-
-FORMAT = "nprl-shield-check/1"
 
 
 class Outcome(enum.Enum):
@@ -59,6 +57,10 @@ class Checked:
     policy: PolicyReport | None = None
     files: list[str] = field(default_factory=list)
     seconds: float = 0.0
+    name: str = ""
+    """Begins the names of the files that are written."""
+    unwritten: bool = False
+    """Whether one of them could not be written."""
 
     @property
     def verdict(self) -> Verdict:
@@ -73,14 +75,14 @@ class Checked:
 def print_report(found: Checked, args: argparse.Namespace) -> None:
     """The report of one certificate."""
     if found.report is None or found.certificate is None:
-        print(f"{found.file}: {_coloured(found.outcome.value.upper())}")
+        print(f"{plain(found.file)}: {_coloured(found.outcome.value.upper())}")
         return
     word = _coloured(found.verdict.value.upper())
     model = found.certificate.model
-    print(f"{found.file}: {word} ({model.name}, {found.seconds:.1f} s)")
+    print(f"{plain(found.file)}: {word} ({plain(model.name)}, {found.seconds:.1f} s)")
     if args.quiet:
         if found.policy is not None:
-            print(f"{args.policy}: {_coloured(found.policy.outcome.value.upper())}")
+            print(f"{plain(args.policy)}: {_coloured(found.policy.outcome.value.upper())}")
         return
     print()
     _print_goals(found.report.results)
@@ -130,7 +132,7 @@ def _print_open(found: Checked) -> None:
             reasons.setdefault(goal, f"exact checker: {reason}")
     for goal, reason in reasons.items():
         print(f"Not proved: {goal}: {goal_in_words(goal)}.")
-        print(f"  why: {reason}")
+        print(f"  why: {plain(reason, 600)}")
         if goal in by_goal:
             print(f"  REFUTED, confirmed exactly: {by_goal[goal].text}")
     for c in found.counterexamples:
@@ -143,9 +145,8 @@ def _print_open(found: Checked) -> None:
 def _print_policy(found: Checked, args: argparse.Namespace) -> None:
     report = found.policy
     assert report is not None
-    print(
-        f"{args.policy} alone: {_coloured(report.outcome.value.upper())} ({report.seconds:.1f} s)"
-    )
+    word = _coloured(report.outcome.value.upper())
+    print(f"{plain(args.policy)} alone: {word} ({report.seconds:.1f} s)")
     print(f"  {report.sense}")
     if report.results:
         _print_goals(report.results)
@@ -155,6 +156,8 @@ def _print_policy(found: Checked, args: argparse.Namespace) -> None:
         print(f"  its own invariant: {notes}; {goals} goals proved by the same kernel")
         if not args.out:
             print("  --out FILE keeps that certificate")
+    elif args.out:
+        print(f"  {plain(args.out)} is not written: no invariant of the program's own was proved")
     if report.share is not None:
         low, high = report.share.interval
         print(
@@ -167,12 +170,12 @@ def print_end(done: Sequence[Checked], given: Sequence[str]) -> None:
     """Where files went, and how to repeat the run."""
     files = [f for c in done for f in c.files]
     for line in files:
-        print(f"wrote {line}")
+        print(f"wrote {plain(line)}")
     folder = next((c for c in done if any("queries" in f for f in c.files)), None)
     if folder is not None:
-        where = shlex.quote(folder.files[0].split(": ")[0])
+        where = plain(shlex.quote(folder.files[0].split(": ")[0]))
         print(f'check with cvc5: for f in {where}/*.smt2; do cvc5 "$f"; done | sort | uniq -c')
-    print(f"repeat: shield-check {shlex.join(given)}")
+    print(f"repeat: {plain(shlex.join(['shield-check', *given]))}")
 
 
 def _coloured(word: str) -> str:

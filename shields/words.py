@@ -34,6 +34,19 @@ GOALS = {
 }
 
 
+def plain(text: str, longest: int | None = None) -> str:
+    """``text`` on one line, what a terminal would act on escaped; the middle of a long one left out.
+
+    Names, units and notes are free text: without this a file could print a verdict of its own.
+    """
+    line = " ".join(text.split())
+    if longest is not None and len(line) > longest:
+        line = f"{line[: longest // 2]} ... {line[-longest // 2 :]}"
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in line
+    )
+
+
 def number(value: Fraction) -> str:
     """A number as a person reads it, exact: a short decimal, a fraction, or a float64."""
     text = number_to_text(value)
@@ -49,11 +62,11 @@ def theorem(certificate: Certificate) -> str:
     model, rounding = certificate.model, certificate.rounding
     starts = ", ".join(
         f"{c.name} in [{number(model.init[c.name][0])}, {number(model.init[c.name][1])}]"
-        + (f" {c.unit}" if c.unit else "")
+        + (f" {plain(c.unit)}" if c.unit else "")
         for c in model.state
     )
     lines = [
-        f"Theorem for {model.name} (model {model.digest()[:16]}):",
+        f"Theorem for {plain(model.name)} (model {model.digest()[:16]}):",
         f"  for every initial state: {starts};",
         f"  every disturbance: {_disturbance(model)};",
         "  every policy, for ever, with the shield in charge:",
@@ -63,14 +76,15 @@ def theorem(certificate: Certificate) -> str:
         f"  actions: {_actions(model)}",
         f"  plant: {_arithmetic(model)}; the next state is off the model's real value by at most",
         "    " + ", ".join(f"{n}: {float(e):.3g}" for n, e in rounding.plant.items()),
-        f"  integrator: {model.integrator}; provenance of the model: {model.provenance}",
+        f"  integrator: {plain(model.integrator)}; "
+        f"provenance of the model: {plain(model.provenance)}",
         "Not proved: what happens between sampling instants; that the plant is this model; starts",
         "  or disturbances outside the stated sets; hardware, operating system, Python, Z3.",
     ]
     if not isinstance(model.terminal, Truth):
         lines.insert(-2, f"  terminal, absorbing: {formula_to_text(model.terminal)}")
     if model.notes:
-        lines.append(f"Notes of the model: {model.notes}")
+        lines.append(f"Notes of the model: {plain(model.notes)}")
     return "\n".join(lines)
 
 
@@ -86,13 +100,15 @@ def shape(certificate: Certificate) -> str:
     """The family of the invariant, its parts and rows."""
     parts = certificate.shield.invariant
     rows = " + ".join(str(len(p)) for p in parts)
-    name = certificate.shield.family
+    name = plain(certificate.shield.family)
     plural = "row" if rows == "1" else "rows"
     return f"{name}, {rows} {plural}" + (f" in {len(parts)} parts" if len(parts) > 1 else "")
 
 
 def _coordinate(c: Coordinate) -> str:
-    return f"{c.name} in [{number(c.low)}, {number(c.high)}]" + (f" {c.unit}" if c.unit else "")
+    return f"{c.name} in [{number(c.low)}, {number(c.high)}]" + (
+        f" {plain(c.unit)}" if c.unit else ""
+    )
 
 
 def _disturbance(model: Model) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import nprl.envs
 from nprl.env.binding import binding_for, binding_of
 from nprl.env.environment import ModelEnv
 from nprl.env.foreign import ShieldedDummyVecEnv, StartInside
+from nprl.env.sampling import Uniform
 from nprl.env.source import read_model
 from nprl.env.task import load_task
 from nprl.env.vector import ModelVecEnv
@@ -100,6 +102,48 @@ def test_stock_pendulum_is_shielded_in_batches_with_float64_actions() -> None:
     assert venv.overrides_total == venv.steps_total == 400
     assert [info["shield/overrides"] for info in infos] == [200, 200]
     assert venv.violations_total > 0
+
+
+class AtMost:
+    """A shield that puts the limit in place of every greater action, and 0 in that of no action."""
+
+    def __init__(self, limit: float) -> None:
+        self.limit = limit
+
+    def filter_batch(self, states: Any, units: Any) -> Any:
+        bad = ~(units <= self.limit)
+        allowed = np.where(np.isnan(units), 0.0, np.minimum(units, self.limit))
+        return allowed, bad.any(axis=1)
+
+
+def test_what_arrives_after_the_scaling_is_what_the_shield_passed() -> None:
+    env = gym.make("nprl.envs:nprl/CartPole-v0")
+    binding = binding_for(env)
+    assert binding is not None
+    limits = np.random.default_rng(0).uniform(1, 10, 200)
+    there = np.array([binding.to_units(binding.from_units(np.array([v])))[0] for v in limits])
+    limit = float(limits[there > limits][0])  # scaled there and back it comes out above itself
+    venv = ShieldedDummyVecEnv(DummyVecEnv([lambda: env]), binding, AtMost(limit))
+    venv.seed(0)
+    venv.reset()
+    for action in (1.0, -0.5, limit / 10):
+        venv.step(np.array([[action]], dtype=np.float32))
+        (applied,) = env.unwrapped._units  # type: ignore[attr-defined]
+        assert applied <= limit
+        if np.float32(action) * 10.0 <= limit:
+            assert applied == 10 * float(np.float32(action))
+    assert venv.overrides_total >= 1
+
+
+def test_no_drawn_disturbance_lies_outside_the_exact_box() -> None:
+    model = load_task("nprl/LaneKeeping-v0").model
+    assert model is not None
+    box = [(c.low, c.high) for c in model.disturbance]
+    assert any(Fraction(float(high)) > high for _, high in box)  # the nearest float is outside
+    law = Uniform(box)
+    for uniform in (np.zeros(law.dim), np.full(law.dim, np.nextafter(1.0, 0.0)), np.ones(law.dim)):
+        for value, (low, high) in zip(law.place(uniform).tolist(), box, strict=True):
+            assert low <= Fraction(value) <= high
 
 
 def test_a_foreign_id_without_a_model_runs_and_has_no_model() -> None:

@@ -6,13 +6,16 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import nprl.envs
-from experiments.pipeline import main, shipped_certificate
+from experiments import pipeline
+from experiments.pipeline import main, shipped_certificate, unsafe_start
 from nprl.env.task import load_task
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -62,6 +65,39 @@ def test_a_negative_seed_and_a_missing_teacher_are_one_line(
     assert "--seed" in refused(capsys, "--env", "nprl/Pendulum-v0", "--seed", "-1")
     none = str(tmp_path / "none.zip")
     assert "none.zip" in refused(capsys, "--env", "nprl/Pendulum-v0", "--teacher", none)
+
+
+def test_a_teacher_that_is_none_is_told_before_any_work(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "no.zip").write_text("hello")
+    zip_, out = str(tmp_path / "no.zip"), tmp_path / "run"
+    said = refused(capsys, "--env", "nprl/Pendulum-v0", "--teacher", zip_, "--out", str(out))
+    assert "no policy zip of Stable-Baselines3" in said
+    assert not out.exists()
+
+
+def test_a_seed_out_of_range_is_told_before_any_work(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "--seed" in refused(capsys, "--env", "nprl/Pendulum-v0", "--seed", str(2**32))
+
+
+def test_an_unsafe_start_is_named() -> None:
+    model = load_task("nprl/Pendulum-v0").model
+    assert model is not None
+    assert unsafe_start(model) == ""
+    wide = replace(model, init={**model.init, "theta": (Fraction(-1), Fraction(1))})
+    assert "the initial state theta = -1, omega = -1/5 is not safe" in unsafe_start(wide)
+
+
+def test_a_failure_is_one_line_and_no_bad_input(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> None:
+        raise RuntimeError("two\nlines")
+
+    monkeypatch.setattr(pipeline, "Pipeline", fails)
+    assert main(["--env", "nprl/Pendulum-v0"]) == 1
+    assert capsys.readouterr().err.startswith("pipeline: RuntimeError: two lines; --debug")
 
 
 def test_options_are_not_abbreviated(capsys: pytest.CaptureFixture[str]) -> None:

@@ -85,3 +85,32 @@ def test_a_stage_that_fails_leaves_no_record(tmp_path: Path) -> None:
         folder.stage("one", fails)
     assert json.loads((tmp_path / "config.json").read_text()) == CONFIG
     assert not (tmp_path / "stages" / "one.json").exists()
+
+
+def test_a_result_that_was_changed_by_hand_is_refused(tmp_path: Path) -> None:
+    work = done(tmp_path)
+    record = tmp_path / "stages" / "one.json"
+    record.write_text(record.read_text().replace("42", "43"))
+    with pytest.raises(RunError, match=r"one\.json was changed"):
+        RunFolder(tmp_path, CONFIG, resume=True).stage("one", work)
+
+
+def test_what_follows_a_stage_done_again_is_done_again(tmp_path: Path) -> None:
+    first, second = Work(tmp_path), Work(tmp_path)
+    for resume in (False, True):
+        folder = RunFolder(tmp_path, CONFIG, resume)
+        folder.stage("one", first)
+        folder.stage("two", second)
+    assert (first.times, second.times) == (1, 1)
+    (tmp_path / "stages" / "one.json").unlink()
+    folder = RunFolder(tmp_path, CONFIG, resume=True)
+    folder.stage("one", lambda: {**first(), "answer": 43})
+    folder.stage("two", second)
+    assert (first.times, second.times) == (2, 2)
+
+
+def test_a_folder_of_someone_else_is_not_cleared(tmp_path: Path) -> None:
+    (tmp_path / "certificate.json").write_text("mine")
+    with pytest.raises(RunError, match=r"give --out another folder"):
+        RunFolder(tmp_path, CONFIG, resume=False)
+    assert (tmp_path / "certificate.json").read_text() == "mine"

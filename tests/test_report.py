@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from importlib import resources
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,8 +16,11 @@ from nprl.program import Program, program_for
 from nprl.report.page import Pictures, report_page
 from nprl.report.picture import png, svg
 from nprl.report.plots import draw_learning, rollout
-from nprl.report.tables import html_table, text_table
+from nprl.report.shadow import shadow
+from nprl.report.tables import html_table, show, text_table
 from nprl.report.tree import MOST_NODES, draw_program, layout
+from nprl.shields.certificate import load_certificate
+from nprl.shields.shield import Filter
 
 
 def pendulum(text: str = "-8 * theta - 1.6 * omega") -> Program:
@@ -56,6 +61,24 @@ def summary(verdict: str = "verified", certified: bool | None = True) -> dict[st
 def test_a_text_table_is_aligned() -> None:
     table = text_table(["policy", "return"], [["neural", -0.123456], ["program", None]])
     assert table == "policy    return\n-------  -------\nneural   -0.1235\nprogram        -"
+
+
+def test_large_numbers_are_written_out() -> None:
+    assert [show(v) for v in (-10881.6, 0.123456, 1234.5, 2e12)] == [
+        "-10882",
+        "0.1235",
+        "1234",
+        "2e+12",
+    ]
+
+
+def test_the_page_says_what_goals_mean_and_what_repeats_the_run() -> None:
+    goals = [("safe/0", "proved", "linear", 1, 0.01)]
+    command = "python -m experiments.pipeline --env nprl/Pendulum-v0"
+    page = report_page(summary(), Pictures(), goals, "safe alone", (), command)
+    assert "every state in I is safe" in page
+    assert command in page
+    assert "96.9 %" in page
 
 
 def test_a_row_of_another_length_is_refused() -> None:
@@ -133,3 +156,22 @@ def test_an_unproved_shield_promises_nothing() -> None:
     page = report_page(summary("unknown", None), Pictures(), [], "")
     assert "nothing is promised" in page
     assert "For every initial state" not in page
+
+
+@pytest.mark.parametrize("name", ["cartpole", "lanekeeping"])
+def test_no_state_of_an_invariant_lies_outside_its_shadow(name: str) -> None:
+    path = Path(str(resources.files("nprl.shields.proved"))) / f"{name}.json"
+    certificate = load_certificate(path)
+    found = shadow(certificate, 0, 1)
+    assert found is not None
+    filter_ = Filter(certificate, trusted=True)
+    states = certificate.model.state
+    size = np.array([float(c.high) for c in states])
+    points = np.random.default_rng(0).uniform(-size, size, (20_000, len(size))) * 0.5
+    inside = points[filter_.inside_batch(points)][:, :2]
+    assert len(inside) > 50
+    edges = np.roll(found, -1, axis=0) - found
+    for corner, edge in zip(found, edges, strict=True):
+        side = edge[0] * (inside[:, 1] - corner[1]) - edge[1] * (inside[:, 0] - corner[0])
+        reach = np.abs(found).max() * np.hypot(*edge)
+        assert side.min() >= -0.01 * reach  # a polygon of 60 extreme points cuts a curve's bulges

@@ -1,9 +1,19 @@
+import itertools
+import time
+from dataclasses import replace
 from fractions import Fraction
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
+import nprl.distill.budget as budget_module
+import nprl.distill.dagger as dagger_module
+import nprl.search.enumerate as enumerate_module
+import nprl.search.tune as tune_module
+from nprl.distill import learn
+from nprl.distill.budget import Budget
 from nprl.distill.dagger import dagger
 from nprl.distill.dataset import Dataset, imitation_loss
 from nprl.distill.learn import fit_student, learn_program
@@ -12,6 +22,7 @@ from nprl.env.task import load_task
 from nprl.lang.terms import Num, subterms
 from nprl.lang.text import parse
 from nprl.program import Program, program_from_json, program_from_text
+from nprl.search.enumerate import Effort
 from nprl.search.tune import shorten, tune
 
 PENDULUM = load_task("nprl/Pendulum-v0")
@@ -159,11 +170,51 @@ def test_the_imitation_loss_is_of_what_is_executed() -> None:
         Dataset(x, np.array([[np.nan], [0.0]]))
 
 
-def test_learning_needs_seeds_and_time() -> None:
+def test_learning_needs_seeds_and_work() -> None:
     with pytest.raises(ValueError, match="four selection seeds"):
         learn_program(PENDULUM, Gains(8, 2), selection_seeds=[1])
-    with pytest.raises(ValueError, match="positive budget"):
-        learn_program(PENDULUM, Gains(8, 2), budget_s=0)
+    with pytest.raises(ValueError, match="rounds is 1 or more; got 0"):
+        Budget(rounds=0)
+    with pytest.raises(ValueError, match="positive guard_s"):
+        Budget(guard_s=0.0)
+
+
+SMALL = Budget(2, 4, 8, 300, Effort(100, 10), 5, 3, 2, 6, 2, 24, 200_000)
+
+
+def test_the_same_seed_gives_the_same_program_however_slow_the_machine(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    teacher = Gains(8, 1.6, 0.1)
+    quick = learn_program(PENDULUM, teacher, SMALL, seed=3, max_nodes=5)
+    clock = itertools.count()
+    slow = SimpleNamespace(monotonic=lambda: 0.05 * next(clock), perf_counter=time.perf_counter)
+    for module in (budget_module, dagger_module, enumerate_module, learn, tune_module):
+        monkeypatch.setattr(module, "time", slow)
+    slowly = learn_program(PENDULUM, teacher, SMALL, seed=3, max_nodes=5)
+    assert next(clock) > 50  # the clock was looked at, and said that seconds went by
+    assert quick.cut == slowly.cut == ()
+    assert str(quick.program) == str(slowly.program)
+    assert quick.candidates == slowly.candidates
+
+
+def test_what_the_clock_cuts_is_said_loudly() -> None:
+    said: list[str] = []
+    hurried = replace(SMALL, guard_s=1e-6)
+    learned = learn_program(PENDULUM, Gains(8, 1.6), hurried, max_nodes=5, progress=said.append)
+    assert set(learned.cut) >= {"DAgger", "the enumeration", "tuning"}
+    loud = [line for line in said if line.startswith("CUT BY THE CLOCK")]
+    assert len(loud) == len(learned.cut)
+    assert "the same seed may give another program" in loud[0]
+
+
+def test_programs_played_together_are_played_as_alone() -> None:
+    rollouts = Rollouts(PENDULUM, [3, 4, 5])
+    programs = [pendulum("-9 * theta - 2 * omega"), pendulum("-theta"), pendulum("sin(omega)")]
+    for program, episodes in zip(programs, rollouts.run_many(programs), strict=True):
+        alone = rollouts.run(act_of(program))
+        assert episodes.returns == pytest.approx(alone.returns, rel=1e-9)
+        assert episodes.lengths.tolist() == alone.lengths.tolist()
 
 
 @pytest.mark.slow
@@ -171,7 +222,7 @@ def test_a_mediocre_teacher_gives_a_nearly_optimal_short_program() -> None:
     teacher = Gains(7.5, 1.6, ripple=0.3)
     driven = Rollouts(PENDULUM, range(1_000_000, 1_001_000))
     assert driven.run(act_of(teacher)).mean < -0.13
-    learned = learn_program(PENDULUM, teacher, budget_s=120, seed=0)
+    learned = learn_program(PENDULUM, teacher, seed=0)
     assert driven.run(act_of(learned.program)).mean >= -0.115
     assert learned.best.constants <= 3
     assert learned.best in learned.candidates
@@ -188,7 +239,9 @@ def test_a_task_without_a_model_gets_a_program_with_real_names() -> None:
             return np.clip(u, -3, 3).astype(np.float32), None
 
     task = load_task("InvertedPendulum-v5")
-    learned = learn_program(task, Balance(), budget_s=40, selection_seeds=range(8), max_nodes=5)
+    learned = learn_program(
+        task, Balance(), Budget.of(batched=False, quick=True), selection_seeds=range(8), max_nodes=5
+    )
     names = {i.name for i in learned.program.inputs}
     assert names == {"position", "angle", "velocity", "angular_velocity"}
     assert learned.best.selection_return == 1000

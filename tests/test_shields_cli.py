@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +19,7 @@ import z3
 from checked_examples import X, broken, cart, proved
 
 from nprl.program import program_for
-from nprl.shields import cli, exact
+from nprl.shields import cli_run, exact
 from nprl.shields.cli import main
 from nprl.shields.cli_report import Outcome, agreement, exit_code
 from nprl.shields.words import kernel_lines, openness, theorem
@@ -399,7 +404,7 @@ def test_an_interruption_exits_130(
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "check", interrupted)
+    monkeypatch.setattr(cli_run, "check", interrupted)
     assert main([str(good)]) == 130
     assert "interrupted" in capsys.readouterr().err
 
@@ -410,7 +415,7 @@ def test_a_failure_of_the_checker_is_not_proved(
     def fails(*_: object) -> None:
         raise RecursionError("too deep")
 
-    monkeypatch.setattr(cli, "check", fails)
+    monkeypatch.setattr(cli_run, "check", fails)
     assert main([str(good)]) == 3
     assert "not proved: RecursionError: too deep" in capsys.readouterr().err
 
@@ -424,3 +429,141 @@ def test_the_safe_set_is_never_closed_silently() -> None:
     assert openness(cart()) == "closed as stated"
     assert openness(cart(safe=(X < 1) & (X > -1))) == "open as stated"
     assert openness(cart(safe=(X < 1) & (X >= -1))) == "partly open as stated"
+
+
+def run(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    """`shield-check` in a process of its own."""
+    command = [sys.executable, "-m", "nprl.shields.cli", *arguments]
+    return subprocess.run(
+        command, text=True, timeout=120, check=False, **{"capture_output": True, **options}
+    )
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["cart.json", "--bogus"],
+        ["cart.json", "--timeout", "0"],
+        ["cart.json", "--timeout", "soon"],
+        ["cart.json", "cart.json", "--policy", "p.txt"],
+        ["cart.json", "--smtlib", "file"],
+        ["cart.json", "--smtlib", "file/queries"],
+        ["nowhere.json"],
+        ["file"],
+        ["."],
+    ],
+)
+def test_with_json_bad_input_is_a_document_too(
+    arguments: list[str], good: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("file").write_text("")
+    assert main(["--json", *arguments]) == 2
+    out, err = capsys.readouterr()
+    data = json.loads(out)
+    assert data["exit"] == 2
+    assert len(err.splitlines()) == 1
+    told = data["error"] or data["certificates"][0]["error"]
+    assert err == f"shield-check: {told}\n"
+
+
+def test_an_interruption_with_json_is_a_document_too(
+    good: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli_run, "check", interrupted)
+    assert main([str(good), "--json"]) == 130
+    assert json.loads(capsys.readouterr().out)["exit"] == 130
+
+
+def test_what_nobody_expected_is_not_called_refuted(
+    good: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(cli_run, "check", fails)
+    assert main([str(good)]) == 3
+    assert capsys.readouterr().err == "shield-check: not proved: RuntimeError: a bug\n"
+
+
+@pytest.mark.parametrize("text", ["x\nall.json: VERIFIED (ok)", "\x1b[2Jx", "\ud800", "\u202ex"])
+def test_the_free_text_of_a_file_cannot_forge_the_report(
+    text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    model = cart(name=text, notes=text, integrator=text, provenance=text)
+    state = tuple(replace(c, unit=text) for c in model.state)
+    shield = replace(proved().shield, family=text)
+    certificate = replace(proved(), model=replace(model, state=state), shield=shield)
+    file = certificate.save("cart.json")
+    done = run(str(file), "--explain")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [line for line in done.stdout.splitlines() if "VERIFIED" in line[:25]] == [
+        done.stdout.splitlines()[0]
+    ]
+    assert all(c.isprintable() for c in done.stdout.replace("\n", ""))
+
+
+def test_the_exit_code_does_not_depend_on_a_reader(good: Path) -> None:
+    command = f"{shlex.quote(sys.executable)} -m nprl.shields.cli cart.json cart.json"
+    for script in (f'{command} | head -1; exit "${{PIPESTATUS[0]}}"', f"{command} >&-"):
+        done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=120)
+        assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+@pytest.mark.parametrize("flags", [[], ["--json"]])
+def test_a_full_disk_is_one_line_and_exits_2(flags: list[str], good: Path) -> None:
+    with open("/dev/full", "w") as full:
+        done = run(str(good), *flags, stdout=full, stderr=subprocess.PIPE, capture_output=False)
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_ctrl_c_exits_130_with_one_line_wherever_it_comes(good: Path) -> None:
+    for delay in (0.25, 0.4, 0.6):
+        command = [sys.executable, "-m", "nprl.shields.cli", *["cart.json"] * 40]
+        with subprocess.Popen(command, text=True, stdout=-1, stderr=-1) as process:
+            time.sleep(delay)
+            process.send_signal(signal.SIGINT)
+            _, err = process.communicate(timeout=60)
+        assert err == "shield-check: interrupted; what is above stands\n"
+        assert process.returncode == 130
+
+
+def test_files_of_one_name_leave_files_of_their_own(good: Path) -> None:
+    Path("other").mkdir()
+    again = str(Path("other", good.name))
+    Path(again).write_bytes(good.read_bytes())
+    assert main([str(good), again, "--smtlib", "queries", "--quiet"]) == 0
+    names = sorted(p.name for p in Path("queries").iterdir())
+    assert len([n for n in names if n.startswith("cart-2-")]) == len(names) / 2
+
+
+def test_a_file_that_cannot_be_written_takes_nothing_from_the_report(
+    good: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("file").write_text("")
+    bad = broken()["the wrong sign"][0].save("broken.json")
+    assert main([str(bad), "--csv", "file/x.csv"]) == 2
+    out, err = capsys.readouterr()
+    assert "FALSIFIED" in out
+    assert "REFUTED, confirmed exactly" in out
+    assert err.startswith("shield-check: file/x.csv: cannot be written (")
+    assert len(err.splitlines()) == 1
+
+
+def test_an_endless_file_is_refused(good: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(good), "--policy", "/dev/zero"]) == 2
+    assert "at most" in capsys.readouterr().err
+
+
+def test_a_long_line_of_a_program_is_not_repeated_whole(
+    good: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("deep.txt").write_text(f"nprl-program 1\nu = {'(' * 10_000}x\n")
+    assert main([str(good), "--policy", "deep.txt"]) == 2
+    assert len(capsys.readouterr().err) < 400

@@ -10,35 +10,31 @@ chosen. The report's seeds are nobody's business here.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from nprl.distill.affine import Fit, fit_affine
+from nprl.distill.budget import Budget, Guard, Progress
 from nprl.distill.dagger import Distilled, dagger
 from nprl.distill.dataset import Dataset, imitation_loss
-from nprl.distill.rollout import Episodes, Policy, Rollouts, act_of, blank, with_terms
+from nprl.distill.rollout import Episodes, Policy, Rollouts, blank, with_terms
 from nprl.distill.tree import fit_tree
 from nprl.env.task import Task
 from nprl.lang.terms import constants
 from nprl.program import Program
-from nprl.search.enumerate import Effort, Enumeration, enumerate_terms
+from nprl.search.enumerate import Enumeration, enumerate_terms
 from nprl.search.grammar import Grammar
 from nprl.search.tune import NOISE, tune
 
-Progress = Callable[[str], None]
 FIRST_SEED = 500_000
-EPISODES = {True: 256, False: 40}
-"""Default number of selection seeds: with a model, and without (one environment at a time)."""
-UNHURRIED = 30.0
-"""With a smaller budget, in seconds, there are a quarter of these seeds and fewer rounds."""
-ROWS = 3000
-"""Observations that fits look at."""
-PER_SIZE = {True: 6, False: 2}
-"""How many candidates of each number of constants are played."""
-TUNED = 10
-"""At most so many programs are tuned."""
+STUDENT_ROWS = 6000
+"""Observations that DAgger's student is fitted to."""
+AT_ONCE = 16
+"""Programs that are played in one batch."""
+LEAST = 8
+"""CMA-ES is not begun with fewer evaluations."""
 MOST_CUBIC = 4
 """Up to this many inputs, cubic forms are fitted too."""
 
@@ -79,8 +75,8 @@ class Learned:
     enumeration: Enumeration | None
     tried: int
     """How many different programs were fitted."""
-    in_time: bool
-    """Whether no deadline cut anything short: then the same seed gives the same program."""
+    cut: tuple[str, ...]
+    """What the clock cut short; where it is empty the same seed gives the same program."""
     wall_s: float
 
     @property
@@ -99,69 +95,68 @@ class Learned:
 def learn_program(
     task: Task,
     teacher: Policy,
-    budget_s: float = 60.0,
+    budget: Budget | None = None,
     seed: int = 0,
     selection_seeds: Sequence[int] | None = None,
-    max_nodes: int = 11,
+    max_nodes: int | None = None,
     max_constants: int | None = None,
     progress: Progress | None = None,
 ) -> Learned:
-    """The program that does best in ``task``, learned from ``teacher`` in about ``budget_s`` s.
+    """The program that does best in ``task``, learned from ``teacher`` with this much work.
 
-    ``selection_seeds`` (four or more) are split: the first half tunes, the second chooses.
-    ``max_nodes`` limits the enumerated terms, per output; ``max_constants`` all programs (with 0,
-    constants may still come from nowhere).
+    ``selection_seeds`` (four or more; else as many as the budget says, from `FIRST_SEED`) are split:
+    the first half tunes, the second chooses. ``max_nodes`` takes the place of the budget's ``nodes``;
+    ``max_constants`` limits all programs (with 0, constants may still come from nowhere).
 
     Raises:
-        ValueError: for fewer than four selection seeds, a budget that is not positive, or spaces
-            that programs do not know (see `blank`).
+        ValueError: for fewer than four selection seeds, or spaces that programs do not know (see
+            `blank`).
     """
     began = time.monotonic()
-    batched = task.model is not None
+    budget = budget or Budget.of(task.model is not None)
     if selection_seeds is None:
-        part = 1 if budget_s >= UNHURRIED else 4
-        selection_seeds = range(FIRST_SEED, FIRST_SEED + EPISODES[batched] // part)
+        selection_seeds = range(FIRST_SEED, FIRST_SEED + budget.seeds)
     seeds = [int(s) for s in selection_seeds]
-    if len(seeds) < 4 or not budget_s > 0:
-        raise ValueError(
-            "four selection seeds or more and a positive budget are needed; "
-            f"got {len(seeds)} seeds, {budget_s} s"
-        )
+    if len(seeds) < 4:
+        raise ValueError(f"four selection seeds or more are needed; got {len(seeds)}")
     say = progress or (lambda text: None)
     template = blank(task)
-    clock = _Clock(began, budget_s)
+    most = budget.nodes if max_nodes is None else max_nodes
+    guard = Guard(budget.guard_s, say)
     tuning, choosing = (
         Rollouts(task, seeds[: len(seeds) // 2]),
         Rollouts(task, seeds[len(seeds) // 2 :]),
     )
     try:
-        rounds = 5 if budget_s >= UNHURRIED and batched else 3
         distilled = dagger(
             task,
             teacher,
             fit_student,
-            rounds=rounds,
-            episodes=32 if budget_s >= UNHURRIED and batched else 8,
+            rounds=budget.rounds,
+            episodes=budget.episodes,
             seed=seed,
             selection_seeds=tuning.seeds[:64],
             progress=say,
-            deadline=clock.at(0.35),
+            deadline=guard.deadline,
         )
-        clock.cut |= len(distilled.rounds) < rounds
+        if len(distilled.rounds) < budget.rounds:
+            guard.tell("DAgger")
         data = distilled.data
-        fits = fitted(template, data, seed)
+        some = data.sample(budget.rows, seed)
+        fits = fitted(template, data, seed, 2 * budget.rows, budget.leaves)
         enumeration = None
-        if max_nodes > 0 and not clock.late(0.4):
+        if most > 0 and not guard.late("the enumeration"):
             enumeration = enumerate_terms(
-                Grammar(tuple(i.name for i in template.inputs), max_nodes=max_nodes),
-                data.sample(ROWS, seed).observations,
-                data.sample(ROWS, seed).targets(template),
+                Grammar(tuple(i.name for i in template.inputs), max_nodes=most),
+                some.observations,
+                some.targets(template),
                 seed,
-                Effort().times(min(1.0, budget_s / 90)),
-                clock.at(0.45),
+                budget.enumeration,
+                guard.deadline,
                 say,
             )
-            clock.cut |= not enumeration.finished
+            if not enumeration.finished:
+                guard.tell("the enumeration")
             fits["search"] = [
                 [Fit(f.term, f.loss, ()) for f in found] for found in enumeration.found
             ]
@@ -169,9 +164,9 @@ def learn_program(
         if max_constants is not None:
             pool = {p: o for p, o in pool.items() if p.constants <= max_constants} or pool
         say(f"{len(pool)} programs fitted")
-        played = _play(pool, data.sample(ROWS, seed), tuning, clock, PER_SIZE[batched])
-        tuned = _tune(played, tuning, seed, clock, batched, max_constants, say)
-        candidates, results = _judge(tuned, data.sample(ROWS, seed), choosing, clock)
+        played = _play(pool, some, tuning, guard, budget)
+        tuned = _tune(played, tuning, seed, guard, budget, max_constants, say)
+        candidates, results = _judge(tuned, some, choosing, guard)
     finally:
         tuning.close()
         choosing.close()
@@ -183,30 +178,13 @@ def learn_program(
         candidates, key=lambda c: (c.constants, c.nodes, -c.selection_return, str(c.program))
     )
     wall = time.monotonic() - began
-    return Learned(best, tuple(order), distilled, enumeration, len(pool), not clock.cut, wall)
-
-
-class _Clock:
-    """The budget, in parts."""
-
-    def __init__(self, began: float, budget: float) -> None:
-        self._began, self._budget, self.cut = began, budget, False
-
-    def at(self, part: float) -> float:
-        """The moment when this part of the budget is used up."""
-        return self._began + part * self._budget
-
-    def late(self, part: float) -> bool:
-        """Whether it is; then something is cut short."""
-        late = time.monotonic() > self.at(part)
-        self.cut |= late
-        return late
+    return Learned(best, tuple(order), distilled, enumeration, len(pool), tuple(guard.cut), wall)
 
 
 def fit_student(template: Program, data: Dataset) -> Program:
     """DAgger's student: each output's affine form, or a tree of three leaves if much nearer."""
     names = [i.name for i in template.inputs]
-    some = data.sample(2 * ROWS, 0)
+    some = data.sample(STUDENT_ROWS, 0)
     terms = []
     for goal in some.targets(template):
         best = fit_affine(names, some.observations, goal, sizes=[len(names) + 1])[0]
@@ -217,16 +195,18 @@ def fit_student(template: Program, data: Dataset) -> Program:
     return with_terms(template, terms)
 
 
-def fitted(template: Program, data: Dataset, seed: int = 0) -> dict[str, list[list[Fit]]]:
-    """All fits, by kind, one list for each output."""
+def fitted(
+    template: Program, data: Dataset, seed: int = 0, rows: int = 6000, leaves: int = 4
+) -> dict[str, list[list[Fit]]]:
+    """All fits to so many rows of the data, trees of two leaves and more, by kind and output."""
     names = [i.name for i in template.inputs]
-    some = data.sample(2 * ROWS, seed)
+    some = data.sample(rows, seed)
     goals, x = some.targets(template), some.observations
     result: dict[str, list[list[Fit]]] = {"affine": [fit_affine(names, x, g) for g in goals]}
     if len(names) <= MOST_CUBIC:
         result["cubic"] = [fit_affine(names, x, g, 3, range(1, 11)) for g in goals]
-    for leaves in (2, 3, 4):
-        result[f"tree of {leaves}"] = [fit_tree(names, x, g, leaves, seed) for g in goals]
+    for k in range(2, leaves + 1):
+        result[f"tree of {k}"] = [fit_tree(names, x, g, k, seed) for g in goals]
     return result
 
 
@@ -237,8 +217,9 @@ def _programs(template: Program, fits: dict[str, list[list[Fit]]]) -> dict[Progr
         if len(per_output) == 1:
             joined: Iterable[Sequence[Fit]] = ([f] for f in per_output[0])
         else:
+            sized = [[(f, constants(f.term)) for f in some] for some in per_output]
             joined = [
-                [min(some, key=lambda f: f.loss + price * constants(f.term)) for some in per_output]
+                [min(some, key=lambda f: f[0].loss + price * f[1])[0] for some in sized]
                 for price in (0.0, *np.geomspace(1e-5, 0.3, 12).tolist())
                 if all(per_output)
             ]
@@ -255,25 +236,28 @@ class _Played:
 
 
 def _play(
-    pool: dict[Program, str], data: Dataset, rollouts: Rollouts, clock: _Clock, per_size: int
+    pool: dict[Program, str], data: Dataset, rollouts: Rollouts, guard: Guard, budget: Budget
 ) -> list[_Played]:
     """The nearest programs of each number of constants, and DAgger's, played; the best first."""
     losses = {p: imitation_loss(p, data) for p in pool}
     ranked = sorted(pool, key=lambda p: (losses[p], p.nodes, str(p)))
     counts: dict[int, int] = {}
-    chosen: list[Program] = []
+    places: dict[Program, int] = {}
     for program in ranked:
         k = counts.get(program.constants, 0)
-        if k < per_size or pool[program] == "dagger":
+        if k < budget.played or pool[program] == "dagger":
             counts[program.constants] = k + 1
-            chosen.append(program)
+            places[program] = -1 if pool[program] == "dagger" else k
+    order = sorted(places, key=lambda p: (places[p], p.constants, losses[p], str(p)))
+    order = order[: budget.most_played]
     result: list[_Played] = []
-    for program in sorted(
-        chosen, key=lambda p: (pool[p] != "dagger", p.constants, losses[p], str(p))
-    ):
-        if result and clock.late(0.55):
+    step = AT_ONCE if rollouts.batched else 1
+    for at in range(0, len(order), step):
+        if result and guard.late("playing what was fitted"):
             break
-        result.append(_Played(program, pool[program], rollouts.run(act_of(program))))
+        some = order[at : at + step]
+        episodes = rollouts.run_many(some)
+        result += [_Played(p, pool[p], e) for p, e in zip(some, episodes, strict=True)]
     return sorted(
         result,
         key=lambda r: (-r.episodes.mean, r.program.constants, r.program.nodes, str(r.program)),
@@ -284,8 +268,8 @@ def _tune(
     played: list[_Played],
     rollouts: Rollouts,
     seed: int,
-    clock: _Clock,
-    batched: bool,
+    guard: Guard,
+    budget: Budget,
     max_constants: int | None,
     say: Progress,
 ) -> list[tuple[Program, str]]:
@@ -300,18 +284,21 @@ def _tune(
         counts[key] = counts.get(key, 0) + 1
         if counts[key] <= 2:
             chosen.append(entry)
-    chosen.sort(key=lambda r: r.origin != "affine")
+    chosen.sort(key=lambda r: r.origin not in ("affine", "dagger"))
     result = [(played[0].program, played[0].origin)]
-    for number, entry in enumerate(chosen[:TUNED]):
+    left = budget.steps
+    for number, entry in enumerate(chosen[: budget.tuned]):
         share = 0.3 if number else 0.6
-        if clock.late(0.92):
+        cost = int(entry.episodes.lengths.sum())
+        most = budget.evaluations * (1 if entry.program.constants <= 4 else 2)
+        evaluations = min(most, int(share * left / cost))
+        if evaluations < LEAST or guard.late("tuning"):
             break
-        deadline = min(
-            clock.at(0.95), time.monotonic() + share * max(1.0, clock.at(0.95) - time.monotonic())
-        )
-        evaluations = (400 if batched else 40) * (1 if entry.program.constants <= 4 else 2)
-        found = tune(entry.program, rollouts, seed, evaluations, deadline)
-        clock.cut |= time.monotonic() > deadline
+        before = rollouts.steps
+        found = tune(entry.program, rollouts, seed, evaluations, guard.deadline)
+        left -= rollouts.steps - before
+        if not found.finished:
+            guard.tell("tuning")
         say(
             f"tuned {entry.origin}: {entry.episodes.mean:.5g} -> {found.episodes.mean:.5g}, "
             f"{found.program.constants} constants"
@@ -322,18 +309,19 @@ def _tune(
 
 
 def _judge(
-    tuned: list[tuple[Program, str]], data: Dataset, rollouts: Rollouts, clock: _Clock
+    tuned: list[tuple[Program, str]], data: Dataset, rollouts: Rollouts, guard: Guard
 ) -> tuple[list[Candidate], list[Episodes]]:
-    candidates: list[Candidate] = []
+    programs = dict(reversed(tuned))
+    step = AT_ONCE if rollouts.batched else 1
     results: list[Episodes] = []
-    for program, origin in dict(reversed(tuned)).items():
-        if candidates and clock.late(1.1):
+    for at in range(0, len(programs), step):
+        if results and guard.late("the choice"):
             break
-        e = rollouts.run(act_of(program))
-        candidates.append(
-            Candidate(program, origin, imitation_loss(program, data), e.mean, e.error)
-        )
-        results.append(e)
+        results += rollouts.run_many(list(programs)[at : at + step])
+    candidates = [
+        Candidate(program, origin, imitation_loss(program, data), e.mean, e.error)
+        for (program, origin), e in zip(programs.items(), results, strict=False)
+    ]
     return candidates, results
 
 

@@ -219,6 +219,21 @@ class Rollouts:
             raise ValueError("a task without a model plays one copy at a time, by its own actions")
         return self._single(act, record)
 
+    def run_many(self, programs: Sequence[Program]) -> list[Episodes]:
+        """`run` for each of several programs; with a model in one batch, on the same episodes."""
+        if not self.batched:
+            return [self.run(act_of(p)) for p in programs]
+        n, in_units = len(self.seeds), all(p.choices is None for p in programs)
+        acts: list[Act] = [p.batch if in_units else act_of(p) for p in programs]
+
+        def act(observations: Floats) -> NDArray[Any]:
+            parts = observations.reshape(len(acts), n, -1)
+            return np.concatenate([one(part) for one, part in zip(acts, parts, strict=True)])
+
+        played = self.run(act, copies=len(acts), in_units=in_units)
+        rows = zip(played.returns.reshape(-1, n), played.lengths.reshape(-1, n), strict=True)
+        return [Episodes(returns, lengths, None) for returns, lengths in rows]
+
     @property
     def batched(self) -> bool:
         """Whether one call plays many copies."""
@@ -227,28 +242,28 @@ class Rollouts:
     def _batched(
         self, plant: Plant, act: Act, copies: int, record: bool, in_units: bool
     ) -> Episodes:
-        model = plant.model
+        model, own = plant.model, self.task.is_own
         x = np.tile(self._starts, (copies, 1))
         n = len(x)
         returns, lengths = np.zeros(n), np.zeros(n, dtype=np.int64)
         alive = np.ones(n, dtype=np.bool_)
         seen: list[Floats] = []
         penalty = None if model.unsafe_reward is None else float(model.unsafe_reward)
-        noise = np.tile(self._noise, (1, copies, 1))
         for t in range(self.task.horizon):
             obs = np.minimum(np.maximum(plant.observe_batch(x), self._low), self._high)
             if record:
                 seen.append(obs[alive])
             actions = act(obs)
             units = actions if in_units else plant.actions.to_units_batch(actions)
-            after = plant.step_batch(x, units, noise[t])
-            safe, terminal = plant.verdict_batch(after)
-            reward = plant.reward_batch(x, units, after)
-            if self.task.is_own and penalty is not None:
+            noise = np.tile(self._noise[t], (copies, 1))
+            after, reward, safe, terminal = plant.advance_batch(x, units, noise)
+            if own and penalty is not None:
                 reward = np.where(safe, reward, penalty)
             returns += np.where(alive, reward, 0.0)
             lengths += alive
-            ended = terminal | ~safe if self.task.is_own else terminal
+            ended = ~safe if own else np.zeros(n, dtype=np.bool_)
+            if terminal is not None:
+                ended = ended | terminal
             if ended.any():
                 alive &= ~ended
                 if not alive.any():

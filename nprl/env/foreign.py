@@ -50,10 +50,41 @@ class StartInside(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstructorAr
         return obs, reward, terminated, truncated, info
 
 
+def filtered(
+    shield: BatchShield, binding: Binding, states: NDArray[np.float64], actions: NDArray[Any]
+) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """What is sent instead of the learner's ``actions`` (n, ...), and which were replaced (n,).
+
+    What passes the shield is sent on as it came, in float64. What replaces an action has a way to
+    go, to a learner's action and back to units, which may round: what *arrives* must pass. Else the
+    backup is sent (which is what rows of NaN mean), whose rounding the proof covers.
+    """
+    units, replaced = shield.filter_batch(states, _arriving(binding, actions))
+    sent = np.asarray(binding.from_units(units))
+    kept = ~replaced
+    sent[kept] = np.asarray(actions)[kept]
+    arriving = _arriving(binding, sent)
+    moved = np.flatnonzero(replaced & (arriving != units).any(axis=1))
+    if moved.size:
+        lost = moved[shield.filter_batch(states[moved], arriving[moved])[1]]
+        if lost.size:
+            backup = shield.filter_batch(states[lost], np.full((lost.size, units.shape[1]), np.nan))
+            sent[lost] = binding.from_units(backup[0])
+    return sent, replaced
+
+
+def _arriving(binding: Binding, actions: NDArray[Any]) -> NDArray[np.float64]:
+    """The vectors in units (n, m) that the environments apply for these actions, sent in float64."""
+    rows = np.asarray(actions)
+    if rows.dtype.kind == "f":
+        rows = rows.astype(np.float64)
+    return np.array([binding.to_units(row) for row in rows], dtype=np.float64)
+
+
 class ShieldedDummyVecEnv(VecEnvWrapper):
     """A `DummyVecEnv` of bound environments whose actions pass a batched shield first.
 
-    Reads each environment's state, filters in units, and hands float64 actions on. Counts as
+    Reads each environment's state, and hands on in float64 what `filtered` says. Counts as
     `ModelVecEnv` does: ``steps_total``, ``overrides_total``, ``violations_total`` (states after a
     step that are not safe), and ``info["shield/overrides"]`` where an episode ends.
     """
@@ -64,7 +95,6 @@ class ShieldedDummyVecEnv(VecEnvWrapper):
         self._dummy = venv
         self._binding = binding
         self._shield = shield
-        self._plant = Plant(binding.model)
         self._overrides = np.zeros(venv.num_envs, dtype=np.int64)
         self.steps_total = self.overrides_total = self.violations_total = 0
 
@@ -76,11 +106,10 @@ class ShieldedDummyVecEnv(VecEnvWrapper):
     def step_async(self, actions: NDArray[Any]) -> None:
         """Filter the actions and pass them on, in float64."""
         states = np.array([self._binding.read_state(env) for env in self._dummy.envs])
-        units = self._plant.actions.to_units_batch(actions)
-        units, overridden = self._shield.filter_batch(states, units)
+        sent, overridden = filtered(self._shield, self._binding, states, actions)
         self._overrides += overridden
         self.overrides_total += int(np.count_nonzero(overridden))
-        self.venv.step_async(self._binding.from_units(units))
+        self.venv.step_async(sent)
 
     def step_wait(self) -> Any:
         """Step every environment."""

@@ -71,7 +71,7 @@ def _from_python(path: Path) -> Model:
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
-    except Exception as error:  # whatever a user's file raises is an error of that file
+    except (Exception, SystemExit) as error:  # whatever a user's file raises is its error
         del sys.modules[name]
         problem = " ".join(str(error).split())
         raise ModelError(f"{path}: {type(error).__name__}: {problem}") from error

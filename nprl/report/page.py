@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from nprl.report.proofs import THEOREM
-from nprl.report.tables import Cell, html_table
+from nprl.report.tables import Cell, html_table, show
+from nprl.shields.words import goal_in_words
 
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #262a33; background: #fff; margin: 0 auto;
@@ -18,7 +19,10 @@ h1 { font-size: 26px; margin: 0 } h2 { font-size: 18px; margin: 34px 0 8px }
 .card { border: 1px solid #e4e7ed; border-radius: 8px; padding: 10px 16px; min-width: 150px }
 .card b { display: block; font-size: 20px } .card span { color: #6a707d; font-size: 13px }
 .good b { color: #1f7a48 } .bad b { color: #b32d2d } .open b { color: #9a5b00 }
-table { border-collapse: collapse; font-size: 14px } .wide { overflow-x: auto }
+table { border-collapse: collapse; font-size: 14px; margin: 0 0 18px }
+.words td:last-child { text-align: left; color: #4a505d; font-size: 13px; max-width: 420px }
+.words th:last-child { text-align: left }
+.facts thead { display: none } .wide { overflow-x: auto }
 th, td { text-align: right; padding: 4px 12px; border-bottom: 1px solid #e4e7ed }
 th:first-child, td:first-child { text-align: left; padding-left: 0 } th { color: #6a707d }
 pre { background: #f5f6f8; padding: 12px 14px; border-radius: 8px; overflow-x: auto }
@@ -41,11 +45,13 @@ def report_page(
     goals: Sequence[tuple[str, str, str, int, float]],
     policy: str,
     notes: Sequence[str] = (),
+    command: str = "",
 ) -> str:
     """The page of a run.
 
     ``goals`` are rows (goal, verdict, engines, leaves, seconds) of the proof; ``policy`` is the
-    sentence on the program without its shield; ``notes`` stand above the pictures.
+    sentence on the program without its shield; ``notes`` stand above the pictures; ``command`` is
+    what repeats the run.
     """
     program, proof = summary["program"], summary["proof"]
     e = html.escape
@@ -60,11 +66,12 @@ def report_page(
         *_cards(summary),
         "</div>",
         *(f'<p class="note">{e(note)}</p>' for note in notes),
-        "<h2>The six policies, on the same fresh episodes</h2>",
+        f"<h2>{_how_many(summary)} policies, on the same fresh episodes</h2>",
         f'<div class="wide">{evaluation_table(summary["policies"])}</div>',
         '<p class="note">Return is the environment\'s own, penalties included, with the 95 % '
-        "confidence interval of its mean. Overrides are actions that the shield replaced, of 1000 "
-        "steps; the time is for one decision, for a shielded policy with the shield.</p>",
+        "confidence interval of its mean. Violations are steps that ended outside the safe set. "
+        "Overrides are actions that the shield replaced, of 1000 steps; the time is for one "
+        "decision, for a shielded policy with the shield.</p>",
         "<h2>The program</h2>",
         f"<pre>{e(program['text'])}</pre>",
         f'<p class="note">{program["nodes"]} nodes, {program["constants"]} constants. ',
@@ -77,6 +84,7 @@ def report_page(
         "<h2>Training</h2>",
         pictures.learning or '<p class="note">The teacher was given; nothing was trained.</p>',
         "<h2>What repeats it</h2>",
+        f"<pre>{e(command)}</pre>" if command else "",
         f"<pre>{e(_versions(summary))}</pre>",
         "</html>",
     ]
@@ -90,8 +98,8 @@ def evaluation_table(policies: Sequence[Mapping[str, Any]]) -> str:
     rows: list[list[Cell]] = []
     for p in policies:
         low, high = p["ci95"]
-        rows.append([p["name"], p["return"], f"{low:.4g} .. {high:.4g}", p["episodes"]])
-        rows[-1] += [p["violations"], p["overrides_per_1000"], p["us_per_step"]]
+        rows.append([p["name"], p["return"], f"{show(low)} .. {show(high)}", p["episodes"]])
+        rows[-1] += [p["violations"], p["overrides_per_1000"], p["us_per_step"] or None]
     return html_table(columns, rows)
 
 
@@ -109,7 +117,7 @@ def _cards(summary: Mapping[str, Any]) -> list[str]:
         word, kind = said[program["certified"]]
         cards.append((word, "the program alone", kind))
     for name in ("neural", "program"):
-        cards.append((f"{by_name[name]['return']:.4g}", f"return, {name}", ""))
+        cards.append((show(by_name[name]["return"]), f"return, {name}", ""))
     cards.append((f"{by_name['program']['us_per_step']:.3g} us", "a step of the program", ""))
     if proof["volume_kernel"] is not None:
         cards.append(
@@ -135,18 +143,27 @@ def _proof(
         ["family", proof["family"]],
         ["synthesis, s", proof["synthesis_s"]],
         ["check, s", proof["check_s"]],
-        ["share of the safe set", proof["volume_safe"]],
-        ["share of the viability kernel, at least", proof["volume_kernel"]],
+        ["share of the safe set", _percent(proof["volume_safe"])],
+        ["share of the viability kernel, at least", _percent(proof["volume_kernel"])],
     ]
-    rows: list[list[Cell]] = [list(goal) for goal in goals]
+    rows: list[list[Cell]] = [[*goal, goal_in_words(goal[0])] for goal in goals]
+    columns = ["goal", "verdict", "by", "leaves", "s", "what it says"]
     return [
         f"<p>{html.escape(THEOREM)}</p>" if proof["verdict"] == "verified" else "",
-        html_table(["", ""], facts),
-        f'<div class="wide">{html_table(["goal", "verdict", "by", "leaves", "s"], rows)}</div>',
+        f'<div class="facts">{html_table(["", ""], [f for f in facts if f[1] is not None])}</div>',
+        f'<div class="wide words">{html_table(columns, rows)}</div>',
         "<p>Taken for granted:</p><ul>",
         *(f"<li>{html.escape(a)}</li>" for a in proof["assumptions"]),
         "</ul>",
     ]
+
+
+def _how_many(summary: Mapping[str, Any]) -> str:
+    return "The six" if len(summary["policies"]) == 6 else "The"
+
+
+def _percent(share: float | None) -> str | None:
+    return None if share is None else f"{100 * share:.1f} %"
 
 
 def _no_picture(verdict: str) -> str:

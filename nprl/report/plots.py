@@ -17,6 +17,7 @@ from nprl.env.sampling import Uniform
 from nprl.lang.floats import compile_batch
 from nprl.model import Model
 from nprl.report.picture import BLUE, GREEN, GREY, INK, ORANGE, PALE, RED, figure
+from nprl.report.shadow import shadow
 from nprl.shields.certificate import Certificate
 
 Floats = NDArray[np.float64]
@@ -47,6 +48,7 @@ def draw_learning(rows: Sequence[Mapping[str, str]]) -> Figure | None:
     axes[1].set_title("steps outside the safe set, in each stage of training", fontsize=10)
     if min(scores) < 20 * max(scores) < 0:  # what dying costs would hide what is learned
         axes[0].set_yscale("symlog", linthresh=abs(max(scores)))
+        axes[0].set_ylabel("logarithmic", fontsize=9)
     for ax in axes:
         ax.set_xlabel("thousands of environment steps", fontsize=9)
         ax.set_axisbelow(True)
@@ -90,18 +92,30 @@ def draw_invariant(certificate: Certificate, paths: Mapping[str, Floats]) -> Fig
     pairs = _pairs(model)
     drawn, axes = figure(5.6 * len(pairs) + 0.4, 4.5, len(pairs))
     colours = [BLUE, ORANGE, GREY]
+    shadowed = False
     for ax, (i, j) in zip(axes, pairs, strict=True):
-        view = _slice(ax, certificate, i, j)
+        outline = shadow(certificate, i, j) if len(model.state) > 2 else None
+        view = _slice(ax, certificate, i, j, outline)
+        if outline is not None:
+            closed = np.concatenate([outline, outline[:1]])
+            ax.plot(closed[:, 0], closed[:, 1], color=GREEN, lw=1.1, ls=":", zorder=3)
+            shadowed = True
         for (_, path), colour in zip(paths.items(), colours, strict=False):
             ax.plot(path[:, :, i], path[:, :, j], color=colour, lw=0.9, alpha=0.75)
             ax.plot(path[0, :, i], path[0, :, j], ".", color=colour, ms=4)
         ax.set_xlim(*view[0])
         ax.set_ylim(*view[1])
     handles: list[Patch | Line2D] = [
-        Patch(facecolor="#d6ecdd", edgecolor=GREEN, label="proved invariant"),
+        Patch(
+            facecolor="#d6ecdd",
+            edgecolor=GREEN,
+            label="proved invariant (slice)" if len(model.state) > 2 else "proved invariant",
+        ),
         Patch(facecolor="#f6d9d9", label="not safe"),
         Patch(facecolor="none", edgecolor=INK, linestyle="--", label="initial set"),
     ]
+    if shadowed:
+        handles.append(Line2D([], [], color=GREEN, ls=":", label="its projection"))
     handles += [
         Line2D([], [], color=c, label=name) for name, c in zip(paths, colours, strict=False)
     ]
@@ -118,9 +132,12 @@ def _pairs(model: Model) -> list[tuple[int, int]]:
 
 
 def _slice(
-    ax: Axes, certificate: Certificate, i: int, j: int
+    ax: Axes, certificate: Certificate, i: int, j: int, outline: Floats | None
 ) -> tuple[tuple[float, float], tuple[float, float]]:
-    """Draw I, the unsafe states and the initial box in the plane of coordinates i and j."""
+    """Draw I, the unsafe states and the initial box in the plane of coordinates i and j.
+
+    The view that is returned also holds the ``outline`` (n, 2).
+    """
     model = certificate.model
     init = [model.init[c.name] for c in model.state]
     centre = np.array([float(low + high) / 2 for low, high in init])
@@ -142,9 +159,13 @@ def _slice(
             break
         ends = tight
     view = []
-    for k in (i, j):
-        pad = 0.06 * (ends[k][1] - ends[k][0])
-        view.append((ends[k][0] - pad, ends[k][1] + pad))
+    for k, column in ((i, 0), (j, 1)):
+        low, high = ends[k]
+        if outline is not None:
+            low = min(low, float(outline[:, column].min()))
+            high = max(high, float(outline[:, column].max()))
+        pad = 0.06 * (high - low)
+        view.append((low - pad, high + pad))
     xs, ys = (np.linspace(*v, GRID) for v in view)
     grid[:, i], grid[:, j] = (m.ravel() for m in np.meshgrid(xs, ys))
     value = _margin(certificate, grid).reshape(GRID, GRID)

@@ -10,10 +10,12 @@ Cell = str | int | float | None
 
 
 def show(value: Cell) -> str:
-    """A number with four significant digits; a dash for None."""
+    """A number with four significant digits, or all those before the point; a dash for None."""
     if value is None:
         return "-"
     if isinstance(value, float):
+        if 1e4 <= abs(value) < 1e9:
+            return f"{value:.0f}"
         return f"{value:.4g}" if math.isfinite(value) else str(value)
     return str(value)
 

@@ -46,6 +46,8 @@ class Tuned:
     program: Program
     episodes: Episodes
     evaluations: int
+    finished: bool = True
+    """Whether the search ended before the deadline."""
 
 
 class Returns:
@@ -120,7 +122,7 @@ def tune(
     chosen = judge.program([decimal(v, 6) for v in best])
     if shorten:
         chosen = _shorten(judge, best, rollouts)
-    return Tuned(chosen, rollouts.run(act_of(chosen)), judge.evaluations)
+    return Tuned(chosen, rollouts.run(act_of(chosen)), judge.evaluations, not _late(deadline))
 
 
 def shorten(program: Program, rollouts: Rollouts) -> Program:
@@ -169,7 +171,7 @@ def _search(
         options |= {"maxfevals": evaluations, "tolflatfitness": 2}
         options |= {"tolfun": max(flat, 1e-9), "tolx": 1e-3}
         strategy = cma.CMAEvolutionStrategy(np.zeros(len(first)), spread, options)
-        while not strategy.stop() and not (deadline is not None and time.monotonic() > deadline):
+        while not strategy.stop() and not _late(deadline):
             asked = [np.asarray(z) for z in strategy.ask()]
             means = judge.means(first + scale * np.stack(asked))
             strategy.tell(asked, (-means).tolist())
@@ -177,3 +179,7 @@ def _search(
             if means[top] > best_mean:
                 best, best_mean = asked[top], float(means[top])
     return best, best_mean
+
+
+def _late(deadline: float | None) -> bool:
+    return deadline is not None and time.monotonic() > deadline

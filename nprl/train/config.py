@@ -150,7 +150,7 @@ class TrainConfig:
         n_envs = 64 if task.is_own else 8
         ahead = min(max(task.horizon / 10, 20.0), 100.0)
         short, long = (32_768, 160_000) if task.is_own else (16_384, 240_000)
-        many, few = (200, 50) if task.is_own else (20, 5)
+        many, few = (200, min(200, max(20, 20_000 // task.horizon))) if task.is_own else (20, 5)
         return cls(
             total_steps=short if quick else long,
             n_envs=n_envs,
