@@ -13,13 +13,14 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 from scipy import stats
 
+from nprl.env.policy import Policy as Policy
 from nprl.env.sampling import Floats, Streams
 from nprl.env.task import Task
 from nprl.env.vector import BatchShield
@@ -30,20 +31,6 @@ CHUNK = {True: 4096, False: 64}
 """How many episodes run side by side: of a model of ours, of another environment."""
 APART = 2**40
 """What is added to an episode's seed for its random actions."""
-
-
-class Policy(Protocol):
-    """What can be evaluated: Stable-Baselines3's ``predict``."""
-
-    def predict(
-        self,
-        observation: Any,
-        state: Any = None,
-        episode_start: Any = None,
-        deterministic: bool = ...,
-    ) -> tuple[NDArray[Any], Any]:
-        """The environment's actions for a batch of observations."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)

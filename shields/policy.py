@@ -10,30 +10,17 @@ import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nprl.env.plant import Actions
+from nprl.env.policy import Policy as Policy
 from nprl.lang.terms import Var
 from nprl.shields.nearest import Action, Floats
 from nprl.shields.shield import Filter, ShieldError
 from nprl.shields.wrapper import NOT_AN_ACTION, ShieldWarning
-
-
-class Policy(Protocol):
-    """What Stable-Baselines3 expects of a policy."""
-
-    def predict(
-        self,
-        observation: Any,
-        state: Any = None,
-        episode_start: Any = None,
-        deterministic: bool = False,
-    ) -> tuple[Any, Any]:
-        """The action for an observation, and the policy's next internal state."""
-        ...
 
 
 class ShieldedPolicy:

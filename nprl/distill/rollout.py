@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from gymnasium import spaces
@@ -20,6 +20,7 @@ from gymnasium.utils import seeding
 from numpy.typing import NDArray
 
 from nprl.env.plant import Plant
+from nprl.env.policy import Policy as Policy
 from nprl.env.sampling import Uniform
 from nprl.env.spaces import observation_space
 from nprl.env.task import Task
@@ -59,20 +60,6 @@ NAMES: dict[str, tuple[tuple[tuple[str, str], ...], tuple[tuple[str, str], ...]]
     "Pendulum": ((("x", ""), ("y", ""), ("omega", "rad/s")), (("torque", "N m"),)),
 }
 """Names and units of observations and actions where there is no model, by id without version."""
-
-
-class Policy(Protocol):
-    """Anything with Stable-Baselines3's ``predict``."""
-
-    def predict(
-        self,
-        observation: Any,
-        state: Any = None,
-        episode_start: Any = None,
-        deterministic: bool = False,
-    ) -> tuple[Any, Any]:
-        """The environment's actions for a batch of observations, and the policy's state."""
-        ...
 
 
 def act_of(policy: Policy) -> Act:
