@@ -87,11 +87,15 @@ def check(
     given (goal, number, SMT-LIB2 text) of every query.
     """
     end = None if timeout is None else time.monotonic() + timeout
-    built = goals(certificate)
+    solver = f"Z3 {z3.get_version_string()}"
+    try:
+        built, found = goals(certificate), {"domain": domain(certificate), **witnesses(certificate)}
+    except (ValueError, RecursionError) as error:
+        return Report((GoalResult("goals", False, f"too large: {error}", (), 0, 0.0),), solver)
     results = []
-    for what, found in (("domain", {"domain": domain(certificate)}), ("", witnesses(certificate))):
-        for goal, reason in found.items():
-            results.append(GoalResult(goal, not reason, reason, (what or "exact",), 0, 0.0))
+    for goal, reason in found.items():
+        engine = "domain" if goal == "domain" else "exact"
+        results.append(GoalResult(goal, not reason, reason, (engine,), 0, 0.0))
     for goal in sorted(set(certificate.proofs) - set(built)):
         results.append(
             GoalResult(goal, False, "the model and shield have no such goal", (), 0, 0.0)
@@ -100,7 +104,7 @@ def check(
         if progress is not None:
             progress(goal)
         results.append(check_goal(goal, sequent, certificate.proofs.get(goal), end, export))
-    return Report(tuple(results), f"Z3 {z3.get_version_string()}")
+    return Report(tuple(results), solver)
 
 
 def check_goal(
@@ -159,7 +163,7 @@ def _leaves(
 
 
 def _prove(text: str) -> None:
-    solver = z3.SolverFor("QF_LRA")
+    solver = z3.SimpleSolver()
     solver.set("rlimit", RLIMIT)
     solver.from_string(text)
     answer = solver.check()

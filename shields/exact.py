@@ -254,7 +254,7 @@ class _Certificate:  # sections 2 and 3
         _require(all(x <= a <= b <= y for (a, b), (x, y) in ends), "a choice is outside its box")
         shape = {"state": ["float64", "float32"].index, "scaled": bool, "ulps": int}
         self.single, _, self.ulps = _read(m.arithmetic, shape).values()
-        _require(0 <= self.ulps <= 10**6, "ulps: 0 to 1000000 are accepted", self.ulps)
+        _require(1 <= self.ulps <= 64, "ulps: 1 to 64 are accepted", self.ulps)
         plain, raw, off = _Reader(xs), _Reader(self.box, raw=True), _Reader(xs, "backup")
         plant, again = _Reader(self.box, "plant"), _Reader(self.box, "test")
         steps = [_read(m.step, dict.fromkeys(xs, r.term)) for r in (raw, plant, again)]
@@ -268,7 +268,8 @@ class _Certificate:  # sections 2 and 3
         _require('"where"' not in json.dumps(c.shield["invariant"]), "a row holds a where")
         self.margins = _read(s.margins, [[_number] * len(part) for part in self.rows])
         _require(all(abs(v) < 2**1000 and float(v) == v for v in chain(*self.margins)), "a margin")
-        shape = {"plant": xs, "backup": [*us.values()], "test": ((_number,),), "guard": _number}
+        shape = {"plant": xs, "backup": [*us.values()], "guard": _number}
+        shape["test"] = [[_number] * len(part) for part in self.rows]
         self.rounding = SimpleNamespace(**_read(c.rounding, shape))
         shape = {"init": xs, "invariant": xs, "action": us, "disturbance": ws}
         self.witness: dict[str, dict[str, Fraction]] = _read(c.witness, shape)
@@ -324,7 +325,8 @@ class _Certificate:  # sections 2 and 3
             goals[f"ranges/{q}"] = part, [_box(self.state)], 0
             goals[f"action/{q}"] = xs + off, actions, 0
             for k, c in enumerate(_clauses(self.safe)):
-                goals[f"safe/{q}/{k}"] = xs + [n for _, n in c[1:]], [[p] for p, _ in c[:1]], 0
+                clause = [c[0][0] if c else _leaf(-1)]
+                goals[f"safe/{q}/{k}"] = xs + [n for _, n in c[1:]], [clause], 0
             for k, c in enumerate(_clauses(self.terminal)):
                 goals[f"backup/{q}/{k}"] = before + [n for _, n in c] + plant + off, kept, 0
             bounds = zip(tests, self.margins[q], r.test[q], strict=True)
@@ -408,7 +410,7 @@ def _prove(premises: Terms, goals: list[Terms], given: int, names: set[str], tre
             todo = [(swap(a, p), first), (swap(b, _node("neg", p)), second)]
         case ["function", "pi", int(), sub]:
             todo = [(swap(v, *_within(v, *PI)), sub)]
-        case ["function", "sin" | "cos", int(k), sub] if 1 <= k <= 12:
+        case ["function", "sin" | "cos", int(k), sub] if k is not True and 1 <= k <= 12:
             p, q = _leaf(int(t.op == "cos")), _leaf(1)  # the Taylor sum; a^n / n!
             for n in range(1, 2 * k + 1):
                 q = _node("/", _node("*", q, t.args[0]), _leaf(n))

@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
 
 from nprl.lang.ranges import DomainError, Interval, enclose
 from nprl.lang.rounding import Bound, analyse
-from nprl.lang.terms import Compare, Num, Term, Var, Where, rebuilt, subterms
+from nprl.lang.terms import Compare, Num, Term, Var, subterms
 from nprl.model import Coordinate, Model
 from nprl.shields.certificate import Certificate, Rounding
 from nprl.shields.sequent import Conclusion, Sequent, assign, conjunctive, disjunctive, expanded
@@ -22,20 +21,14 @@ TINY_STEP = Fraction(1, 2**49)
 Rows = Sequence[Term]
 
 
-def tolerant(terms: Sequence[Term], prefix: str) -> tuple[list[Term], int]:
+def tolerant(terms: Sequence[Term], prefix: str) -> tuple[tuple[Term, ...], int]:
     """The terms expanded, the k-th distinct guard ``q`` of a ``where`` read as ``q + t:<prefix>k``."""
     seen: dict[Term, Term] = {}
 
-    def perturbed(node: Any) -> Any:
-        node = rebuilt(node, perturbed)
-        if not isinstance(node, Where):
-            return node
-        c = node.condition
-        assert isinstance(c, Compare)
-        seen.setdefault(c.left, c.left + Var(f"t:{prefix}{len(seen)}"))
-        return Where(Compare(c.relation, seen[c.left], c.right), node.then, node.other)
+    def guard(q: Term) -> Term:
+        return q + seen.setdefault(q, Var(f"t:{prefix}{len(seen)}"))
 
-    return [perturbed(expanded(t)) for t in terms], len(seen)
+    return tuple(expanded(t, guard) for t in terms), len(seen)
 
 
 def _between(name: str, low: Fraction, high: Fraction) -> list[Term]:
@@ -58,12 +51,14 @@ class Pieces:
     certificate: Certificate
     plant: tuple[Term, ...]
     plant_guards: int
+    test: tuple[Term, ...]
+    test_guards: int
 
     @classmethod
     def of(cls, certificate: Certificate) -> Pieces:
         """The shared terms of a certificate."""
-        plant, guards = tolerant(certificate.model.steps, "plant")
-        return cls(certificate, tuple(plant), guards)
+        steps = certificate.model.steps
+        return cls(certificate, *tolerant(steps, "plant"), *tolerant(steps, "test"))
 
     def tolerances(self, prefix: str, count: int) -> list[Term]:
         """``|t| <= guard``, for each perturbed guard."""
@@ -85,11 +80,14 @@ class Pieces:
         return _at_most((f"e:{n}", plant[n]) for n in self.certificate.model.state_names)
 
 
-def test_terms(model: Model, part: Rows) -> list[Term]:
-    """``T_i(x, u)``: the rows of a part at the nominal next state; what the run-time shield computes."""
+def test_terms(model: Model, part: Rows, steps: Rows) -> list[Term]:
+    """``T_i(x, u)``: the rows of a part at the nominal next state; what the run-time shield computes.
+
+    ``steps`` are the model's, or a copy of them.
+    """
     centre = {n: Num(v) for n, v in model.nominal().items()}
-    at = {n: assign(t, centre) for n, t in zip(model.state_names, model.steps, strict=True)}
-    return [assign(g, at) for g in part]
+    after = [assign(t, centre) for t in steps]
+    return [assign(g, dict(zip(model.state_names, after, strict=True))) for g in part]
 
 
 def goals(certificate: Certificate) -> dict[str, Sequent]:
@@ -133,7 +131,7 @@ def goals(certificate: Certificate) -> dict[str, Sequent]:
                 shared.next_in_invariant(),
             )  # fmt: skip
     for p, own in enumerate(shield.invariant):
-        tests, test_guards = tolerant(test_terms(model, own), "test")
+        tests = test_terms(model, [expanded(g) for g in own], shared.test)
         passed = [
             t - m + e
             for t, m, e in zip(tests, shield.margins[p], certificate.rounding.test[p], strict=True)
@@ -142,7 +140,7 @@ def goals(certificate: Certificate) -> dict[str, Sequent]:
             (
                 *xbox, *ubox, *wbox, *shared.errors(), *passed,
                 *shared.tolerances("plant", shared.plant_guards),
-                *shared.tolerances("test", test_guards),
+                *shared.tolerances("test", shared.test_guards),
             ),
             (shared.next_in_invariant()[p],),
         )  # fmt: skip
@@ -175,7 +173,7 @@ def rounding_of(model: Model, rows: Sequence[Rows], backup: Rows) -> Rounding:
         return [analyse(t, box, model.arithmetic.ulps) for t in terms]
 
     steps, backups = bounds(model.steps), bounds(backup)
-    tests = [bounds(test_terms(model, part)) for part in rows]
+    tests = [bounds(test_terms(model, part, model.steps)) for part in rows]
     plant = {n: b.error for n, b in zip(model.state_names, steps, strict=True)}
     if model.arithmetic.state == "float32":
         for n, b in zip(model.state_names, steps, strict=True):
@@ -234,7 +232,7 @@ def witnesses(certificate: Certificate) -> dict[str, str]:
             return False
 
     passes = any(
-        all(map(at_least, test_terms(model, rows), margins))
+        all(map(at_least, test_terms(model, rows, model.steps), margins))
         for rows, margins in zip(shield.invariant, shield.margins, strict=True)
     )
     found = {

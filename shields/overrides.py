@@ -53,7 +53,9 @@ class Overrides:
         self.certificate, self.loop = certificate, loop
         model, shield = certificate.model, certificate.shield
         names = (model.state_names, model.action_names)
-        self.tests = [compile_batch(test_terms(model, part), names) for part in shield.invariant]
+        self.tests = [
+            compile_batch(test_terms(model, part, model.steps), names) for part in shield.invariant
+        ]
         self.margins = [np.array([float(m) for m in part]) for part in shield.margins]
         self.terminal = compile_batch([model.terminal], names[:1])
         inside = np.array([float(certificate.witness["invariant"][n]) for n in names[0]])

@@ -16,6 +16,8 @@ Monomial = tuple[tuple[str, int], ...]
 Polynomial = dict[Monomial, Fraction]
 Range = tuple[Fraction, Fraction]
 MAX_MONOMIALS = 20_000
+MAX_BITS = 100_000
+"""Of a coefficient's numerator and denominator together."""
 
 
 class NotPolynomial(ValueError):
@@ -66,6 +68,11 @@ def times(p: Polynomial, q: Polynomial) -> Polynomial:
 def _whole(p: Polynomial) -> tuple[list[tuple[Monomial, int]], int]:
     """Whole coefficients, and their common denominator."""
     scale = math.lcm(*(c.denominator for c in p.values()))
+    if (
+        max((c.numerator.bit_length() for c in p.values()), default=0) + scale.bit_length()
+        > MAX_BITS
+    ):
+        raise NotPolynomial("a polynomial's numbers are too long")
     return [(m, c.numerator * (scale // c.denominator)) for m, c in p.items()], scale
 
 

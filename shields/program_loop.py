@@ -168,7 +168,8 @@ def _passing(
     alternatives, most = [], 0
     for p, rows in enumerate(shield.invariant):
         tests, count = tolerant(
-            [assign(t, at) for t in test_terms(certificate.model, rows)], "test"
+            [assign(t, at) for t in test_terms(certificate.model, rows, certificate.model.steps)],
+            "test",
         )
         most = max(most, count)
         alternatives.append(

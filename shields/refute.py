@@ -98,7 +98,9 @@ def _test_fails(certificate: Certificate) -> bool:
     return all(
         any(
             exact.enclose(t, at).hi < m
-            for t, m in zip(test_terms(certificate.model, rows), margins, strict=True)
+            for t, m in zip(
+                test_terms(certificate.model, rows, certificate.model.steps), margins, strict=True
+            )
         )
         for rows, margins in zip(shield.invariant, shield.margins, strict=True)
     )

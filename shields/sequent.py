@@ -9,17 +9,20 @@ place that does so. The leaves are left to the checker. See ``docs/certificate.m
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import islice
 from typing import Any, assert_never
 
 from nprl.lang import terms as tm
 from nprl.lang.serial import term_from_json
-from nprl.lang.terms import Formula, Num, Term, Var, rebuilt, variables
+from nprl.lang.terms import Formula, Num, Term, Var, rebuilt, subterms, variables
 from nprl.lang.terms import replace as substitute
 
 MAX_ORDER = 12
+MAX_NODES = 100_000
+MAX_CLAUSES = 1_000
 PI_LOW = Fraction(314159265358979323846, 10**20)
 PI_HIGH = Fraction(314159265358979323847, 10**20)
 ZERO = Num(Fraction(0))
@@ -143,41 +146,50 @@ def _power(a: Term, n: int) -> Term:
     return tm.Power(a, n) if n <= 16 else tm.Power(a, 16) * tm.Power(a, n - 16)
 
 
-def expanded(t: Term) -> Term:
-    """``t`` with clip as min of max, and every ``where`` on a single comparison ``q >= 0`` or ``q > 0``."""
-    match t:
-        case tm.Clip(arg, low, high):
-            inner = tm.Binary(tm.BinaryOp.MAX, expanded(arg), expanded(low))
-            return tm.Binary(tm.BinaryOp.MIN, inner, expanded(high))
-        case tm.Where(condition, then, other):
-            return _where(condition, expanded(then), expanded(other))
-        case _:
-            return rebuilt(t, expanded)
+def expanded(t: Term, guard: Callable[[Term], Term] = lambda q: q) -> Term:
+    """``t`` with clip as min of max, and every ``where`` on a single comparison ``q >= 0`` or ``q > 0``.
+
+    ``guard`` may change each q; it meets those of a condition's parts and of the branches first.
+
+    Raises:
+        ProofError: where the result, written out, would be too large.
+    """
+
+    def visit(node: Any) -> Any:
+        match node:
+            case tm.Clip(arg, low, high):
+                inner = tm.Binary(tm.BinaryOp.MAX, visit(arg), visit(low))
+                return tm.Binary(tm.BinaryOp.MIN, inner, visit(high))
+            case tm.Where(condition, then, other):
+                return _where(visit(condition), visit(then), visit(other), guard)
+            case _:
+                return rebuilt(node, visit)
+
+    result: Term = visit(t)
+    if sum(1 for _ in islice(subterms(result), MAX_NODES)) == MAX_NODES:
+        raise ProofError(f"a term has {MAX_NODES} nodes or more when it is expanded")
+    return result
 
 
-def _where(f: Formula, then: Term, other: Term) -> Term:
+def _where(f: Formula, then: Term, other: Term, guard: Callable[[Term], Term]) -> Term:
     match f:
         case tm.Truth(value):
             return then if value else other
         case tm.Not(part):
-            return _where(part, other, then)
-        case tm.And(parts):
-            result = then
+            return _where(part, other, then, guard)
+        case tm.And(parts) | tm.Or(parts):
+            result = then if isinstance(f, tm.And) else other
             for part in reversed(parts):
-                result = _where(part, result, other)
+                ends = (result, other) if isinstance(f, tm.And) else (then, result)
+                result = _where(part, *ends, guard)
             return result
-        case tm.Or(parts):
-            result = other
-            for part in reversed(parts):
-                result = _where(part, then, result)
-            return result
-        case tm.Compare(tm.Relation.GE | tm.Relation.GT, left, right) if right == ZERO:
-            return tm.Where(tm.Compare(f.relation, expanded(left), ZERO), then, other)
-        case tm.Compare():
-            q, strict = literal(f)
-            return tm.Where(
-                tm.Compare(tm.Relation.GT if strict else tm.Relation.GE, q, ZERO), then, other
-            )
+        case tm.Compare(relation, left, right):
+            strict = relation in (tm.Relation.GT, tm.Relation.LT)
+            if relation in (tm.Relation.LE, tm.Relation.LT):
+                left, right = right, left
+            q = guard(left if right == ZERO else left - right)
+            kind = tm.Relation.GT if strict else tm.Relation.GE
+            return tm.Where(tm.Compare(kind, q, ZERO), then, other)
         case _:
             assert_never(f)
 
@@ -213,6 +225,8 @@ def conjunctive(f: Formula, positive: bool = True) -> tuple[Literals, ...]:
             forms = [conjunctive(p, positive) for p in parts]
             if isinstance(f, tm.And) is positive:
                 return tuple(clause for form in forms for clause in form)
+            if math.prod(map(len, forms)) > MAX_CLAUSES:
+                raise ProofError(f"a normal form has more than {MAX_CLAUSES} clauses")
             result: tuple[Literals, ...] = ((),)
             for form in forms:
                 result = tuple(a + b for a in result for b in form)

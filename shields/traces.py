@@ -101,7 +101,9 @@ def leaving_trace(certificate: Certificate) -> Counterexample | None:
     """A confirmed trace from an initial state that leaves S under the certificate's shield."""
     model, shield = certificate.model, certificate.shield
     names = (model.state_names, model.action_names)
-    tests = [compile_batch(test_terms(model, part), names) for part in shield.invariant]
+    tests = [
+        compile_batch(test_terms(model, part, model.steps), names) for part in shield.invariant
+    ]
     margins = [np.array([float(m) for m in part]) for part in shield.margins]
     part_rows = [compile_batch(list(part), names[:1]) for part in shield.invariant]
     backup = compile_batch(shield.backup, names[:1])

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from checked_examples import proved
 
+from nprl.model import model_from_json
 from nprl.shields import Verdict, check, exact
-from nprl.shields.certificate import certificate_from_json
+from nprl.shields.certificate import CertificateError, certificate_from_json
 from nprl.shields.goals import goals
 from nprl.shields.sequent import Sequent
 
@@ -43,3 +44,46 @@ def test_a_name_before_it_is_given_proves_nothing(forged: Callable[[Sequent], Tr
     assert all("only where a rule has given it" in r.reason for r in named)
     failures = exact.check(json.dumps(data).encode())
     assert all(failures[goal] for goal in data["proofs"])
+
+
+def many(kind: str, inner: str) -> Any:
+    pairs = [[inner, ["<=", "x", str(k)], ["<=", "x", str(k + 1)]] for k in range(1, 41)]
+    return [kind, *pairs]
+
+
+def power(depth: int) -> Any:
+    value: Any = "3/2"
+    for _ in range(depth):
+        value = ["**", value, 16]
+    return value
+
+
+@pytest.mark.parametrize(
+    ("changes", "where", "reason"),
+    [
+        ({"safe": many("or", "and")}, "goals", "clauses"),
+        ({"step": {"x": ["where", many("or", "and"), "x", ["neg", "x"]]}}, "goals", "nodes"),
+        ({"step": {"x": ["*", "x", power(30)]}}, "domain", "overflow"),
+    ],
+)
+def test_a_small_file_that_stands_for_a_huge_goal_ends_at_once(
+    changes: dict[str, Any], where: str, reason: str
+) -> None:
+    data = copy.deepcopy(proved().to_json())
+    data["model"] |= changes
+    data["model_digest"] = model_from_json(data["model"]).digest()
+    certificate = certificate_from_json(data)
+    results = {r.goal: r for r in check(certificate).results}
+    assert reason in results[where].reason
+    try:
+        failures = exact.check(json.dumps(certificate.to_json()).encode())
+    except ValueError:  # to the exact checker, such a file is malformed
+        return
+    assert any(failures.values())
+
+
+def test_a_row_with_a_number_of_a_million_digits_is_refused() -> None:
+    data = copy.deepcopy(proved().to_json())
+    data["shield"]["invariant"][0][0] = ["-", power(30), "x"]
+    with pytest.raises(CertificateError, match="too long"):
+        certificate_from_json(data)

@@ -66,7 +66,7 @@ def test_what_passes_has_passed_the_proved_test(certificate, data) -> None:
     """Also within some ulp of the threshold, where another form rounds otherwise."""
     model, filter_ = certificate.model, Filter(certificate, trusted=True)
     rows = compile_scalar(
-        terms_of_test(model, certificate.shield.invariant[0]),
+        terms_of_test(model, certificate.shield.invariant[0], model.steps),
         (model.state_names, model.action_names),
     )
     x = [data.draw(st.floats(-2, 2)) for _ in range(2)]

@@ -151,7 +151,9 @@ def test_the_test_compares_the_rows_with_their_margins(name: str) -> None:
     certificate, filter_ = EXAMPLES[name], FILTERS[name]
     model = certificate.model
     parts = [
-        compile_scalar(terms_of_test(model, part), (model.state_names, model.action_names))
+        compile_scalar(
+            terms_of_test(model, part, model.steps), (model.state_names, model.action_names)
+        )
         for part in certificate.shield.invariant
     ]
     rng = np.random.default_rng(0)

@@ -20,6 +20,8 @@ from nprl.lang.functions import End
 from nprl.lang.terms import Formula, Num, Term, Var, children
 
 BITS = 96
+LONGEST = 2**16
+"""Binary digits up to which a value at a point stays exact."""
 
 
 class DomainError(ValueError):
@@ -83,6 +85,11 @@ def _dyadic(value: End, bits: int, *, down: bool) -> End:
     if isinstance(value, float):
         return value
     n, d = value.numerator, value.denominator
+    size = n.bit_length() - d.bit_length()
+    if abs(size) > LONGEST:  # far out, or all but zero
+        edge = Fraction(2) ** (LONGEST - 1 if size > 0 else -LONGEST)
+        inner, outer = (edge, math.inf) if size > 0 else (Fraction(0), edge)
+        return (inner if down else outer) if n > 0 else (-outer if down else -inner)
     if n.bit_length() <= bits and d.bit_length() <= bits:
         return value
     shift = bits - n.bit_length() + d.bit_length()
@@ -287,4 +294,4 @@ class Enclosure:
                     return hull(self.of(then), self.of(other))
                 return self.of(then if verdict else other)
         found: Interval = self.apply(t, tuple(map(self.of, children(t))), self.bits)
-        return found if found.lo == found.hi else shorten(found, 4 * self.bits)
+        return shorten(found, LONGEST if found.lo == found.hi else 4 * self.bits)
