@@ -56,7 +56,7 @@ def confirm(certificate: Certificate, found: Counterexample) -> None:
             (b,), (u,) = certificate.shield.backup, first.action.values()
             assert abs(exact.evaluate(b, first.state) - u) <= certificate.rounding.backup[0]
         else:
-            passed = [exact.evaluate(t, at) for t in rows_of_the_test(model, rows)]
+            passed = [exact.evaluate(t, at) for t in rows_of_the_test(model, rows, model.steps)]
             room = zip(certificate.shield.margins[0], certificate.rounding.test[0], strict=True)
             assert all(v >= m - e for v, (m, e) in zip(passed, room, strict=True))
         after = {
