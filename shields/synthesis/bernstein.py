@@ -18,7 +18,7 @@ from itertools import product
 from typing import Any
 
 from nprl.lang.serial import number_to_json, to_json
-from nprl.lang.terms import Power, Term, Var
+from nprl.lang.terms import Num, Power, Term, Var
 from nprl.shields.polynomial import Monomial, Polynomial, Range, bound_of, names
 
 MAX_VARIABLES = 6
@@ -208,7 +208,10 @@ def entries(
             squares[m] = squares.get(m, Fraction(0)) + c
     result = {
         "products": [[number_to_json(c), list(k)] for k, c in products.items()],
-        "squares": [[number_to_json(c), to_json(_term(m)), []] for m, c in squares.items()],
+        "squares": [
+            [number_to_json(c), to_json(from_polynomial({m: Fraction(1)})), []]
+            for m, c in squares.items()
+        ],
     }
     return {key: found for key, found in result.items() if found}
 
@@ -227,9 +230,18 @@ def _sides(
         yield v, [stated[v, 1, low], stated[v, -1, high]]
 
 
-def _term(m: Monomial) -> Term:
-    first, *rest = (Var(n) if k == 1 else Power(Var(n), k) for n, k in m)
-    result: Term = first
-    for factor in rest:
-        result = result * factor
-    return result
+def from_polynomial(p: Polynomial) -> Term:
+    """A polynomial as a term: a balanced sum of products, constants in front."""
+    parts: list[Term] = []
+    for m, c in sorted(p.items()):
+        part: Term = Num(c)
+        for i, (n, k) in enumerate(m):
+            factor: Term = Var(n) if k == 1 else Power(Var(n), k)
+            part = factor if i == 0 and c == 1 else part * factor
+        parts.append(part)
+    while len(parts) > 1:
+        parts = [
+            parts[i] + parts[i + 1] if i + 1 < len(parts) else parts[i]
+            for i in range(0, len(parts), 2)
+        ]
+    return parts[0] if parts else Num(Fraction(0))

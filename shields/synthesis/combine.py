@@ -3,8 +3,8 @@
 Given polynomial premises and a conclusion p on a box, it looks for multipliers c >= 0 with the
 remainder ``p - sum c h`` nonnegative on the box: at sample points of the variables that occur
 nonlinearly, with the others at their worst ends (both linear in c). What the linear program
-proposes is rounded and then checked exactly, by a bound that is a combination
-itself; nothing here is trusted.
+proposes is rounded and then checked exactly, by a bound that is a combination itself;
+nothing here is trusted.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ import numpy.typing as npt
 from scipy.optimize import linprog
 
 from nprl.shields.polynomial import (
-    Monomial,
     Polynomial,
     Range,
     add,
@@ -300,4 +299,4 @@ def variables_to_split(
     return sorted((v for v in allowed if weights[v] > 0), key=lambda v: -weights[v])
 
 
-__all__ = ["Monomial", "Proposal", "closes", "combine", "remainder_bound", "variables_to_split"]
+__all__ = ["Proposal", "closes", "combine", "remainder_bound", "variables_to_split"]

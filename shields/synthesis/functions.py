@@ -39,6 +39,7 @@ from nprl.shields.polynomial import (
     times,
 )
 from nprl.shields.sequent import MAX_ORDER, Sequent, expand
+from nprl.shields.synthesis.bernstein import from_polynomial
 from nprl.shields.synthesis.combine import (
     remainder_bound,
 )
@@ -47,9 +48,9 @@ from nprl.shields.synthesis.search import (
     Search,
     Tree,
     box_of,
-    from_polynomial,
     hint,
     outward,
+    polynomials,
 )
 
 FUNCTIONS = (UnaryOp.SIN, UnaryOp.COS, UnaryOp.SQRT)
@@ -260,8 +261,9 @@ def clear_denominator(
     # If -q >= 0, then (-q)(|d| - floor) + floor (-q) + |d| q - cleared = 0, and cleared > 0:
     # absurd.
     s = goal.given(lemma)
-    bounded = from_polynomial(add(cleared, {(): -shift}))
-    low = ["leaf", [hint(add(cleared, {(): -shift}), {}, s, search)]]
+    spare = add(cleared, {(): -shift})
+    bounded = from_polynomial(spare)
+    low = ["leaf", [hint(spare, {}, s, polynomials(s, search), box_of(s, search))]]
     s = s.given(bounded)
     k = len(s.premises)
     negative = s.given(-q)

@@ -22,6 +22,7 @@ from nprl.shields.polynomial import (
     polynomial,
 )
 from nprl.shields.sequent import Sequent, expand
+from nprl.shields.synthesis.bernstein import from_polynomial
 from nprl.shields.synthesis.combine import (
     Proposal,
     closes,
@@ -36,7 +37,6 @@ from nprl.shields.synthesis.search import (
     Search,
     Tree,
     box_of,
-    from_polynomial,
     hint,
     outward,
     place,
@@ -110,13 +110,13 @@ def _first_function(s: Sequent, search: Search) -> Term | None:
 
 
 def _absurd(s: Sequent, search: Search) -> Tree | None:
-    premises = polynomials(s, search)
-    proposal = combine(MINUS_ONE, premises, box_of(s, search))
+    premises, box = polynomials(s, search), box_of(s, search)
+    proposal = combine(MINUS_ONE, premises, box)
     if not closes(proposal, False):
         return None
     assert proposal is not None
     search.leaves += 1
-    return ["absurd", hint(proposal.remainder, proposal.multipliers, s, search)]
+    return ["absurd", hint(proposal.remainder, proposal.multipliers, s, premises, box)]
 
 
 def _opposite(premises: dict[int, Polynomial]) -> list[tuple[int, int]]:
@@ -135,25 +135,31 @@ def _opposite(premises: dict[int, Polynomial]) -> list[tuple[int, int]]:
 
 
 def _close_one(
-    goal: Polynomial, strict: bool, s: Sequent, search: Search
+    goal: Polynomial,
+    strict: bool,
+    s: Sequent,
+    premises: dict[int, Polynomial],
+    box: dict[str, Range],
+    original: int,
 ) -> tuple[dict[str, Any] | None, Proposal | None]:
     """The combination that closes one conclusion, or the nearest proposal.
 
     First by one premise of the same curvature, then with the affine premises and the facts about
     names alone, then by squares, then with every premise.
     """
-    premises, box, original = polynomials(s, search), box_of(s, search), search.original
 
     def enough(p: Polynomial) -> bool:
         least = remainder_bound(p, box)
         return least is not None and (least > 0 or (least == 0 and not strict))
 
     if enough(goal):
-        return hint(goal, {}, s, search), None
+        return hint(goal, {}, s, premises, box), None
     for k, p in premises.items():
+        if p != goal and degree(p) <= 1:
+            continue
         rest = add(goal, p, Fraction(-1))
-        if (p == goal or (degree(p) > 1 and degree(rest) < degree(p))) and enough(rest):
-            return hint(rest, {k: Fraction(1)}, s, search), None
+        if (p == goal or degree(rest) < degree(p)) and enough(rest):
+            return hint(rest, {k: Fraction(1)}, s, premises, box), None
     quadratic = _is_quadratic(goal, premises, box, original)
     first = {k: p for k, p in premises.items() if k >= original or degree(p) <= 1}
     tries = [first, premises] if len(first) < len(premises) else [premises]
@@ -171,7 +177,7 @@ def _close_one(
         proposal = combine(goal, usable, box)
         if closes(proposal, strict):
             assert proposal is not None
-            return hint(proposal.remainder, proposal.multipliers, s, search), None
+            return hint(proposal.remainder, proposal.multipliers, s, premises, box), None
         nearest = nearest or proposal
     return None, nearest
 
@@ -193,7 +199,7 @@ def _polynomial_stage(s: Sequent, search: Search, depth: int) -> Tree:
         goals = [(polynomial(c.term), c.strict) for c in s.alternatives[0]]
     except NotPolynomial as error:
         raise NotProved(str(error)) from None
-    tries = [_close_one(p, strict, s, search) for p, strict in goals]
+    tries = [_close_one(p, strict, s, premises, box, search.original) for p, strict in goals]
     if all(hint is not None for hint, _ in tries):
         search.leaves += 1
         return ["leaf", [hint for hint, _ in tries]]

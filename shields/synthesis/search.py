@@ -10,7 +10,7 @@ from fractions import Fraction
 from typing import Any
 
 from nprl.lang.serial import number_to_json
-from nprl.lang.terms import Num, Power, Term, Var
+from nprl.lang.terms import Term
 from nprl.shields.leaf import Premises
 from nprl.shields.polynomial import (
     Polynomial,
@@ -74,11 +74,18 @@ def polynomials(s: Sequent, search: Search) -> dict[int, Polynomial]:
 
 
 def hint(
-    remainder: Polynomial, multipliers: Mapping[int, Fraction], s: Sequent, search: Search
+    remainder: Polynomial,
+    multipliers: Mapping[int, Fraction],
+    s: Sequent,
+    premises: Mapping[int, Polynomial],
+    box: Mapping[str, Range],
 ) -> dict[str, Any]:
-    """A leaf's combination: the multipliers, and what makes the remainder affine."""
+    """A leaf's combination: the multipliers, and what makes the remainder affine.
+
+    ``premises`` and ``box`` are those of ``s``.
+    """
     try:
-        found = bernstein.entries(remainder, box_of(s, search), polynomials(s, search))
+        found = bernstein.entries(remainder, box, premises)
         chosen = [[number_to_json(c), [k]] for k, c in sorted(multipliers.items())]
     except ValueError as error:
         raise NotProved(f"{place(s)}: {error}") from None
@@ -97,20 +104,3 @@ def outward(value: Fraction, up: bool, slack: Fraction) -> Fraction:
     unit = Fraction(2) ** (math.frexp(slack)[1] - 2)  # slack is 2 to 4 units
     steps = (value + unit if up else value - unit) / unit
     return (math.ceil(steps) if up else math.floor(steps)) * unit
-
-
-def from_polynomial(p: Polynomial) -> Term:
-    """A polynomial as a term: a balanced sum of products, constants in front."""
-    parts: list[Term] = []
-    for m, c in sorted(p.items()):
-        part: Term = Num(c)
-        for i, (n, k) in enumerate(m):
-            factor: Term = Var(n) if k == 1 else Power(Var(n), k)
-            part = factor if i == 0 and c == 1 else part * factor
-        parts.append(part)
-    while len(parts) > 1:
-        parts = [
-            parts[i] + parts[i + 1] if i + 1 < len(parts) else parts[i]
-            for i in range(0, len(parts), 2)
-        ]
-    return parts[0] if parts else Num(Fraction(0))
