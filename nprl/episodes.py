@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from nprl.env.foreign import filtered
 from nprl.env.plant import Plant
-from nprl.env.sampling import Floats, Streams, Uniform
+from nprl.env.sampling import Floats, Sampler
 from nprl.env.spaces import action_space, observation_space
 from nprl.env.task import Task
 from nprl.env.vector import BatchShield
@@ -74,19 +74,15 @@ class ModelLanes:
         self._plant, self._shield, self._horizon = Plant(model), shield, task.horizon
         space = observation_space(model)
         self._low, self._high = space.low, space.high
-        init = [model.init[name] for name in model.state_names]
-        self._start = Uniform(init, model.arithmetic.state)
-        self._noise = Uniform([(c.low, c.high) for c in model.disturbance])
         self._unsafe = None if model.unsafe_reward is None else float(model.unsafe_reward)
-        self._streams = Streams(len(seeds))
+        self._sampler = Sampler(model, len(seeds))
         self._time = 0
 
     def reset(self) -> NDArray[Any]:
         """Seed every lane and draw its initial state."""
         for lane, seed in enumerate(self.seeds):
-            self._streams.seed(lane, seed)
-        everyone = np.arange(len(self.seeds))
-        self._x = self._start.place(self._streams.take(everyone, self._start.dim))
+            self._sampler.seed(lane, seed)
+        self._x = self._sampler.starts.take(np.arange(len(self.seeds)))
         self._time = 0
         return self._observe(self._x)
 
@@ -103,7 +99,7 @@ class ModelLanes:
             overridden = int(np.count_nonzero(replaced))
         if not np.isfinite(units).all():
             raise ValueError("the policy's actions are not finite, and no shield replaces them")
-        noise = self._noise.place(self._streams.take(lanes, self._noise.dim))
+        noise = self._sampler.noise.take(lanes)
         after, bare, safe, terminal = plant.advance_batch(before, units, noise)
         rewards = bare if self._unsafe is None else np.where(safe, bare, self._unsafe)
         self._x[lanes] = after

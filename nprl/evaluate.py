@@ -13,15 +13,17 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any, Literal
 
 import numpy as np
 from gymnasium import spaces
+from gymnasium.utils import seeding
 from numpy.typing import NDArray
 from scipy import stats
 
 from nprl.env.policy import Policy as Policy
-from nprl.env.sampling import Floats, Streams
+from nprl.env.sampling import Floats, Streams, Uniform
 from nprl.env.task import Task
 from nprl.env.vector import BatchShield
 from nprl.episodes import Lanes, lanes_for
@@ -222,20 +224,26 @@ def _run(lanes: Lanes, policy: Policy | Literal["random"], deterministic: bool) 
 def _random_actions(lanes: Lanes) -> Callable[[], NDArray[Any]]:
     """Uniform actions for all lanes, each from a stream that its environment never reads."""
     space, everyone = lanes.action_space, np.arange(len(lanes.seeds))
-    streams = Streams(len(lanes.seeds))
-    for lane, seed in enumerate(lanes.seeds):
-        streams.seed(lane, seed + APART)
+
+    def uniform(size: int) -> Streams:
+        streams = Streams(len(lanes.seeds), Uniform([(Fraction(0), Fraction(1))] * size))
+        for lane, seed in enumerate(lanes.seeds):
+            streams.start(lane, seeding.np_random(seed + APART)[0])
+        return streams
+
     if isinstance(space, spaces.Box) and np.isfinite([space.low, space.high]).all():
         low, width = space.low.astype(np.float64), space.high.astype(np.float64) - space.low
+        streams = uniform(low.size)
 
         def draw() -> NDArray[Any]:
-            uniform = streams.take(everyone, low.size).reshape(-1, *low.shape)
-            return np.asarray(low + width * uniform, dtype=space.dtype)
+            drawn = streams.take(everyone).reshape(-1, *low.shape)
+            return np.asarray(low + width * drawn, dtype=space.dtype)
 
         return draw
     if isinstance(space, spaces.Discrete):
         first, count = int(space.start), int(space.n)
-        return lambda: first + (count * streams.take(everyone, 1)[:, 0]).astype(np.int64)
+        choosing = uniform(1)
+        return lambda: first + (count * choosing.take(everyone)[:, 0]).astype(np.int64)
 
     def refuse() -> NDArray[Any]:
         raise ValueError(f"random actions need a finite box or a Discrete space; got {space}")

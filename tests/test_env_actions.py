@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from nprl.env.actions import Actions
 from nprl.env.plant import Plant, sharp
-from nprl.env.sampling import BUFFER, Streams, Uniform, inward
+from nprl.env.sampling import BLOCK, Streams, Uniform, inward
 from nprl.env.spaces import action_space, observation_space
 from nprl.lang.exact import holds
 from nprl.lang.terms import Num, Var
@@ -128,22 +128,20 @@ def test_a_draw_lies_exactly_inside_its_rational_box(seed: int, kind: str) -> No
     assert not law.contains(np.array([np.nan, 0.15]))
 
 
-def test_a_stream_is_that_of_one_generator_across_its_buffers() -> None:
-    streams, lanes = Streams(3), np.arange(3)
+def test_a_stream_is_that_of_one_generator_across_its_blocks() -> None:
+    law = Uniform([(Fraction(0), Fraction(1)), (THIRD, 2 * THIRD)])
+    streams, lanes = Streams(3, law), np.arange(3)
     for lane in range(3):
-        streams.seed(lane, 5 + lane)
+        streams.start(lane, np.random.default_rng(5 + lane))
     rng, taken = np.random.default_rng(0), [[], [], []]  # type: ignore[var-annotated]
-    for _ in range(BUFFER):
-        some = lanes[rng.uniform(size=3) < 0.7]
-        count = int(rng.integers(1, 5))
-        for lane, row in zip(some, streams.take(some, count), strict=True):
-            taken[lane] += row.tolist()
+    for _ in range(6 * BLOCK):
+        some = lanes[rng.uniform(size=3) < [0.9, 0.5, 0.1]]
+        for lane, row in zip(some, streams.take(some), strict=True):
+            taken[lane].append(row.tolist())
     for lane in range(3):
-        assert len(taken[lane]) > 1.2 * BUFFER
-        assert (
-            taken[lane]
-            == np.random.Generator(np.random.PCG64(5 + lane)).random(len(taken[lane])).tolist()
-        )
+        assert len(taken[lane]) > BLOCK // 3
+        drawn = np.random.default_rng(5 + lane).random((len(taken[lane]), 2))
+        assert taken[lane] == law.place(drawn).tolist()
 
 
 NINE = Fraction(9, 10)

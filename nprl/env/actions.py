@@ -14,6 +14,8 @@ import numpy as np
 from nprl.env.sampling import Floats, inward
 from nprl.model import Model
 
+MINUS_ONE, ZERO, ONE = np.array(-1.0), np.array(0.0), np.array(1.0)
+
 
 class Actions:
     """The map between a learner's action and physical units, for one model.
@@ -38,9 +40,9 @@ class Actions:
         self.half: Floats = np.array(
             [float((c.high - c.low) / 2) for c in model.action], dtype=np.float64
         )
-        self._rows = list(
-            zip(*(a.tolist() for a in (self.centre, self.half, self.low, self.high)), strict=True)
-        )
+        columns = (self.centre, self.half, self.low, self.high)
+        self._rows = list(zip(*(a.tolist() for a in columns), strict=True))
+        self._columns = [a.squeeze() for a in columns]  # what one action needs has no dimension
         self._tight = self.scaled and bool(  # rounding is monotone: no clip after the scaling
             (self.centre - self.half >= self.low).all()
             and (self.centre + self.half <= self.high).all()
@@ -109,17 +111,21 @@ class Actions:
             if finite:
                 raise ValueError("actions are finite numbers; got NaN or infinity")
             a = np.where(good, a, math.nan)
+        shape = a.shape
+        if self.dim == 1:
+            a = a.ravel()  # a column costs NumPy twice what a vector does
+        centre, half, low, high = self._columns
         if self.scaled:
-            u = np.maximum(a, -1.0)
-            np.minimum(u, 1.0, out=u)
-            u *= self.half
-            u += self.centre
+            u = np.maximum(a, MINUS_ONE)
+            np.minimum(u, ONE, out=u)
+            u *= half
+            u += centre
         else:
-            u = a + 0.0
+            u = a + ZERO
         if not self._tight:
-            np.maximum(u, self.low, out=u)
-            np.minimum(u, self.high, out=u)
-        return u
+            np.maximum(u, low, out=u)
+            np.minimum(u, high, out=u)
+        return u.reshape(shape)
 
     def from_units(self, units: Any) -> Any:
         """A learner's action for physical units, (dim,) or (n, dim), in float64.

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from nprl.env.binding import Binding
 from nprl.env.plant import Plant
-from nprl.env.sampling import Floats, Uniform
+from nprl.env.sampling import Floats, laws, spawned
 from nprl.env.source import read_model
 from nprl.env.spaces import action_space, observation_space
 from nprl.model import Model
@@ -48,14 +48,12 @@ class ModelEnv(gym.Env[Floats, Any]):
         space = observation_space(self.model)
         self.observation_space = space  # type: ignore[assignment]  # Box is no Space[float64]
         self.action_space = action_space(self.model)
-        self._start = Uniform(
-            [self.model.init[n] for n in self.model.state_names], self.model.arithmetic.state
-        )
-        self._noise = Uniform([(c.low, c.high) for c in self.model.disturbance])
+        self._start, self._noise = laws(self.model)
         self._low: list[float] = space.low.tolist()
         self._high: list[float] = space.high.tolist()
         self._unsafe = None if self.model.unsafe_reward is None else float(self.model.unsafe_reward)
         self._state: tuple[float, ...] | None = None
+        self._disturber: np.random.Generator | None = None
         self._imposed: tuple[float, ...] | None = None
         self._history: list[tuple[float, ...]] = []
         self._units: tuple[float, ...] | None = None
@@ -98,6 +96,8 @@ class ModelEnv(gym.Env[Floats, Any]):
     ) -> tuple[Floats, dict[str, Any]]:
         """Start an episode, uniformly in the initial box or at ``options["state"]``."""
         super().reset(seed=seed)
+        if seed is not None:
+            self._disturber = None
         self._imposed = self._units = None
         for key in options or {}:
             if key != "state":
@@ -155,7 +155,9 @@ class ModelEnv(gym.Env[Floats, Any]):
         if self._imposed is not None:
             imposed, self._imposed = self._imposed, None
             return imposed
-        drawn = self._noise.draw(self.np_random)
+        if self._disturber is None:
+            self._disturber = spawned(self.np_random)
+        drawn = self._noise.draw(self._disturber)
         assert self._noise.contains(np.array(drawn)), "a disturbance left its box"
         return drawn
 

@@ -1,25 +1,27 @@
 """Uniform draws from closed boxes, the same numbers for one environment and for a batch of them.
 
-A lane is one environment's stream of uniform numbers in [0, 1), consumed in order: the initial
-state at a reset, then one disturbance per step. The batch keeps a buffer per lane, filled from that
-lane's own generator, so that lane ``i`` of a batch seeded with ``s`` draws what a single
-environment seeded with ``s + i`` draws.
+An environment has two streams of points, each from a generator of its own: initial states, one per
+reset, and disturbances, one per step (`spawned`). A batch keeps points of every lane's streams
+ready, so that lane ``i`` of a batch seeded with ``s`` draws what a single environment seeded with
+``s + i`` draws.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from fractions import Fraction
-from typing import Any
 
 import numpy as np
 from gymnasium.utils import seeding
 from numpy.typing import NDArray
 
 from nprl.lang.interval import above, below
+from nprl.model import Model
 
 Floats = NDArray[np.float64]
-BUFFER = 128
+BLOCK = 64
+"""Points that a lane of `Streams` draws at once."""
 
 
 def inward(low: Fraction, high: Fraction, kind: str = "float64") -> tuple[float, float]:
@@ -54,6 +56,14 @@ class Uniform:
         self.single = kind == "float32"
         self._tight = bool((self.low + self.width <= self.high).all())  # rounding is monotone
 
+    def repeated(self, count: int) -> Uniform:
+        """The law of ``count`` points in a row."""
+        result = copy(self)
+        result.dim = count * self.dim
+        result.low, result.high = np.tile(self.low, count), np.tile(self.high, count)
+        result.width = np.tile(self.width, count)
+        return result
+
     def place(self, uniform: Floats) -> Floats:
         """Points of the box, from uniform numbers in [0, 1); shape (..., dim) both."""
         points = self.low + self.width * uniform
@@ -72,42 +82,68 @@ class Uniform:
         return bool(((self.low <= points) & (points <= self.high)).all())
 
 
-class Streams:
-    """One stream of uniform numbers per lane, read in whole batches."""
+def laws(model: Model) -> tuple[Uniform, Uniform]:
+    """The laws of a model's initial states and of its disturbances."""
+    start = Uniform([model.init[n] for n in model.state_names], model.arithmetic.state)
+    return start, Uniform([(c.low, c.high) for c in model.disturbance])
 
-    def __init__(self, lanes: int) -> None:
-        """Unseeded streams; `seed` replaces them one by one."""
-        self._generators: list[np.random.Generator | None] = [None] * lanes
-        self._buffer: Floats = np.empty((lanes, BUFFER), dtype=np.float64)
-        self._ends = np.arange(1, lanes + 1) * BUFFER
-        self._next = self._ends.copy()  # places in the flat buffer
-        self._sure = 0  # numbers that every lane still holds, at least
-        self._offsets = np.arange(BUFFER)
+
+def spawned(states: np.random.Generator) -> np.random.Generator:
+    """What draws the disturbances of an environment whose initial states ``states`` draws."""
+    return states.spawn(1)[0]
+
+
+class Sampler:
+    """The initial states and the disturbances of lanes of one model."""
+
+    def __init__(self, model: Model, lanes: int) -> None:
+        """Streams that begin unseeded."""
+        start, noise = laws(model)
+        self.starts, self.noise = Streams(lanes, start), Streams(lanes, noise)
 
     def seed(self, lane: int, seed: int) -> None:
-        """Restart one lane as Gymnasium's ``reset(seed=seed)`` restarts an environment."""
-        self._generators[lane] = seeding.np_random(seed)[0]
+        """Begin a lane's streams as ``ModelEnv.reset(seed=seed)`` begins its own."""
+        states = seeding.np_random(seed)[0]
+        self.starts.start(lane, states)
+        self.noise.start(lane, spawned(states))
+
+
+class Streams:
+    """One stream of points per lane, each from the lane's own generator, in its order.
+
+    Lanes that were never given a generator by `start` share one, unseeded.
+    """
+
+    def __init__(self, lanes: int, law: Uniform) -> None:
+        """Streams of points of ``law``."""
+        self._block = law.repeated(BLOCK)
+        self._generators: list[np.random.Generator] = [np.random.default_rng()] * lanes
+        self._points: Floats = np.empty((2 * BLOCK * lanes, law.dim), dtype=np.float64)
+        self._ends = 2 * BLOCK * np.arange(1, lanes + 1)
+        self._next = self._ends.copy()
+        self._sure = 0  # points that every lane still holds, at least
+
+    def start(self, lane: int, generator: np.random.Generator) -> None:
+        """Begin a lane's stream anew, from this generator."""
+        self._generators[lane] = generator
         self._next[lane] = self._ends[lane]
         self._sure = 0
 
-    def take(self, lanes: NDArray[np.int64], count: int) -> Floats:
-        """The next ``count`` (at most `BUFFER`) numbers of each lane, (len(lanes), count)."""
-        if self._sure < count:
-            self._refill(max(count, BUFFER // 2))
-        self._sure -= count
-        first = self._next[lanes]
-        self._next[lanes] = first + count
-        return self._buffer.take(first + self._offsets[:count, None]).T  # its columns contiguous
+    def take(self, lanes: NDArray[np.int64]) -> Floats:
+        """The next point of each of these distinct lanes, (len(lanes), dim)."""
+        if not self._sure:
+            self._refill()
+        self._sure -= 1
+        places = self._next.take(lanes)
+        self._next[lanes] = places + 1
+        return self._points.take(places, axis=0)
 
-    def _refill(self, least: int) -> None:
-        """Fill the lanes that hold fewer than ``least`` numbers."""
-        for lane in (self._ends - self._next < least).nonzero()[0].tolist():
-            generator: Any = self._generators[lane]
-            if generator is None:
-                generator = self._generators[lane] = seeding.np_random(None)[0]
-            row = self._buffer[lane]
-            used = int(self._next[lane]) - lane * BUFFER
-            row[: BUFFER - used] = row[used:].copy()
-            row[BUFFER - used :] = generator.random(used)
-            self._next[lane] = lane * BUFFER
+    def _refill(self) -> None:
+        """Give a block to each lane that holds no more than one."""
+        for lane in (self._ends - self._next <= BLOCK).nonzero()[0].tolist():
+            first, end, block = int(self._next[lane]), int(self._ends[lane]), self._block
+            self._points[first - BLOCK : end - BLOCK] = self._points[first:end]
+            drawn = block.place(self._generators[lane].random(block.dim))
+            self._points[end - BLOCK : end] = drawn.reshape(BLOCK, -1)
+            self._next[lane] = first - BLOCK
         self._sure = int((self._ends - self._next).min())

@@ -19,7 +19,7 @@ from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import VecEnv
 
 from nprl.env.plant import Plant
-from nprl.env.sampling import Floats, Streams, Uniform
+from nprl.env.sampling import Floats, Sampler, laws
 from nprl.env.source import read_model
 from nprl.env.spaces import action_space, observation_space, stays_inside
 from nprl.model import Model
@@ -70,11 +70,8 @@ class ModelVecEnv(VecEnv):
         self._x: Floats = np.zeros((num_envs, len(self.model.state)), dtype=np.float64)
         space = observation_space(self.model)
         super().__init__(num_envs, space, action_space(self.model))
-        self._start = Uniform(
-            [self.model.init[n] for n in self.model.state_names], self.model.arithmetic.state
-        )
-        self._noise = Uniform([(c.low, c.high) for c in self.model.disturbance])
-        self._streams = Streams(num_envs)
+        self._noise = laws(self.model)[1]
+        self._sampler = Sampler(self.model, num_envs)
         self._lanes = np.arange(num_envs)
         self._low: Floats = space.low.astype(np.float64)
         self._high: Floats = space.high.astype(np.float64)
@@ -86,6 +83,7 @@ class ModelVecEnv(VecEnv):
         self._clips = not stays_inside(self.model)
         self._now = 0
         self._begun = np.zeros(num_envs, dtype=np.int64)  # when each episode did, in steps
+        self._oldest = 0  # of these, the least
         self._return = np.zeros(num_envs, dtype=np.float64)
         self._overrides = np.zeros(num_envs, dtype=np.int64)
         self._infos: list[dict[str, Any]] = [{} for _ in range(num_envs)]
@@ -137,7 +135,7 @@ class ModelVecEnv(VecEnv):
         """Start an episode in every lane, from the seeds of `seed` where they were given."""
         for lane, seed in enumerate(self._seeds):
             if seed is not None:
-                self._streams.seed(lane, int(seed))
+                self._sampler.seed(lane, int(seed))
         x = self._x.copy()
         drawn = []
         for lane, options in enumerate(self._options):
@@ -147,7 +145,7 @@ class ModelVecEnv(VecEnv):
             if "state" not in options:
                 drawn.append(lane)
         lanes = np.array(drawn, dtype=np.int64)
-        x[lanes] = self._start.place(self._streams.take(lanes, self._start.dim))
+        x[lanes] = self._sampler.starts.take(lanes)
         self._x = x
         for lane, options in enumerate(self._options):
             if "state" in options:
@@ -156,6 +154,7 @@ class ModelVecEnv(VecEnv):
         self._reset_options()
         self.reset_infos = [{} for _ in range(self.num_envs)]
         self._begun[:] = self._now
+        self._oldest = self._now
         self._return[:] = 0.0
         self._overrides[:] = 0
         self._imposed = self._units = None
@@ -188,31 +187,34 @@ class ModelVecEnv(VecEnv):
         self.steps_total += self.num_envs
         self._x = after
         self._now += 1
-        infos = self._infos.copy()
+        obs, infos = self._observe(after), self._infos.copy()
         unsafe = ~safe
         over = unsafe if terminal is None else terminal | unsafe
-        dones = over | (self._begun <= self._now - self.horizon)
+        dones = over
+        if self._now >= self._oldest + self.horizon:
+            dones = over | (self._begun <= self._now - self.horizon)
         ended = dones.nonzero()[0]
         if ended.size and self._unsafe is not None:
             np.putmask(rewards, unsafe, self._unsafe)
         self._return += rewards
         if ended.size:
             self.violations_total += int(np.count_nonzero(unsafe))
-            self._finish(ended, unsafe, over, infos)
-        return self._observe(self._x), rewards.astype(np.float32), dones, infos
+            self._finish(ended, unsafe, over, obs, infos)
+        return obs, rewards.astype(np.float32), dones, infos
 
     def _finish(
         self,
         ended: NDArray[np.int64],
         unsafe: NDArray[np.bool_],
         over: NDArray[np.bool_],
+        obs: Floats,
         infos: list[dict[str, Any]],
     ) -> None:
-        """Fill the infos of lanes that ended, and reset these."""
+        """Fill the infos of lanes that ended, and reset these, in ``obs`` too."""
         elapsed = round(time.time() - self._began, 6)
         columns = (
             unsafe.take(ended).tolist(),
-            self._observe(self._x[ended]),
+            obs[ended],
             (~over.take(ended)).tolist(),
             self._return.take(ended).tolist(),
             (self._now - self._begun.take(ended)).tolist(),
@@ -230,12 +232,16 @@ class ModelVecEnv(VecEnv):
                 infos[lane]["shield/overrides"] = count
             self._overrides[ended] = 0
         self._begun[ended] = self._now
+        if self._now >= self._oldest + self.horizon:
+            self._oldest = int(self._begun.min())
         self._return[ended] = 0.0
-        self._x[ended] = self._start.place(self._streams.take(ended, self._start.dim))
+        starts = self._sampler.starts.take(ended)
+        self._x[ended] = starts
+        obs[ended] = self._observe(starts)
 
     def _observe(self, x: Floats) -> Floats:
         if not self._clips:
-            return x.copy()
+            return x.copy(order="K")
         obs: Floats = np.maximum(self.plant.observe_batch(x, copy=False), self._low)
         return np.minimum(obs, self._high, out=obs)
 
@@ -245,7 +251,7 @@ class ModelVecEnv(VecEnv):
         if self._imposed is not None:
             imposed, self._imposed = self._imposed, None
             return imposed
-        drawn = self._noise.place(self._streams.take(self._lanes, self._noise.dim))
+        drawn = self._sampler.noise.take(self._lanes)
         assert self._noise.contains(drawn), "a disturbance left its box"
         return drawn
 

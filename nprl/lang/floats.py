@@ -124,10 +124,8 @@ def _numpy_namespace() -> dict[str, Any]:
         zero = np.equal(b, 0)
         return np.where(zero, 0.0, saturate(np.divide(a, np.where(zero, 1.0, b))))
 
-    def length(*arrays: NDArray[np.float64]) -> int:
-        if len({len(a) for a in arrays}) > 1:
-            raise ValueError(f"batches have one length; got {[len(a) for a in arrays]}")
-        return len(arrays[0])
+    def unequal(*arrays: NDArray[np.float64]) -> None:
+        raise ValueError(f"batches have one length; got {[len(a) for a in arrays]}")
 
     return {
         "sin": np.sin, "cos": np.cos, "tan": np.tan, "tanh": np.tanh, "exp": np.exp,
@@ -138,7 +136,7 @@ def _numpy_namespace() -> dict[str, Any]:
         "minimum": np.minimum, "maximum": np.maximum, "where": np.where,
         "logical_and": np.logical_and, "logical_or": np.logical_or,
         "logical_not": np.logical_not, "errstate": np.errstate, "asarray": np.asarray,
-        "float64": np.float64, "length": length, "array": np.array, "full": np.full,
+        "float64": np.float64, "len": len, "unequal": unequal, "array": np.array,
         "add": np.add, "subtract": np.subtract, "multiply": np.multiply,
         "quotient": np.true_divide,
     }  # fmt: skip

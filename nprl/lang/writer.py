@@ -118,12 +118,15 @@ class Writer:
             return "\n".join(
                 [*head, *self.lines, f" return ({''.join(r + ', ' for r in results)})"]
             )
-        head.append(f" n = length({', '.join(arguments)})")
+        lengths = [f"len({a})" for a in arguments]
+        head.append(f" n = {lengths[0]}")
+        if len(arguments) > 1:
+            head.append(f" if not {' == '.join(lengths)}: unequal({', '.join(arguments)})")
         taken = set(self.names.values())
         columns = ""
         for t, result in zip(self.terms, results, strict=True):
             if not self.is_array(t):
-                columns += f"full(n, {result}), "
+                columns += f"array({result}).repeat(n), "
             else:  # no result is the caller's array, or another result
                 columns += f"array({result}), " if result in taken else f"{result}, "
             taken.add(result)
