@@ -71,7 +71,7 @@ class ModelLanes:
         """Lanes of ``model``, one for each seed."""
         self.seeds = seeds
         self.action_space: gym.Space[Any] = action_space(model)
-        self._plant, self._shield, self._horizon = Plant(model), shield, task.horizon
+        self._plant, self._shield, self._horizon = Plant(model, native=True), shield, task.horizon
         space = observation_space(model)
         self._low, self._high = space.low, space.high
         self._unsafe = None if model.unsafe_reward is None else float(model.unsafe_reward)

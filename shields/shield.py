@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nprl.lang.floats import compile_batch, compile_guard, compile_scalar
+from nprl.lang.native import native_batch, native_guard
+from nprl.lang.terms import Formula, subterms
 from nprl.shields.certificate import Certificate
 from nprl.shields.nearest import Action, Floats, Nearest
 from nprl.shields.rows import Exactly, tests_of
 
 Through = Callable[[Action], Action]
+LONG = 60
+"""Subterms of a test that are worth a compiler's time, for one state at a time."""
 KEPT = """
  d = new(Decision)
  d.action = {1}
@@ -94,13 +99,14 @@ class Filter:
         self._quick: Callable[..., Decision | None] = compile_guard(
             tests.passes, (x, u), tests.box, KEPT if self.choices is None else KEPT_CHOICE,
             {"new": object.__new__, "Decision": Decision, "shield": self, "choices": self.choices},
+            native_guard(tests.passes, (x, u), tests.box) if _long(tests.passes) else None,
         )  # fmt: skip
         self._passes = compile_scalar([tests.passes], (x, u), tests.box)
         self._surely = compile_scalar([tests.surely], (x,), tests.box)
         self._rows = compile_scalar(part_rows, (x,))
         self._backup = compile_scalar(certificate.shield.backup, (x,))
         self._ranges = compile_scalar([tests.ranges], (x,))
-        self._passes_batch = compile_batch([tests.passes], (x, u), tests.box)
+        self._test = (tests.passes, (x, u), tests.box)
         self._surely_batch = compile_batch([tests.surely], (x,), tests.box)
         self._perhaps_batch = compile_batch([tests.perhaps], (x,), tests.box)
         self._backup_batch = compile_batch(certificate.shield.backup, (x,))
@@ -241,10 +247,19 @@ class Filter:
     def passes_batch(self, states: Floats, units: Floats) -> NDArray[np.bool_]:
         """`passes` for each row, shape (n,)."""
         with np.errstate(all="ignore"):
-            ok: NDArray[np.bool_] = self._passes_batch(states, units)[0]
+            ok = self._passes_batch(states, units)
         if self.choices is not None:
             ok = ok & (units[:, None] == np.array(self.choices)[None]).all(axis=2).any(axis=1)
         return ok
+
+    @cached_property
+    def _passes_batch(self) -> Callable[[Floats, Floats], NDArray[np.bool_]]:
+        test, groups, box = self._test
+        native = native_batch([], [test], groups, box)
+        numpy = compile_batch([test], groups, box)
+        if native is not None:
+            return lambda x, u: native(x, u)[1][0]
+        return lambda x, u: numpy(x, u)[0]
 
     def inside_batch(self, states: Floats) -> NDArray[np.bool_]:
         """`inside` for each row, shape (n,): exact."""
@@ -301,6 +316,11 @@ class Filter:
         if open_rows.any():
             result[open_rows] = self.backup_batch(x[open_rows])
         return result
+
+
+def _long(test: Formula) -> bool:
+    """Whether machine code decides it sooner than Python, its call included."""
+    return len(set(subterms(test))) > LONG
 
 
 def _finite(values: Sequence[float]) -> bool:

@@ -125,7 +125,8 @@ class Actions:
         if not self._tight:
             np.maximum(u, low, out=u)
             np.minimum(u, high, out=u)
-        return u.reshape(shape)
+        result: Floats = u.reshape(shape)
+        return result
 
     def from_units(self, units: Any) -> Any:
         """A learner's action for physical units, (dim,) or (n, dim), in float64.

@@ -17,6 +17,7 @@ from nprl.env.actions import Actions as Actions
 from nprl.env.sampling import Floats
 from nprl.lang.floats import compile_batch, compile_scalar
 from nprl.lang.interval import above, below
+from nprl.lang.native import native_batch
 from nprl.lang.terms import And, Compare, Formula, Not, Num, Or, Relation, Term, Truth, Var, replace
 from nprl.model import NEXT, Model
 
@@ -35,8 +36,11 @@ class Plant:
     all of them, for states that are further out.
     """
 
-    def __init__(self, model: Model) -> None:
-        """Compile every part of ``model``, once."""
+    def __init__(self, model: Model, native: bool = False) -> None:
+        """Compile every part of ``model``, once; ``native``: batches to machine code, if it can be.
+
+        That takes a compiler and a fraction of a second (`nprl.lang.native`).
+        """
         self.model = model
         self.actions = Actions(model)
         self.to_units, self.from_units = self.actions.to_units, self.actions.from_units
@@ -63,7 +67,9 @@ class Plant:
         self._near_step_batch = compile_batch(*step, box)
         self._whole = compile_scalar(whole, (x, u, w), box)
         self._absorbs, self._dim = terminal != Truth(False), len(x)
-        self._whole_batch = compile_batch(whole[: None if self._absorbs else -1], (x, u, w), box)
+        values, truths = whole[:-2], whole[-2 : None if self._absorbs else -1]
+        self._native = native_batch(values, truths, (x, u, w), box) if native else None
+        self._whole_batch = compile_batch([*values, *truths], (x, u, w), box)
 
     def advance(
         self, x: Sequence[float], u: Sequence[float], w: Sequence[float]
@@ -83,8 +89,11 @@ class Plant:
             after = self.step_batch(x, u, w)
             safe, terminal = self.verdict_batch(after)
             return after, self.reward_batch(x, u, after), safe, terminal
-        parts = self._whole_batch(x, u, w)
         d = self._dim
+        if self._native is not None:
+            values, truths = self._native(x, u, w)
+            return values[:d].T, values[d], truths[0], truths[1] if self._absorbs else None
+        parts = self._whole_batch(x, u, w)
         after = np.concatenate(parts[:d]).reshape(d, len(x)).T
         return after, parts[d], parts[d + 1], parts[d + 2] if self._absorbs else None
 

@@ -20,7 +20,7 @@ from nprl.lang.interval import above, below
 from nprl.model import Model
 
 Floats = NDArray[np.float64]
-BLOCK = 64
+BLOCK = 128
 """Points that a lane of `Streams` draws at once."""
 
 

@@ -62,7 +62,7 @@ class ModelVecEnv(VecEnv):
         if num_envs < 1:
             raise ValueError(f"num_envs is at least 1; got {num_envs}")
         self.model = read_model(model)
-        self.plant = Plant(self.model)
+        self.plant = Plant(self.model, native=True)
         self.horizon = self.model.horizon if horizon is None else horizon
         self.shield = shield
         self.steps_total = self.violations_total = self.overrides_total = 0

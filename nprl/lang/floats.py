@@ -43,19 +43,21 @@ def compile_guard(
     bounds: Bounds | None,
     then: str,
     names: Mapping[str, object],
+    decide: Callable[..., tuple[tuple[float, ...], ...] | None] | None = None,
 ) -> Callable[..., Any]:
     """A function of one sequence per group: where ``test`` holds it goes on with ``then``.
 
     Else it returns None. The numbers may be of any kind: each is made a float first. ``then`` is
     the caller's fixed source, lines indented by one that end with a return, over ``names``, in
     which ``{0}``, ``{1}``, ... stand for the tuples of floats: one call instead of the several that
-    conversion, test and result would be.
+    conversion, test and result would be. ``decide`` may be the test in machine code, of
+    `nprl.lang.native.native_guard`.
 
     Raises:
         ValueError: as `compile_scalar`.
     """
-    text = Writer([test], groups, bounds, False).guard(then)
-    return _load(text, {**_scalar_namespace(), "float": float, **names})
+    text = Writer([test], groups, bounds, False).guard(then, decide is not None)
+    return _load(text, {**_scalar_namespace(), "float": float, "decide": decide, **names})
 
 
 def compile_batch(

@@ -149,8 +149,15 @@ class Writer:
         """The tuple of locals of each group."""
         return ["(" + "".join(f"{self.names[n]}, " for n in group) + ")" for group in self.groups]
 
-    def guard(self, then: str) -> str:
-        """The function of `compile_guard`."""
+    def guard(self, then: str, decided: bool) -> str:
+        """The function of `compile_guard`; ``decided`` elsewhere, or here."""
+        if decided:
+            arguments, columns = self.head()[0], [f"x{g}" for g in range(len(self.groups))]
+            return (
+                f"def run({', '.join(arguments)}):\n found = decide({', '.join(arguments)})\n"
+                f" if found is None: return None\n ({', '.join(columns)},) = found"
+                + then.format(*columns)
+            )
         test = self.expression(self.terms[0])[0]
         floats = [f" {name} = float({name})" for name in self.names.values()]
         last = [f" if not {test}: return None", then.format(*self.columns())]
