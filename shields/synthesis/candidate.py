@@ -7,17 +7,20 @@ it claims is proved, or not, by `nprl.shields.synthesis.prove` and the checkers.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import chain
+from itertools import chain, zip_longest
 
 import numpy as np
 
 from nprl.model import Model
 from nprl.shields.synthesis.control_invariant import control_invariant
+from nprl.shields.synthesis.decoupled import decoupled
 from nprl.shields.synthesis.ellipsoid import Ellipsoid, invariant_ellipsoid
 from nprl.shields.synthesis.equilibrium import Point, equilibria
 from nprl.shields.synthesis.invariance_of_safe import farkas_gain
 from nprl.shields.synthesis.linearise import Inclusion, inclusion
 from nprl.shields.synthesis.lqr import gain_sets
+from nprl.shields.synthesis.numeric import values
+from nprl.shields.synthesis.pieces import pieces
 from nprl.shields.synthesis.polytope import HULL_DIMENSIONS, irredundant
 from nprl.shields.synthesis.problem import Problem, Unsuitable, problem_of
 from nprl.shields.synthesis.proposal import (
@@ -36,6 +39,8 @@ LINEAR_SCALES = (1.0, 0.3)
 """A smaller box constrains a linear system only more; one is tried for the solver's sake."""
 RATES = (0.999, 0.99, 0.98, 0.95, 0.9, 0.8)
 REFINEMENTS = 3
+FEW_ROWS = 40
+"""Of one group in a product."""
 
 
 def candidates(model: Model, seed: int = 0) -> Iterator[Candidate]:
@@ -47,15 +52,50 @@ def candidates(model: Model, seed: int = 0) -> Iterator[Candidate]:
     Raises:
         Unsuitable: for a model that no method fits; says what it has.
     """
-    problem = problem_of(model)
+    ways: list[list[Iterator[Candidate]]] = []
+    reasons = []
+    for piece in pieces(model):
+        try:
+            ways.append(_ways(problem_of(piece), seed))
+        except Unsuitable as error:
+            reasons.append(str(error))
+    if not ways:
+        raise Unsuitable(reasons[0] if reasons else "a safe set that is empty")
+    return chain.from_iterable(chain.from_iterable(zip_longest(*ways, fillvalue=iter(()))))
+
+
+def _ways(problem: Problem, seed: int) -> list[Iterator[Candidate]]:
+    """The methods for a convex safe set, in their order."""
     points = equilibria(problem)
     maps = [inclusion(problem, point, seed=seed) for point in points]
-    return chain(
+    return [
         _safe_itself(problem, maps[0], seed),
         _control_invariant(problem, maps[0], seed),
+        decoupled(problem, _small, seed),
         *(_ellipsoids(problem, p, one, seed) for p, one in zip(points, maps, strict=True)),
         *(_gain_sets(problem, one, seed) for one in maps),
-    )
+    ]
+
+
+def _small(problem: Problem, seed: int) -> Iterator[Candidate]:
+    """Polytopes of a group of coordinates: S itself; the largest of few rows; the control-invariant one.
+
+    Few rows, because a product has those of all its groups.
+    """
+    maps = inclusion(problem, equilibria(problem)[0], seed=seed)
+    yield from _safe_itself(problem, maps, seed)
+    gains = [c for c in _gain_sets(problem, maps, seed) if len(c.invariant[0]) <= FEW_ROWS]
+    yield from sorted(gains, key=lambda c: -_share(problem, c, seed))
+    yield from _control_invariant(problem, maps, seed)
+
+
+def _share(problem: Problem, candidate: Candidate, seed: int) -> float:
+    """About how much of the ranges the candidate holds."""
+    model, rng = problem.model, np.random.default_rng(seed)
+    low = np.array([float(c.low) for c in model.state])
+    high = np.array([float(c.high) for c in model.state])
+    x = low + (high - low) * rng.random((20_000, problem.n))
+    return float((values(candidate.invariant[0], model.state_names, x) >= 0).all(axis=1).mean())
 
 
 def _safe_itself(problem: Problem, maps: Inclusion, seed: int) -> Iterator[Candidate]:

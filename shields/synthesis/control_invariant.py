@@ -18,6 +18,8 @@ from nprl.shields.synthesis.polytope import eliminate, irredundant, normalised, 
 
 MAX_ROUNDS = 400
 MAX_ROWS = 600
+MAX_PAIRS = 40_000
+"""Rows of one elimination, most of which are implied by others."""
 CONTRACTIONS = (0.9999, 0.999, 0.99)
 SLACK = 0.25
 """The part of the contraction that the last round may use up."""
@@ -38,9 +40,11 @@ def _iterate(inclusion: Inclusion, contraction: float) -> Array | None:
         current = irredundant(inclusion.h)
         for _ in range(MAX_ROUNDS):
             before = predecessor(inclusion, current, contraction)
-            if before is None or len(before) > MAX_ROWS:
+            if before is None or len(before) > MAX_PAIRS:
                 return None
             new = irredundant(np.vstack([inclusion.h, before]))
+            if len(new) > MAX_ROWS:
+                return None
             corners = vertices(current)
             if corners is None:
                 return None
