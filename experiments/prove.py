@@ -1,46 +1,70 @@
-"""Synthesise a shield, prove it, check the proof twice, and save the certificate.
+"""Synthesise shields from scratch, prove them, check each proof twice, and print the table.
 
     python -m experiments.prove --env nprl/Pendulum-v0 --out pendulum.json
-    python -m experiments.prove --all            # what stands in shields/proved/
+    python -m experiments.prove --model my.json --out certificate.json
+    python -m experiments.prove --suite vrl --out /tmp/proved     # or revel, gym, all
+    python -m experiments.prove --ship      # all of them, into shields/proved/, with their record
 
-Each system ends in one row: who found it, how long that took, how long Z3's checker and the exact
-one took, and how much of the safe set the invariant holds.
+Each system ends in one row: how many coordinates and inputs, who found the set, how long that took,
+how long the two checkers took, how much of the safe set and of the viability kernel it holds, and
+what was published of the same system. Systems are worked on side by side.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import joblib
+
+from experiments.published import PUBLISHED
 from nprl.env.task import load_task
+from nprl.envs import HORIZONS
 from nprl.model import Model
 from nprl.report.proofs import volumes
 from nprl.report.tables import text_table
-from nprl.shields.checker import Report, Verdict, check
+from nprl.shields.checker import Verdict, check
 from nprl.shields.exact import check as check_exactly
 from nprl.shields.records import SHIPPED, ship
 from nprl.shields.synthesis.synthesize import synthesize
 
-SYSTEMS = {
-    "nprl/Pendulum-v0": "pendulum",
-    "nprl/CartPole-v0": "cartpole",
-    "nprl/MagneticPointer-v0": "magnetic_pointer",
-    "nprl/LinearCartPole-v0": "linear_cartpole",
-    "nprl/SelfDriving-v0": "selfdriving",
-    "nprl/LaneKeeping-v0": "lanekeeping",
-    "Pendulum-v1": "pendulum_v1",
+STEMS = {env: module for env, (module, _) in HORIZONS.items()} | {"Pendulum-v1": "pendulum_v1"}
+"""Each system that can be proved, with the name of its certificate's file."""
+SUITES = {
+    "vrl": [e for e, p in PUBLISHED.items() if p.name.startswith("vrl-")],
+    "revel": [e for e, p in PUBLISHED.items() if p.name.startswith("revel-")],
+    "gym": [e for e in STEMS if e not in PUBLISHED],
+    "all": list(STEMS),
 }
-"""Each system whose certificate is shipped, with the name of its file."""
 PROVED = Path(__file__).resolve().parent.parent / "shields" / "proved"
 COLUMNS = [
-    *("system", "n", "m", "family", "init inside", "synthesis s", "check s", "exact s"),
-    *("of S", "of kernel", "verdict"),
+    *("system", "n", "m", "family", "init inside", "synthesis s", "proof s", "of S", "of kernel"),
+    *("verdict", "published as", "published s"),
 ]
-Row = list[str]
+
+
+@dataclass(frozen=True)
+class Row:
+    """What became of one system."""
+
+    env: str
+    n: int
+    m: int
+    family: str | None
+    verdict: str
+    init_inside: bool
+    synthesis_s: float
+    proof_s: float | None
+    """Both checkers, from the file."""
+    volume_safe: float | None
+    volume_kernel: float | None
+    reason: str
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -51,25 +75,29 @@ def main(argv: Sequence[str] | None = None) -> int:
     named = parser.add_mutually_exclusive_group(required=True)
     named.add_argument("--env", help="an environment's id")
     named.add_argument("--model", type=Path, help="a model: a .json file, or .py with MODEL")
-    named.add_argument("--all", action="store_true", help="all shipped systems, into their places")
-    parser.add_argument("--out", type=Path, help="the certificate's file (--all: a folder)")
+    named.add_argument("--suite", choices=SUITES, help="these systems, side by side")
+    named.add_argument("--ship", action="store_true", help="all, into the place of shipped ones")
+    parser.add_argument("--out", type=Path, help="the certificate's file (--suite: a folder)")
     parser.add_argument("--seconds", type=float, default=60.0, help="for each synthesis")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="systems at a time")
     parser.add_argument("--no-volumes", action="store_true", help="leave the shares out")
-    parser.add_argument("--json", action="store_true", help="print rows as JSON")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
     args = parser.parse_args(argv)
+    began = time.perf_counter()
     try:
         jobs = _jobs(args)
-        rows, good = [], True
-        for model, target in jobs:
-            row, proved = prove_one(model, target, args.seconds, args.seed, not args.no_volumes)
+        work = (
+            joblib.delayed(prove_one)(model, target, args.seconds, args.seed, not args.no_volumes)
+            for model, target in jobs
+        )
+        rows = []
+        for row in joblib.Parallel(min(args.jobs, len(jobs)), return_as="generator")(work):
             rows.append(row)
-            good &= proved
-            if not args.json:
-                print(text_table(COLUMNS, [row]) if len(jobs) == 1 else " | ".join(row), flush=True)
-        if args.all and good:
-            folder = args.out or PROVED
-            ship(sorted(p for p in folder.glob("*.json") if p.name != SHIPPED), folder / SHIPPED)
+            print(f"{row.env}: {row.verdict} {row.reason}".rstrip(), file=sys.stderr, flush=True)
+        good = all(row.verdict == "proved" for row in rows)
+        if args.ship:
+            ship(sorted(p for p in PROVED.glob("*.json") if p.name != SHIPPED), PROVED / SHIPPED)
     except (ValueError, OSError) as error:
         print(f"prove: {error}", file=sys.stderr)
         return 2
@@ -77,18 +105,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("prove: interrupted; certificates already written are whole", file=sys.stderr)
         return 130
     if args.json:
-        print(json.dumps([dict(zip(COLUMNS, row, strict=True)) for row in rows], indent=1))
-    elif len(jobs) > 1:
-        print(text_table(COLUMNS, rows))
+        print(json.dumps({"systems": [asdict(row) for row in rows]}, indent=1))
+    else:
+        print(text_table(COLUMNS, list(map(_cells, rows))))
+        print(f"{len(rows)} systems, {time.perf_counter() - began:.0f} s")
     return 0 if good else 3
 
 
 def _jobs(args: argparse.Namespace) -> list[tuple[Model, Path]]:
-    if args.all:
-        folder = args.out or PROVED
-        return [(_model(env), folder / f"{stem}.json") for env, stem in SYSTEMS.items()]
+    if args.suite or args.ship:
+        folder = PROVED if args.ship else args.out or Path("proved")
+        folder.mkdir(parents=True, exist_ok=True)
+        envs = SUITES[args.suite or "all"]
+        return [(_model(env), folder / f"{STEMS[env]}.json") for env in envs]
     model = _model(args.env, args.model)
-    stem = SYSTEMS.get(args.env, "certificate")
+    stem = STEMS.get(args.env, "certificate")
     return [(model, args.out or Path(f"{stem}.json"))]
 
 
@@ -99,49 +130,58 @@ def _model(env: str | None, file: Path | None = None) -> Model:
     return task.model
 
 
-def prove_one(
-    model: Model, target: Path, seconds: float, seed: int, with_volumes: bool
-) -> tuple[Row, bool]:
-    """Synthesise, save, check with both checkers: the table's row, and whether all is proved."""
+def prove_one(model: Model, target: Path, seconds: float, seed: int, with_volumes: bool) -> Row:
+    """Synthesise, save, check with both checkers from the file; what was not proved is not kept."""
 
     def say(text: str) -> None:
         print(f"{model.name}: {text}", file=sys.stderr, flush=True)
 
     outcome = synthesize(model, seconds, seed, say)
-    certificate = outcome.certificate
-    size = [str(len(model.state)), str(len(model.action))]
+    certificate, size = outcome.certificate, (model.name, len(model.state), len(model.action))
+    took = round(outcome.synthesis_s, 2)
     if certificate is None:
-        say(outcome.reason)
-        took = f"{outcome.synthesis_s:.1f}"
-        return [model.name, *size, "-", "-", took, "-", "-", "-", "-", "not proved"], False
+        return Row(*size, None, "unknown", False, took, None, None, None, outcome.reason)
     certificate.save(target)
     began = time.perf_counter()
     report = check(certificate)
-    checked = time.perf_counter() - began
-    began = time.perf_counter()
     exact = check_exactly(target.read_bytes())
-    twice = time.perf_counter() - began
-    failed = [r.goal for r in report.results if not r.proved]
-    failed += [f"{goal} (exact checker)" for goal, reason in exact.items() if reason]
+    twice = round(time.perf_counter() - began, 2)
+    failed = [f"{r.goal}: {r.reason}" for r in report.results if not r.proved]
+    failed += [f"{goal} (exact checker): {reason}" for goal, reason in exact.items() if reason]
     proved = report.verdict is Verdict.VERIFIED and not failed
-    shares = volumes(certificate) if with_volumes else None
-    return [
-        model.name,
+    if not proved:
+        target.unlink()
+    shares = volumes(certificate) if with_volumes and proved else None
+    rows = sum(map(len, certificate.shield.invariant))
+    return Row(
         *size,
-        f"{certificate.shield.family}, {sum(map(len, certificate.shield.invariant))} rows",
-        _init(report),
-        f"{outcome.synthesis_s:.1f}",
-        f"{checked:.2f}",
-        f"{twice:.2f}",
-        _percent(None if shares is None else shares.of_safe),
-        _percent(None if shares is None else shares.of_kernel),
-        "verified" if proved else "not verified: " + ", ".join(failed),
-    ], proved
+        f"{certificate.shield.family}, {rows} rows",
+        "proved" if proved else "unknown",
+        all(r.proved for r in report.results if r.goal.startswith("init")),
+        took,
+        twice,
+        None if shares is None else shares.of_safe,
+        None if shares is None else shares.of_kernel,
+        "; ".join(failed),
+    )
 
 
-def _init(report: Report) -> str:
-    about = [r for r in report.results if r.goal.split("/")[0] == "init"]
-    return "yes" if about and all(r.proved for r in about) else "no"
+def _cells(row: Row) -> list[str]:
+    published = PUBLISHED.get(row.env)
+    return [
+        row.env,
+        str(row.n),
+        str(row.m),
+        row.family or "-",
+        "yes" if row.init_inside else "no",
+        f"{row.synthesis_s:.1f}",
+        "-" if row.proof_s is None else f"{row.proof_s:.2f}",
+        _percent(row.volume_safe),
+        _percent(row.volume_kernel),
+        row.verdict,
+        "-" if published is None else published.name,
+        "-" if published is None or published.synthesis_s is None else str(published.synthesis_s),
+    ]
 
 
 def _percent(share: float | None) -> str:

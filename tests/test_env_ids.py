@@ -22,6 +22,15 @@ from nprl.env.source import read_model
 from nprl.model import model_from_json
 
 IDS = nprl.envs.IDS
+SPARED = {
+    "nprl/Tape-v0",  # safe under every action
+    "nprl/SelfDrivingObstacle-v0",  # constant actions pass the obstacle
+    "nprl/Obstacle-v0",
+    "nprl/Oscillator-v0",  # the filter's output comes later than the end of an episode
+    "nprl/MountainCar-v0",  # the hill is too high for constant actions
+    "nprl/NoisyRoad-v0",  # the goal comes first
+}
+"""Where constant extreme actions do not leave the safe set."""
 
 
 def own(env_id: str, **kwargs: Any) -> ModelEnv:
@@ -103,7 +112,7 @@ def test_extreme_actions_leave_the_safe_set_and_keep_observations_in_their_space
             violated += 1
             assert terminated
             assert reward == inner.model.unsafe_reward
-    assert violated > 0
+    assert (violated > 0) == (env_id not in SPARED)
 
 
 def test_dying_never_pays_in_the_pendulum() -> None:

@@ -77,7 +77,7 @@ def test_the_batch_steps_as_the_single_environment(model: Model) -> None:
     noise = None
     if model.disturbance:
         top = float(model.disturbance[0].high) * 0.999
-        noise = venv.next_disturbances = rng.uniform(-top, top, (n, 1))
+        noise = venv.next_disturbances = rng.uniform(-top, top, (n, len(model.disturbance)))
     obs, rewards, dones, infos = venv.step(actions)
     for lane in range(n):
         single.reset(options={"state": states[lane]})

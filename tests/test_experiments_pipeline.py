@@ -19,7 +19,11 @@ from experiments.pipeline import main, shipped_certificate, unsafe_start
 from nprl.env.task import load_task
 
 ROOT = Path(__file__).resolve().parent.parent
-ENVIRONMENTS = (*nprl.envs.IDS, "Pendulum-v1", "InvertedPendulum-v5")
+ENVIRONMENTS = (
+    *(f"nprl/{name}-v0" for name in ("Pendulum", "CartPole", "MagneticPointer", "LinearCartPole")),
+    *("nprl/SelfDriving-v0", "nprl/LaneKeeping-v0", "Pendulum-v1", "InvertedPendulum-v5"),
+)
+"""One of each kind: linear, polynomial, trigonometric, disturbed, several inputs, foreign, no model."""
 KEYS = {"env", "seed", "versions", "model_digest", "policies", "program", "proof", "wall_s"}
 POLICY = {"name", "return", "ci95", "episodes", "violations", "overrides_per_1000", "us_per_step"}
 PROGRAM = {"text", "nodes", "constants", "certified"}
