@@ -1,0 +1,98 @@
+"""Sets that need to hold only until an absorbing goal is met: progress pays for drift.
+
+Where the terminal states are a half-space ``g.x >= c``, states beyond it owe nothing. A bound of
+the ranges, ``r.x <= b``, is tilted: ``r.x + slope (c - g.x) <= b`` gives way as the goal comes
+nearer. With it a coordinate may drift that no input can hold for ever. The largest set that some
+input keeps, before the goal, is found as a control-invariant polytope is.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from nprl.lang.terms import Compare, Relation, variables
+from nprl.shields.polynomial import NotPolynomial, polynomial
+from nprl.shields.synthesis.control_invariant import predecessor
+from nprl.shields.synthesis.linearise import Inclusion
+from nprl.shields.synthesis.numeric import Array
+from nprl.shields.synthesis.polytope import irredundant, vertices
+from nprl.shields.synthesis.problem import Problem
+
+SLOPES = (0.3, 0.1, 0.03, 0.01, 1.0)
+"""Of a tilt, relative to the units of both coordinates."""
+ROOM = 0.02
+"""What a tilted bound leaves to the bound itself, at the goal."""
+MAX_ROUNDS, MAX_ROWS = 300, 300
+CONTRACTION, SLACK = 0.9999, 0.25
+
+
+def goal_row(problem: Problem, maps: Inclusion) -> Array | None:
+    """The row g, over the inclusion's coordinates, of a terminal half-space ``g z >= 1``; else None."""
+    f = problem.model.terminal
+    if not isinstance(f, Compare):
+        return None
+    left, right = (f.left, f.right) if f.relation in (Relation.GE, Relation.GT) else (f.right, f.left)
+    try:
+        p = polynomial(left - right)
+    except NotPolynomial:
+        return None
+    if any(sum(k for _, k in m) > 1 for m in p):
+        return None
+    slope = np.array([float(p.get(((n, 1),), 0)) for n in problem.model.state_names])
+    level = -float(p.get((), 0)) - slope @ maps.centre
+    return None if level <= 0 else np.asarray(slope * maps.unit / level)
+
+
+def until_goal(problem: Problem, maps: Inclusion) -> Array | None:
+    """A polytope ``h z <= 1`` that some input keeps until the goal, and that holds the starts; or None."""
+    g = goal_row(problem, maps)
+    if g is None:
+        return None
+    starts = (problem.init_vertices() - maps.centre) / maps.unit
+    for slope in SLOPES:
+        tilted = _tilted(problem, maps, g, slope)
+        if (tilted @ starts.T).max() > 1:
+            continue
+        found = _iterate(maps, np.vstack([maps.h, tilted]), g, starts)
+        if found is not None:
+            return found
+    return None
+
+
+def _tilted(problem: Problem, maps: Inclusion, g: Array, slope: float) -> Array:
+    """The bounds of coordinates that neither the goal nor the safe set speaks of, tilted."""
+    model = problem.model
+    spoken = variables(model.terminal) | variables(model.safe)
+    rows = []
+    for i, name in enumerate(model.state_names):
+        for row in maps.h:
+            if name not in spoken and np.flatnonzero(row).tolist() == [i]:
+                bound = 1 - ROOM - slope * abs(row[i])
+                rows.append((row - slope * abs(row[i]) * g) / max(bound, 1e-9))
+    return np.array(rows).reshape(-1, problem.n)
+
+
+def _iterate(maps: Inclusion, first: Array, g: Array, starts: Array) -> Array | None:
+    """The greatest fixpoint, where rows count only for states with ``g z <= 1``."""
+    try:
+        current = irredundant(first)
+        for _ in range(MAX_ROUNDS):
+            before = predecessor(maps, current, CONTRACTION)
+            corners = vertices(np.vstack([current, g]))
+            if before is None or corners is None:
+                return None
+            cutting = before[(before @ corners.T).max(axis=1) > 1 + SLACK * (1 - CONTRACTION)]
+            if not len(cutting):
+                return current
+            if (cutting @ starts.T).max() > 1:
+                return None
+            owed = irredundant(np.vstack([current, cutting, g]))
+            kept = {row.tobytes() for row in owed} - {np.asarray(g).tobytes()}
+            both = np.vstack([current, cutting])
+            needed = np.array([row for row in both if row.tobytes() in kept])
+            current = irredundant(np.vstack([first, needed]))
+            if len(current) > MAX_ROWS:
+                return None
+    except ValueError:
+        return None
+    return None
