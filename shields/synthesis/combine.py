@@ -29,7 +29,7 @@ from nprl.shields.synthesis import bernstein
 
 Floats = npt.NDArray[np.float64]
 MAX_MULTIPLIER = 1e6
-MAX_SAMPLES = 800
+MAX_SAMPLES, MAX_CORNERS = 800, 2**14
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +200,10 @@ def _samples(box: Sequence[Range]) -> Floats:
     if not box:
         return np.zeros((1, 0))
     per_axis = 7 if len(box) == 1 else 4 if len(box) <= 3 else 3 if len(box) <= 5 else 2
+    if 2 ** len(box) > MAX_CORNERS:
+        ends = np.array([[float(low), float(high)] for low, high in box])
+        sides = np.random.default_rng(0).integers(0, 2, (MAX_SAMPLES, len(box)))
+        return np.asarray(ends[np.arange(len(box)), sides])
     axes = [np.linspace(float(low), float(high), per_axis) for low, high in box]
     grid = np.array(list(product(*axes)))
     return grid if len(grid) <= MAX_SAMPLES else grid[:: len(grid) // MAX_SAMPLES + 1]

@@ -31,7 +31,7 @@ INSIDE = 0.9995
 SLACK = 0.05
 """The part of ``1 - rate`` that a disturbed step leaves free."""
 ENOUGH = 0.85
-EXACT_DIMENSIONS = 10
+EXACT_DIMENSIONS = 50
 """Up to here the volume is the objective; beyond, the sum of the squared half-axes."""
 MAX_CORNERS = 128
 MAX_CONSTRAINTS = 256
@@ -60,13 +60,16 @@ class Ellipsoid:
             for name, c in zip(names, self.centre, strict=True)
         ]
         total: Term = Num(Fraction(1))
-        for i, one in enumerate(away):
-            total = total - self.shape[i][i] * one**2
-            for j in range(i + 1, len(away)):
-                c = 2 * self.shape[i][j]
+        for i, one in enumerate(away):  # row by row: a term that is short, and quick to multiply out
+            row = [(self.shape[i][i], one)]
+            row += [(2 * self.shape[i][j], away[j]) for j in range(i + 1, len(away))]
+            form: Term | None = None
+            for c, other in row:
                 if c:
-                    size = abs(c) * one * away[j]
-                    total = total - size if c > 0 else total + size
+                    size = abs(c) * other
+                    form = size if form is None else form + size if c > 0 else form - size
+            if form is not None:
+                total = total - one * form
         return total
 
 

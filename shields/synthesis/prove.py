@@ -44,6 +44,8 @@ from nprl.shields.synthesis.search import (
 )
 from nprl.shields.synthesis.squares import degree, square_combination
 
+MANY = 8
+"""Variables of a goal of degree two beyond which only squares are looked for."""
 MINUS_ONE: Polynomial = {(): Fraction(-1)}
 
 
@@ -163,6 +165,8 @@ def _close_one(
     quadratic = _is_quadratic(goal, premises, box, original)
     first = {k: p for k, p in premises.items() if k >= original or degree(p) <= 1}
     tries = [first, premises] if len(first) < len(premises) else [premises]
+    if quadratic and degree(goal) > 1 and len(names(goal)) > MANY:
+        tries = [premises]  # affine premises leave it as curved as it is
     nearest: Proposal | None = None
     for usable in tries:
         if quadratic and usable is premises:
