@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from nprl.shields.polynomial import Polynomial, Range, names
 from nprl.shields.synthesis.frame import Matrix, Pair, frame
-from nprl.shields.synthesis.short_squares import short_squares
+from nprl.shields.synthesis.short_squares import exact_squares, short_squares
 
 Floats = npt.NDArray[np.float64]
 Products = list[tuple[Fraction, tuple[int, ...]]]
@@ -65,7 +65,7 @@ def direct_squares(
         rest[i][i] += share
     if strict:
         rest[0][0] -= short(found[2] / 4)
-    squares = short_squares(rest, [1.0] * len(rest))
+    squares = exact_squares(rest) or short_squares(rest, [1.0] * len(rest))
     if squares is None:
         return None
     return products, [(d, view.row(row)) for d, row in squares]

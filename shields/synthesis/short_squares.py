@@ -23,6 +23,8 @@ Row = tuple[Fraction, tuple[Fraction, ...]]
 KEPT = 0.5
 """The part of the least eigenvalue that is kept to make up for rounding."""
 MAX_BITS = 46
+LONG = 1100
+"""Bits of a number that a certificate may well hold."""
 
 
 def short_squares(form: Matrix, widths: Sequence[float]) -> list[Row] | None:
@@ -62,6 +64,31 @@ def short_squares(form: Matrix, widths: Sequence[float]) -> list[Row] | None:
             if rest[i][j]:
                 other = 1 / scale[j] if rest[i][j] > 0 else -1 / scale[j]
                 squares.append((abs(rest[i][j]), _sparse(n, {i: one, j: other})))
+    return squares
+
+
+def exact_squares(form: Matrix) -> list[Row] | None:
+    """The form's LDL^T decomposition, the first variable last; None if it is not positive, or its numbers too long.
+
+    As many squares as variables, where `short_squares` has many more.
+    """
+    n = len(form)
+    order = [*range(1, n), 0]
+    a = [[form[i][j] for j in order] for i in order]
+    squares: list[Row] = []
+    for k in range(n):
+        d = a[k][k]
+        if d <= 0:
+            return None
+        if d.numerator.bit_length() > LONG or d.denominator.bit_length() > LONG:
+            return None
+        row = [a[k][j] / d if j >= k else Fraction(0) for j in range(n)]
+        squares.append((d, (row[-1], *row[:-1])))
+        for i in range(k + 1, n):
+            if row[i]:
+                f = d * row[i]
+                for j in range(i, n):
+                    a[i][j] = a[j][i] = a[i][j] - f * row[j]
     return squares
 
 
