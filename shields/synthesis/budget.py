@@ -53,7 +53,7 @@ class Budget:
         self.missed.append(Missed(family, method, time.monotonic() - since, reason))
 
     def options(self, where: str) -> dict[str, Any]:
-        """The time limit of a call to SciPy's linear programs.
+        """The time limit of a call to a solver (HiGHS or Clarabel), as its setting.
 
         Raises:
             OutOfTime: where no time is left.
@@ -61,14 +61,6 @@ class Budget:
         self.check(where)
         left = self.left()
         return {} if left == float("inf") else {"time_limit": max(left, LEAST_SOLVER_TIME)}
-
-    def conic(self, where: str) -> dict[str, Any]:
-        """The time limit of a call to the conic solver, as its settings.
-
-        Raises:
-            OutOfTime: where no time is left.
-        """
-        return self.options(where)
 
 
 __all__ = ["Budget", "Missed", "OutOfTime"]

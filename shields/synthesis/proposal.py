@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from nprl.lang.terms import Term
+from nprl.shields.synthesis.budget import Budget
 from nprl.shields.synthesis.ellipsoid import Ellipsoid
 from nprl.shields.synthesis.gain import gain_backup, gain_terms, hopeless, responses
 from nprl.shields.synthesis.linearise import Inclusion
@@ -44,7 +45,12 @@ class Candidate:
 
 
 def kept_polytope(
-    problem: Problem, maps: Inclusion, h: Array, method: str, seed: int
+    problem: Problem,
+    maps: Inclusion,
+    h: Array,
+    method: str,
+    seed: int,
+    budget: Budget | None = None,
 ) -> Iterator[Candidate]:
     """The polytope ``h z <= 1`` with the shortest backup that keeps it at sample points, if any does."""
     polytope = exact_polytope(h, maps.centre, maps.unit, problem)
@@ -56,7 +62,7 @@ def kept_polytope(
         return
     for digits in (SHORT, LONG):
         for saturated in (False, True):
-            gain = gain_backup(problem, seen, saturated=saturated, digits=digits)
+            gain = gain_backup(problem, seen, saturated=saturated, digits=digits, budget=budget)
             if gain is not None:
                 found = list(_tried(problem, polytope, gain, method, x))
                 if found:
