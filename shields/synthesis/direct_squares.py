@@ -52,7 +52,7 @@ def direct_squares(
     found = _multipliers(_floats(target), _floats(premise), places)
     if found is None:
         return None
-    c = short(found[0])
+    c = short(found[0], 12)
     products: Products = [(c, (concave[0],))]
     rest = [
         [v - c * w for v, w in zip(one, other, strict=True)]
@@ -83,10 +83,10 @@ def matrix(p: Polynomial, order: Sequence[str]) -> Matrix:
     return a
 
 
-def short(value: float) -> Fraction:
-    """A nearby rational with 30 significant bits."""
+def short(value: float, bits: int = 30) -> Fraction:
+    """A nearby rational with few significant bits."""
     mantissa, exponent = math.frexp(value)
-    return Fraction(round(mantissa * 2**30)) * Fraction(2) ** (exponent - 30)
+    return Fraction(round(mantissa * 2**bits)) * Fraction(2) ** (exponent - bits)
 
 
 def _floats(a: Matrix) -> Floats:
