@@ -118,7 +118,11 @@ def combine(
 
     ``premises`` are the polynomials that may be used, by number.
     """
-    used = {k: h for k, h in premises.items() if all(v in box for v in nonlinear_variables([h]))}
+    used = {
+        k: h
+        for k, h in premises.items()
+        if all(v in box for m in h if len(m) > 1 or (m and m[0][1] > 1) for v, _ in m)
+    }
     if not all(v in box for v in nonlinear_variables([goal])):
         return None
     polynomials = [goal, *used.values()]
@@ -232,9 +236,16 @@ def _solve(
     """Maximise t: goal(s) - sum c h(s) - (worst of the linear rest) >= t at every sample s."""
     ours = set(mixed)
 
+    place = {((v, 1),): i for i, v in enumerate(free)}
+
     def split(p: Polynomial) -> tuple[Floats, Floats]:
-        inner = {m: c for m, c in p.items() if all(n in ours for n, _ in m)}
-        linear = np.array([float(p.get(((v, 1),), 0)) for v in free])
+        linear = np.zeros(len(free))
+        inner: Polynomial = {}
+        for m, c in p.items():
+            if m in place:
+                linear[place[m]] = float(c)
+            elif all(n in ours for n, _ in m):
+                inner[m] = c
         return values(inner, mixed, points), linear
 
     base, base_linear = split(goal)

@@ -50,7 +50,9 @@ def prove_sides(s: Sequent, search: Search) -> Tree | None:
     for v, sides in wanted.items():
         middle, half = reach[v]
         m = _nearest(middle, half * 2.0**-12)
-        r = _between(half * (1 + 2.0**-30) + abs(middle - float(m)), min(sides[1] - m, m - sides[-1]))
+        r = _between(
+            half * (1 + 2.0**-30) + abs(middle - float(m)), min(sides[1] - m, m - sides[-1])
+        )
         if r is None:
             return None
         lemma = Num(r * r) - (Var(v) - m if m > 0 else Var(v) + -m if m else Var(v)) ** 2

@@ -39,7 +39,14 @@ class Squares:
 
 def degree(p: Polynomial) -> int:
     """The total degree."""
-    return max((sum(k for _, k in m) for m in p), default=0)
+    most = 0
+    for m in p:
+        size = 0
+        for _, k in m:
+            size += k
+        if size > most:
+            most = size
+    return most
 
 
 def square_combination(
