@@ -31,7 +31,9 @@ def goal_row(problem: Problem, maps: Inclusion) -> Array | None:
     f = problem.model.terminal
     if not isinstance(f, Compare):
         return None
-    left, right = (f.left, f.right) if f.relation in (Relation.GE, Relation.GT) else (f.right, f.left)
+    left, right = (
+        (f.left, f.right) if f.relation in (Relation.GE, Relation.GT) else (f.right, f.left)
+    )
     try:
         p = polynomial(left - right)
     except NotPolynomial:

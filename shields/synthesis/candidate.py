@@ -6,15 +6,20 @@ it claims is proved, or not, by `nprl.shields.synthesis.prove` and the checkers.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
+from contextlib import suppress
+from functools import partial
 from itertools import chain, zip_longest
 
 import numpy as np
 
 from nprl.model import Model
+from nprl.shields.synthesis.budget import Budget, OutOfTime
 from nprl.shields.synthesis.control_invariant import control_invariant
+from nprl.shields.synthesis.decoupled import METHOD as PRODUCT
 from nprl.shields.synthesis.decoupled import decoupled
-from nprl.shields.synthesis.ellipsoid import Ellipsoid, invariant_ellipsoid
+from nprl.shields.synthesis.ellipsoid import Ellipsoid, Impossible, invariant_ellipsoid
 from nprl.shields.synthesis.equilibrium import Point, equilibria
 from nprl.shields.synthesis.invariance_of_safe import farkas_gain
 from nprl.shields.synthesis.linearise import Inclusion, inclusion
@@ -41,52 +46,68 @@ RATES = (0.999, 0.99, 0.98, 0.95, 0.9, 0.8)
 REFINEMENTS = 3
 FEW_ROWS = 40
 """Of one group in a product."""
+SAFE, LQR = "safe set itself", "invariant polytope of an LQR gain"
 
 
-def candidates(model: Model, seed: int = 0) -> Iterator[Candidate]:
+def candidates(model: Model, seed: int = 0, budget: Budget | None = None) -> Iterator[Candidate]:
     """Candidates whose set holds the initial box, cheapest method first.
 
     The order: S itself; the control-invariant polytope (up to three dimensions); ellipsoids;
-    invariant polytopes of LQR gains. The same model and seed give the same candidates.
+    invariant polytopes of LQR gains. The same model and seed give the same candidates, until the
+    budget's time is over; methods that find none are noted there.
 
     Raises:
         Unsuitable: for a model that no method fits; says what it has.
     """
+    budget = budget or Budget()
     ways: list[list[Iterator[Candidate]]] = []
     reasons = []
     for piece in pieces(model):
         try:
-            ways.append(_ways(problem_of(piece), seed))
+            ways.append(_ways(problem_of(piece), seed, budget))
         except Unsuitable as error:
             reasons.append(str(error))
     if not ways:
         raise Unsuitable(reasons[0] if reasons else "a safe set that is empty")
-    return chain.from_iterable(chain.from_iterable(zip_longest(*ways, fillvalue=iter(()))))
+    by_method = zip_longest(*ways, fillvalue=iter(()))
+    return _until_over(list(chain.from_iterable(by_method)))
 
 
-def _ways(problem: Problem, seed: int) -> list[Iterator[Candidate]]:
+def _ways(problem: Problem, seed: int, budget: Budget) -> list[Iterator[Candidate]]:
     """The methods for a convex safe set, in their order."""
     points = equilibria(problem)
     maps = [inclusion(problem, point, seed=seed) for point in points]
+    small = problem.n <= CONTROL_INVARIANT_DIMENSIONS
+    boxes = SCALES if small and not maps[0].linear else (1.0,)
+    pairs = list(zip(points, maps, strict=True))
+
+    def noted(method: str, found: Iterator[Candidate]) -> Iterator[Candidate]:
+        return _noted(budget, method, found)
+
     return [
-        _safe_itself(problem, maps[0], seed),
-        _control_invariant(problem, maps[0], seed),
-        decoupled(problem, _small, seed),
-        *(_ellipsoids(problem, p, one, seed) for p, one in zip(points, maps, strict=True)),
-        *(_gain_sets(problem, one, seed) for one in maps),
+        noted(SAFE, _safe_itself(problem, maps[0], seed, budget)),
+        *(
+            noted(_about("control-invariant polytope", scale), one)
+            for scale in (boxes if small else ())
+            for one in [_control_invariant(problem, points[0], maps[0], scale, seed, budget)]
+        ),
+        noted(PRODUCT, decoupled(problem, partial(_small, budget=budget), seed)),
+        *(noted("ellipsoid", _ellipsoids(problem, p, one, seed, budget)) for p, one in pairs),
+        *(noted(LQR, _gain_sets(problem, one, seed, budget)) for one in maps),
     ]
 
 
-def _small(problem: Problem, seed: int) -> Iterator[Candidate]:
+def _small(problem: Problem, seed: int, budget: Budget) -> Iterator[Candidate]:
     """Polytopes of a group of coordinates: S itself; the largest of few rows; the control-invariant one.
 
     Few rows, because a product has those of all its groups.
     """
-    maps = inclusion(problem, equilibria(problem)[0], seed=seed)
-    yield from _safe_itself(problem, maps, seed)
-    gains = [c for c in _gain_sets(problem, maps, seed) if len(c.invariant[0]) <= FEW_ROWS]
+    point = equilibria(problem)[0]
+    maps = inclusion(problem, point, seed=seed)
+    yield from _safe_itself(problem, maps, seed, budget)
+    gains = [c for c in _gain_sets(problem, maps, seed, budget) if len(c.invariant[0]) <= FEW_ROWS]
     yield from sorted(gains, key=lambda c: -_share(problem, c, seed))
-    yield from _control_invariant(problem, maps, seed)
+    yield from _control_invariant(problem, point, maps, 1.0, seed, budget)
 
 
 def _share(problem: Problem, candidate: Candidate, seed: int) -> float:
@@ -98,29 +119,74 @@ def _share(problem: Problem, candidate: Candidate, seed: int) -> float:
     return float((values(candidate.invariant[0], model.state_names, x) >= 0).all(axis=1).mean())
 
 
-def _safe_itself(problem: Problem, maps: Inclusion, seed: int) -> Iterator[Candidate]:
-    method = "safe set itself"
+def _until_over(ways: list[Iterator[Candidate]]) -> Iterator[Candidate]:
+    with suppress(OutOfTime):
+        yield from chain.from_iterable(ways)
+
+
+def _noted(budget: Budget, method: str, found: Iterator[Candidate]) -> Iterator[Candidate]:
+    """The candidates of a method; if there are none, the budget notes that, and why."""
+    budget.check(method)
+    since, some = time.monotonic(), False
+    family = "ellipsoid" if method == "ellipsoid" else "polytope"
+    try:
+        for candidate in found:
+            some = True
+            yield candidate
+    except OutOfTime as error:
+        budget.miss(family, method, since, str(error))
+        raise
+    if not some:
+        budget.miss(family, method, since, "no such set that holds the initial set was found")
+
+
+def _about(method: str, scale: float) -> str:
+    return method if scale == 1 else f"{method} in {scale:g} of the box"
+
+
+def _safe_itself(
+    problem: Problem, maps: Inclusion, seed: int, budget: Budget
+) -> Iterator[Candidate]:
     if problem.n <= HULL_DIMENSIONS:
-        yield from kept_polytope(problem, maps, irredundant(maps.h), method, seed)
+        yield from kept_polytope(problem, maps, irredundant(maps.h), SAFE, seed, budget)
     elif maps.linear:
-        found = farkas_gain(maps, maps.h)
+        found = farkas_gain(maps, maps.h, budget)
         if found is not None:
-            yield from polytope_with_gain(problem, maps, maps.h, found[0], found[1], method, seed)
+            yield from polytope_with_gain(problem, maps, maps.h, found[0], found[1], SAFE, seed)
 
 
-def _control_invariant(problem: Problem, maps: Inclusion, seed: int) -> Iterator[Candidate]:
-    if problem.n <= CONTROL_INVARIANT_DIMENSIONS:
-        h = control_invariant(maps)
-        if h is not None:
-            yield from kept_polytope(problem, maps, h, "control-invariant polytope", seed)
+def _control_invariant(
+    problem: Problem, point: Point, maps: Inclusion, scale: float, seed: int, budget: Budget
+) -> Iterator[Candidate]:
+    """In the whole box, or in a smaller one, where a nonlinear step is nearer to one map."""
+    if scale != 1:
+        box = scale * np.array([float(c.high - c.low) / 2 for c in problem.model.state])
+        away = np.maximum(problem.init_high - point.x, point.x - problem.init_low)
+        if (away > box).any():
+            return
+        try:
+            maps = inclusion(problem, point, box, seed=seed)
+        except Unsuitable:
+            return
+    h = control_invariant(maps, budget)
+    if h is not None:
+        method = _about("control-invariant polytope", scale)
+        yield from kept_polytope(problem, maps, h, method, seed, budget)
 
 
-def _ellipsoids(problem: Problem, point: Point, maps: Inclusion, seed: int) -> Iterator[Candidate]:
+def _ellipsoids(
+    problem: Problem, point: Point, maps: Inclusion, seed: int, budget: Budget
+) -> Iterator[Candidate]:
     """For a linear step one kind; else first one map with a remainder, then the hull of several maps."""
     for remainder in (True,) if maps.linear else (True, False):
         method = "ellipsoid" if maps.linear else f"ellipsoid, {_KINDS[remainder]}"
         for scale in LINEAR_SCALES if maps.linear else SCALES:
-            found = _ellipsoid(problem, point, scale, remainder, seed, not maps.linear)
+            try:
+                found = _ellipsoid(problem, point, scale, remainder, seed, not maps.linear, budget)
+            except Impossible:
+                if maps.linear:
+                    return
+                continue
             tried = (
                 [] if found is None else list(ellipsoid_with_gain(problem, *found, method, seed))
             )
@@ -133,7 +199,13 @@ _KINDS = {True: "one map and a remainder", False: "several maps"}
 
 
 def _ellipsoid(
-    problem: Problem, point: Point, scale: float, remainder: bool, seed: int, refine: bool
+    problem: Problem,
+    point: Point,
+    scale: float,
+    remainder: bool,
+    seed: int,
+    refine: bool,
+    budget: Budget,
 ) -> tuple[Inclusion, Ellipsoid] | None:
     """The ellipsoid for a box of analysis, then for smaller boxes that still hold it."""
     box = np.array([float(c.high - c.low) / 2 for c in problem.model.state])
@@ -147,7 +219,12 @@ def _ellipsoid(
         if (np.abs(problem.init_low - point.x) > half).any():
             return best
         init = np.vstack([problem.init_low, problem.init_high])
-        found = invariant_ellipsoid(maps, init, RATES)
+        try:
+            found = invariant_ellipsoid(maps, init, RATES, budget)
+        except Impossible:
+            if best is None:
+                raise
+            return best
         if found is None:
             return best
         best = maps, found
@@ -161,8 +238,6 @@ def _ellipsoid(
     return best
 
 
-def _gain_sets(problem: Problem, maps: Inclusion, seed: int) -> Iterator[Candidate]:
-    for h, k in gain_sets(problem, maps, seed):
-        yield from polytope_with_gain(
-            problem, maps, h, k, np.zeros(problem.m), "invariant polytope of an LQR gain", seed
-        )
+def _gain_sets(problem: Problem, maps: Inclusion, seed: int, budget: Budget) -> Iterator[Candidate]:
+    for h, k in gain_sets(problem, maps, seed, budget):
+        yield from polytope_with_gain(problem, maps, h, k, np.zeros(problem.m), LQR, seed)

@@ -23,6 +23,7 @@ from nprl.shields.synthesis.candidate import Candidate
 from nprl.shields.synthesis.nonlinear import enclose_steps
 from nprl.shields.synthesis.prove import prove
 from nprl.shields.synthesis.search import NotProved, Search, Tree
+from nprl.shields.synthesis.sides import prove_sides
 from nprl.shields.synthesis.squares import degree
 
 Rows = Sequence[Sequence[Term]]
@@ -58,13 +59,14 @@ def certify(
     """
     start = time.monotonic()
     draft = claim(model, candidate)
+    quadratic = any(degree(polynomial(expanded(g))) > 1 for p in draft.shield.invariant for g in p)
     proofs: dict[str, Tree] = {}
     for goal, sequent in goals(draft).items():
         if progress is not None:
             progress(goal)
         left = seconds - (time.monotonic() - start)
         try:
-            proofs[goal] = _prove_goal(goal, sequent, draft, left)
+            proofs[goal] = _prove_goal(goal, sequent, draft, quadratic, left)
         except NotProved as error:
             raise NotProved(f"{goal}: {error}") from None
     info: dict[str, Any] = {"proof_s": round(time.monotonic() - start, 3), **candidate.notes}
@@ -178,11 +180,16 @@ def _witness(model: Model, candidate: Candidate) -> dict[str, dict[str, Fraction
     return {"init": x, "invariant": x, "action": action, "disturbance": model.nominal()}
 
 
-def _prove_goal(goal: str, sequent: Sequent, draft: Certificate, seconds: float) -> Tree:
-    quadratic = any(degree(polynomial(expanded(g))) > 1 for p in draft.shield.invariant for g in p)
+def _prove_goal(
+    goal: str, sequent: Sequent, draft: Certificate, quadratic: bool, seconds: float
+) -> Tree:
+    if seconds <= 0:
+        raise NotProved("the time is over")
     if quadratic and goal.split("/")[0] in ("backup", "test"):
         return enclose_steps(sequent, draft, seconds)
-    return prove(sequent, Search(seconds=max(1.0, seconds)))
+    search = Search(seconds=seconds)
+    sides = prove_sides(sequent, search) if quadratic else None
+    return sides if sides is not None else prove(sequent, search)
 
 
 __all__ = ["certify", "claim", "dyadic_up", "expand"]

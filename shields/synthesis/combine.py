@@ -29,7 +29,7 @@ from nprl.shields.synthesis import bernstein
 
 Floats = npt.NDArray[np.float64]
 MAX_MULTIPLIER = 1e6
-MAX_SAMPLES = 800
+MAX_SAMPLES, MAX_CORNERS = 800, 2**14
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +118,11 @@ def combine(
 
     ``premises`` are the polynomials that may be used, by number.
     """
-    used = {k: h for k, h in premises.items() if all(v in box for v in nonlinear_variables([h]))}
+    used = {
+        k: h
+        for k, h in premises.items()
+        if all(v in box for m in h if len(m) > 1 or (m and m[0][1] > 1) for v, _ in m)
+    }
     if not all(v in box for v in nonlinear_variables([goal])):
         return None
     polynomials = [goal, *used.values()]
@@ -200,6 +204,10 @@ def _samples(box: Sequence[Range]) -> Floats:
     if not box:
         return np.zeros((1, 0))
     per_axis = 7 if len(box) == 1 else 4 if len(box) <= 3 else 3 if len(box) <= 5 else 2
+    if 2 ** len(box) > MAX_CORNERS:
+        ends = np.array([[float(low), float(high)] for low, high in box])
+        sides = np.random.default_rng(0).integers(0, 2, (MAX_SAMPLES, len(box)))
+        return np.asarray(ends[np.arange(len(box)), sides])
     axes = [np.linspace(float(low), float(high), per_axis) for low, high in box]
     grid = np.array(list(product(*axes)))
     return grid if len(grid) <= MAX_SAMPLES else grid[:: len(grid) // MAX_SAMPLES + 1]
@@ -228,9 +236,16 @@ def _solve(
     """Maximise t: goal(s) - sum c h(s) - (worst of the linear rest) >= t at every sample s."""
     ours = set(mixed)
 
+    place = {((v, 1),): i for i, v in enumerate(free)}
+
     def split(p: Polynomial) -> tuple[Floats, Floats]:
-        inner = {m: c for m, c in p.items() if all(n in ours for n, _ in m)}
-        linear = np.array([float(p.get(((v, 1),), 0)) for v in free])
+        linear = np.zeros(len(free))
+        inner: Polynomial = {}
+        for m, c in p.items():
+            if m in place:
+                linear[place[m]] = float(c)
+            elif all(n in ours for n, _ in m):
+                inner[m] = c
         return values(inner, mixed, points), linear
 
     base, base_linear = split(goal)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from nprl.shields.synthesis.budget import Budget
 from nprl.shields.synthesis.linearise import Inclusion
 from nprl.shields.synthesis.numeric import Array
 from nprl.shields.synthesis.polytope import eliminate, irredundant, normalised, vertices
@@ -25,20 +26,25 @@ SLACK = 0.25
 """The part of the contraction that the last round may use up."""
 
 
-def control_invariant(inclusion: Inclusion) -> Array | None:
-    """A control-invariant polytope as rows ``h z <= 1``, nearly the largest; None where none was found."""
+def control_invariant(inclusion: Inclusion, budget: Budget | None = None) -> Array | None:
+    """A control-invariant polytope as rows ``h z <= 1``, nearly the largest; None where none was found.
+
+    Raises:
+        OutOfTime: where the budget's time is over.
+    """
     for contraction in CONTRACTIONS:
-        found = _iterate(inclusion, contraction)
+        found = _iterate(inclusion, contraction, budget or Budget())
         if found is not None:
             return found
     return None
 
 
-def _iterate(inclusion: Inclusion, contraction: float) -> Array | None:
+def _iterate(inclusion: Inclusion, contraction: float, budget: Budget) -> Array | None:
     allowed = 1 + SLACK * (1 - contraction)
     try:
         current = irredundant(inclusion.h)
         for _ in range(MAX_ROUNDS):
+            budget.check("control-invariant polytope")
             before = predecessor(inclusion, current, contraction)
             if before is None or len(before) > MAX_PAIRS:
                 return None

@@ -21,6 +21,7 @@ from nprl.shields.synthesis.problem import Problem, problem_of
 from nprl.shields.synthesis.proposal import Candidate
 from nprl.shields.synthesis.trial import rays, trial
 
+METHOD = "product of small sets"
 DOMINATED = 0.5
 """An action on a coordinate below this share of its input's is left to the input."""
 MOST = 3
@@ -49,7 +50,7 @@ def decoupled(problem: Problem, find: Find, seed: int = 0) -> Iterator[Candidate
     x = rays(rows, model.state_names, middle, unit, POINTS, seed)
     result = trial(problem, rows, terms, x)
     if result.good:
-        notes = {"method": "product of small sets", "kept": result.kept, "init": result.init}
+        notes = {"method": METHOD, "kept": result.kept, "init": result.init}
         notes |= {"groups": [list(states) for states, _ in parts]}
         yield Candidate("polytope", (tuple(rows),), terms, notes)
 

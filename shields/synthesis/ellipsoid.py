@@ -21,6 +21,7 @@ import cvxpy as cp
 import numpy as np
 
 from nprl.lang.terms import Num, Term, Var
+from nprl.shields.synthesis.budget import Budget
 from nprl.shields.synthesis.linearise import Inclusion
 from nprl.shields.synthesis.numeric import Array
 from nprl.shields.synthesis.polytope import nearest
@@ -31,8 +32,11 @@ INSIDE = 0.9995
 SLACK = 0.05
 """The part of ``1 - rate`` that a disturbed step leaves free."""
 ENOUGH = 0.85
-EXACT_DIMENSIONS = 10
-"""Up to here the volume is the objective; beyond, the sum of the squared half-axes."""
+FEW_DIMENSIONS = 10
+"""Up to here all rates are tried; beyond, the first that is feasible is taken."""
+MANY_RATES = (0.99, 0.999, 0.95, 0.9999)
+FEW_GENERATORS = 5
+"""Up to here each corner of the disturbance has its own matrix inequality."""
 MAX_CORNERS = 128
 MAX_CONSTRAINTS = 256
 
@@ -60,37 +64,59 @@ class Ellipsoid:
             for name, c in zip(names, self.centre, strict=True)
         ]
         total: Term = Num(Fraction(1))
-        for i, one in enumerate(away):
-            total = total - self.shape[i][i] * one**2
-            for j in range(i + 1, len(away)):
-                c = 2 * self.shape[i][j]
+        for i, one in enumerate(
+            away
+        ):  # row by row: a term that is short, and quick to multiply out
+            row = [(self.shape[i][i], one)]
+            row += [(2 * self.shape[i][j], away[j]) for j in range(i + 1, len(away))]
+            form: Term | None = None
+            for c, other in row:
                 if c:
-                    size = abs(c) * one * away[j]
-                    total = total - size if c > 0 else total + size
+                    size = abs(c) * other
+                    form = size if form is None else form + size if c > 0 else form - size
+            if form is not None:
+                total = total - one * form
         return total
 
 
-def invariant_ellipsoid(maps: Inclusion, init: Array, rates: Sequence[float]) -> Ellipsoid | None:
+def invariant_ellipsoid(
+    maps: Inclusion, init: Array, rates: Sequence[float], budget: Budget | None = None
+) -> Ellipsoid | None:
     """An ellipsoid for one of the ``rates``; None where none is feasible.
 
     The least rate whose ellipsoid has at least `ENOUGH` of the largest one's volume: it leaves the
-    proof more slack. ``init`` are the lower and the upper ends of the initial box, shape (2, n), in
-    units.
+    proof more slack. In many dimensions one of `MANY_RATES`, the first that is feasible. ``init``
+    are the lower and the upper ends of the initial box, shape (2, n), in units.
+
+    Raises:
+        Impossible: where the solver has shown, for a linear step, that there is none.
+        OutOfTime: where the budget's time is over.
     """
     program = _Program(maps, init)
     found: list[tuple[float, Array, Array, float]] = []
-    for rate in rates:
-        solved = program.solve(rate)
+    many = maps.a.shape[1] > FEW_DIMENSIONS
+    for rate in MANY_RATES if many else rates:
+        if many and found:
+            break
+        if rate < max(program.impossible, default=0.0):
+            continue
+        solved = program.solve(rate, budget or Budget())
         if solved is None and found:
             break
         if solved is not None:
             found.append((float(np.linalg.slogdet(solved[0])[1]) / 2, *solved, rate))
+    if not found and program.certain:
+        raise Impossible("the program is infeasible for every rate")
     if not found:
         return None
     most = max(size for size, *_ in found)
     good = [one for one in found if one[0] >= most + np.log(ENOUGH)]
     _, q, y, rate = min(good, key=lambda one: one[-1])
     return _exact(maps, q, y, rate, SLACK * (1 - rate) if program.disturbed else 1 - rate)
+
+
+class Impossible(Exception):
+    """No ellipsoid in the box of analysis holds the initial set, nor does any in a smaller box."""
 
 
 class _Program:
@@ -100,6 +126,8 @@ class _Program:
         n, m = maps.a.shape[1], maps.b.shape[2]
         offset = np.abs(maps.offset).max() > 1e-6
         self.disturbed = bool(offset or maps.g.size)
+        self.impossible: list[float] = []
+        """Rates at which the program is infeasible, and so at all lower ones."""
         self._q = cp.Variable((n, n), symmetric=True)
         self._y = cp.Variable((m, n))
         self._rate = cp.Parameter(nonneg=True)
@@ -111,16 +139,7 @@ class _Program:
             if not self.disturbed:
                 constraints.append(cp.bmat([[self._rate * q, image.T], [image, q]]) >> 0)
                 continue
-            for d in maps.disturbances():
-                column = d[:, None]
-                zero = np.zeros((n, 1))
-                free = cp.reshape(self._free, (1, 1), order="C")
-                blocks = [
-                    [self._rate * q, zero, image.T],
-                    [zero.T, free, column.T],
-                    [image, column, q],
-                ]
-                constraints.append(cp.bmat(blocks) >> 0)
+            constraints += self._disturbed(maps, image)
         for row in maps.h:
             constraints.append(row @ q @ row <= INSIDE**2)
         limits = np.minimum(maps.highs, -maps.lows) * INSIDE
@@ -128,9 +147,35 @@ class _Program:
             one = cp.reshape(y[j], (1, n), order="C")
             constraints.append(cp.bmat([[np.array([[limits[j] ** 2]]), one], [one.T, q]]) >> 0)
         constraints += self._holds(maps, init)
-        size = cp.log_det(q) if n <= EXACT_DIMENSIONS else cp.trace(q)
-        self._problem = cp.Problem(cp.Maximize(size), constraints)
+        self._problem = cp.Problem(cp.Maximize(cp.log_det(q)), constraints)
         self.feasible = len(constraints) <= MAX_CONSTRAINTS and (limits > 1e-9).all()
+
+    def _disturbed(self, maps: Inclusion, image: cp.Expression) -> list[cp.Constraint]:
+        """The image and the disturbance stay within: corner by corner, or by a share for each generator."""
+        n = maps.a.shape[1]
+        q = self._q
+        if maps.g.shape[1] > FEW_GENERATORS:
+            g = np.hstack([maps.g, maps.offset[:, None]])
+            share = cp.Variable(g.shape[1], nonneg=True)
+            zero = np.zeros((n, g.shape[1]))
+            blocks = [
+                [self._rate * q, zero, image.T],
+                [zero.T, cp.diag(share), g.T],
+                [image, g, q],
+            ]
+            return [cp.bmat(blocks) >> 0, cp.sum(share) <= self._free]
+        constraints: list[cp.Constraint] = []
+        for d in maps.disturbances():
+            column = d[:, None]
+            zero = np.zeros((n, 1))
+            free = cp.reshape(self._free, (1, 1), order="C")
+            blocks = [
+                [self._rate * q, zero, image.T],
+                [zero.T, free, column.T],
+                [image, column, q],
+            ]
+            constraints.append(cp.bmat(blocks) >> 0)
+        return constraints
 
     def _holds(self, maps: Inclusion, init: Array) -> list[cp.Constraint]:
         """The initial box lies in the ellipsoid: by its corners, or by a diagonal form above P."""
@@ -148,18 +193,26 @@ class _Program:
         d = cp.Variable(n, nonneg=True)
         return [cp.bmat([[cp.diag(d), np.eye(n)], [np.eye(n), self._q]]) >> 0, far**2 @ d <= 1]
 
-    def solve(self, rate: float) -> tuple[Array, Array] | None:
+    @property
+    def certain(self) -> bool:
+        """Whether the highest rate of all was shown to be infeasible."""
+        return max(self.impossible, default=0.0) >= 0.999
+
+    def solve(self, rate: float, budget: Budget) -> tuple[Array, Array] | None:
         """Q and Y; None where the program is infeasible or the solver gives up."""
         if not self.feasible:
             return None
         self._rate.value = rate
         self._free.value = (1 - rate) * (1 - SLACK)
+        limit = budget.options("ellipsoid")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             try:
-                self._problem.solve(solver=cp.CLARABEL, max_threads=1)
+                self._problem.solve(solver=cp.CLARABEL, max_threads=1, **limit)
             except (cp.SolverError, ArithmeticError, ValueError):
                 return None
+        if self._problem.status == "infeasible" and not self.disturbed:
+            self.impossible.append(rate)
         q, y = self._q.value, self._y.value
         if self._problem.status not in ("optimal", "optimal_inaccurate") or q is None or y is None:
             return None

@@ -17,6 +17,7 @@ from scipy.sparse import csr_matrix
 
 from nprl.lang.build import clip
 from nprl.lang.terms import Term
+from nprl.shields.synthesis.budget import Budget
 from nprl.shields.synthesis.linearise import Inclusion
 from nprl.shields.synthesis.numeric import Array
 from nprl.shields.synthesis.polytope import Polytope, affine_term
@@ -92,18 +93,26 @@ def row_scales(polytope: Polytope, x: Array) -> Array:
 
 
 def gain_backup(
-    problem: Problem, seen: Responses, *, saturated: bool, digits: Sequence[int] = (2, 3, 4, 6, 9)
+    problem: Problem,
+    seen: Responses,
+    *,
+    saturated: bool,
+    digits: Sequence[int] = (2, 3, 4, 6, 9),
+    budget: Budget | None = None,
 ) -> tuple[Term, ...] | None:
     """A gain under which all rows keep a margin, as terms in units; None if none was found.
 
     ``saturated`` clips to the inputs' bounds (one input only); otherwise the bounds are rows, too.
     ``digits`` are the significant digits to try.
+
+    Raises:
+        OutOfTime: where the budget's time is over.
     """
     if saturated and problem.m > 1:
         return None
     middle = seen.x.mean(axis=0)
     unit = np.maximum(np.abs(seen.x - middle).max(axis=0), 1e-12)
-    found = _program(problem, seen, (seen.x - middle) / unit, saturated)
+    found = _program(problem, seen, (seen.x - middle) / unit, saturated, budget or Budget())
     if found is None:
         return None
     k, c, target = found
@@ -165,7 +174,7 @@ def _terms(
 
 
 def _program(
-    problem: Problem, seen: Responses, z: Array, saturated: bool
+    problem: Problem, seen: Responses, z: Array, saturated: bool, budget: Budget
 ) -> tuple[Array, Array, float] | None:
     """The gain (m, n) and constant (m,) on z with the largest margin up to `GOOD`, of least size; and the margin."""
     count, rows = seen.alpha.shape
@@ -202,11 +211,13 @@ def _program(
                 ]
             )
     size = np.repeat((problem.u_high - problem.u_low) / 2, n + 1)
-    best = _cutting(left, right, np.concatenate([np.zeros(m * (n + 1)), [-1.0]]), size, None)
+    best = _cutting(
+        left, right, np.concatenate([np.zeros(m * (n + 1)), [-1.0]]), size, None, budget
+    )
     if best is None or best[-1] < 2 * LEAST:
         return None
     margin = float(best[-1])
-    short = _cutting(left, right, np.zeros(m * (n + 1) + 1), size, margin / 2)
+    short = _cutting(left, right, np.zeros(m * (n + 1) + 1), size, margin / 2, budget)
     if short is not None:
         best, margin = short, margin / 2
     matrix = best[:-1].reshape(m, n + 1)
@@ -214,7 +225,7 @@ def _program(
 
 
 def _cutting(
-    left: Array, right: Array, cost: Array, size: Array, least: float | None
+    left: Array, right: Array, cost: Array, size: Array, least: float | None, budget: Budget
 ) -> Array | None:
     """Solve with few of the many rows, adding the violated ones; the last variable is the margin.
 
@@ -240,6 +251,7 @@ def _cutting(
             b_ub=np.concatenate([right[used], np.zeros(2 * k)]),
             bounds=bounds,
             method="highs",
+            options=budget.options("gain over sample points"),
         )
         if result.status != 0:
             return None

@@ -13,6 +13,7 @@ import numpy as np
 from scipy.optimize import linprog
 from scipy.sparse import coo_matrix
 
+from nprl.shields.synthesis.budget import Budget
 from nprl.shields.synthesis.gain import GOOD
 from nprl.shields.synthesis.linearise import Inclusion
 from nprl.shields.synthesis.numeric import Array
@@ -21,8 +22,14 @@ INPUT_SLACK = 1e-3
 LEAST = 1e-5
 
 
-def farkas_gain(inclusion: Inclusion, h: Array) -> tuple[Array, Array, float] | None:
-    """K (m, n), c (m,), margin: ``v = K z + c`` keeps ``h z <= 1`` under every map; None if none."""
+def farkas_gain(
+    inclusion: Inclusion, h: Array, budget: Budget | None = None
+) -> tuple[Array, Array, float] | None:
+    """K (m, n), c (m,), margin: ``v = K z + c`` keeps ``h z <= 1`` under every map; None if none.
+
+    Raises:
+        OutOfTime: where the budget's time is over.
+    """
     r, n = h.shape
     m, maps = inclusion.b.shape[2], len(inclusion.a)
     gains = m * n
@@ -69,6 +76,7 @@ def farkas_gain(inclusion: Inclusion, h: Array) -> tuple[Array, Array, float] | 
         b_eq=equal,
         bounds=free,
         method="highs",
+        options=(budget or Budget()).options("safe set itself"),
     )
     if result.status != 0 or result.x[-1] < LEAST:
         return None

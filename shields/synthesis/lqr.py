@@ -15,6 +15,7 @@ from collections.abc import Iterator
 import numpy as np
 from scipy.linalg import LinAlgError, solve_discrete_are
 
+from nprl.shields.synthesis.budget import Budget
 from nprl.shields.synthesis.linearise import Inclusion
 from nprl.shields.synthesis.numeric import Array
 from nprl.shields.synthesis.polytope import HULL_DIMENSIONS, irredundant, maximum, vertices
@@ -24,18 +25,24 @@ TRIALS, TRIALS_OF_MANY_MAPS = 80, 12
 MAX_FOUND = 4
 CONTRACTION = 0.9995
 MAX_STEPS = 200
-MAX_ROWS = 400
+MAX_ROWS, MAX_ROWS_OF_LARGE_HULLS = 400, 120
 MAX_IMAGES = 4000
 INPUT_SLACK = 1e-3
 
 
-def gain_sets(problem: Problem, maps: Inclusion, seed: int) -> Iterator[tuple[Array, Array]]:
-    """Pairs (rows ``h z <= 1``, gain K) that hold the initial box, in the order of the search; a few."""
+def gain_sets(
+    problem: Problem, maps: Inclusion, seed: int, budget: Budget | None = None
+) -> Iterator[tuple[Array, Array]]:
+    """Pairs (rows ``h z <= 1``, gain K) that hold the initial box, in the order of the search; a few.
+
+    Raises:
+        OutOfTime: where the budget's time is over.
+    """
     rng = np.random.default_rng(seed)
     init = (np.vstack([problem.init_low, problem.init_high]) - maps.centre) / maps.unit
     found = 0
     for k in _gains(maps, rng):
-        h = admissible_set(maps, k, init)
+        h = admissible_set(maps, k, init, budget)
         if h is not None:
             yield h, k
             found += 1
@@ -60,8 +67,15 @@ def _gains(maps: Inclusion, rng: np.random.Generator) -> Iterator[Array]:
             yield k
 
 
-def admissible_set(maps: Inclusion, k: Array, init: Array) -> Array | None:
-    """The largest invariant polytope under ``v = K z``; None if it misses the initial box or has too many rows."""
+def admissible_set(
+    maps: Inclusion, k: Array, init: Array, budget: Budget | None = None
+) -> Array | None:
+    """The largest invariant polytope under ``v = K z``; None if it misses the initial box or has too many rows.
+
+    Raises:
+        OutOfTime: where the budget's time is over.
+    """
+    budget = budget or Budget()
     closed = [a + b @ k for a, b in zip(maps.a, maps.b, strict=True)]
     if max(float(np.abs(np.linalg.eigvals(c)).max()) for c in closed) >= CONTRACTION:
         return None
@@ -70,16 +84,18 @@ def admissible_set(maps: Inclusion, k: Array, init: Array) -> Array | None:
     rows = rows[np.abs(rows).max(axis=1) > 1e-12]
     if (_reach(rows, init) > 1).any():
         return None
+    most = MAX_ROWS if rows.shape[1] != HULL_DIMENSIONS else MAX_ROWS_OF_LARGE_HULLS
     small = rows.shape[1] <= HULL_DIMENSIONS
     try:
         everything = irredundant(rows)
         front = everything
         for _ in range(MAX_STEPS):
+            budget.check("invariant polytope of an LQR gain")
             room = CONTRACTION - maps.support(front)
             if (room <= 0).any():
                 return None
             new = np.vstack([front @ c for c in closed]) / np.tile(room, len(closed))[:, None]
-            new = _cutting(everything, new, small)
+            new = _cutting(everything, new, small, budget)
             if not len(new):
                 return irredundant(everything)
             if (_reach(new, init) > 1 - 1e-9).any():
@@ -89,7 +105,7 @@ def admissible_set(maps: Inclusion, k: Array, init: Array) -> Array | None:
             if small:
                 everything = irredundant(everything)
                 front = _among(new, everything)
-            if len(everything) > MAX_ROWS or len(front) * len(closed) > MAX_IMAGES:
+            if len(everything) > most or len(front) * len(closed) > MAX_IMAGES:
                 return None
     except ValueError:
         return None
@@ -106,7 +122,7 @@ def _reach(rows: Array, init: Array) -> Array:
     return np.asarray(np.maximum(rows * init[0], rows * init[1]).sum(axis=1))
 
 
-def _cutting(h: Array, new: Array, small: bool) -> Array:
+def _cutting(h: Array, new: Array, small: bool, budget: Budget) -> Array:
     """Those of the new rows that cut something off ``h z <= 1``."""
     if small:
         corners = vertices(h)
@@ -114,5 +130,8 @@ def _cutting(h: Array, new: Array, small: bool) -> Array:
             raise ValueError("the polytope is not bounded")
         return np.asarray(new[(new @ corners.T).max(axis=1) > 1 + 1e-9])
     ones = np.ones(len(h))
-    keep = [maximum(row, h, ones) > 1 + 1e-9 for row in new]
-    return np.asarray(new[np.array(keep, dtype=bool)])
+    keep = np.zeros(len(new), dtype=bool)
+    for i, row in enumerate(new):
+        budget.check("invariant polytope of an LQR gain")
+        keep[i] = maximum(row, h, ones) > 1 + 1e-9
+    return np.asarray(new[keep])

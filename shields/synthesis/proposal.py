@@ -6,17 +6,18 @@ sample points.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from nprl.lang.terms import Term
+from nprl.shields.synthesis.budget import Budget
 from nprl.shields.synthesis.ellipsoid import Ellipsoid
 from nprl.shields.synthesis.gain import gain_backup, gain_terms, hopeless, responses
 from nprl.shields.synthesis.linearise import Inclusion
-from nprl.shields.synthesis.numeric import Array
+from nprl.shields.synthesis.numeric import Array, jacobian
 from nprl.shields.synthesis.polytope import Polytope, exact_polytope, samples
 from nprl.shields.synthesis.problem import Problem
 from nprl.shields.synthesis.row_backup import row_backup
@@ -44,7 +45,12 @@ class Candidate:
 
 
 def kept_polytope(
-    problem: Problem, maps: Inclusion, h: Array, method: str, seed: int
+    problem: Problem,
+    maps: Inclusion,
+    h: Array,
+    method: str,
+    seed: int,
+    budget: Budget | None = None,
 ) -> Iterator[Candidate]:
     """The polytope ``h z <= 1`` with the shortest backup that keeps it at sample points, if any does."""
     polytope = exact_polytope(h, maps.centre, maps.unit, problem)
@@ -56,7 +62,7 @@ def kept_polytope(
         return
     for digits in (SHORT, LONG):
         for saturated in (False, True):
-            gain = gain_backup(problem, seen, saturated=saturated, digits=digits)
+            gain = gain_backup(problem, seen, saturated=saturated, digits=digits, budget=budget)
             if gain is not None:
                 found = list(_tried(problem, polytope, gain, method, x))
                 if found:
@@ -97,12 +103,26 @@ def ellipsoid_with_gain(
     x = rays(rows, names, maps.centre, found.half, SAMPLES, seed)
     for digits in (3, 4, 6, 9):
         backup = gain_terms(problem, maps, found.gain, np.zeros(problem.m), digits)
+        if maps.linear and _growth(maps, found, names, backup) > found.rate + found.slack / 2:
+            continue  # in many dimensions no sample point tells
         result = trial(problem, rows, backup, x)
         if result.good:
             notes = {"method": method, "kept": result.kept, "init": result.init}
             notes |= {"rate": found.rate, "slack": found.slack} | _map_notes(maps)
             yield Candidate("ellipsoid", (rows,), backup, notes)
             return
+
+
+def _growth(
+    maps: Inclusion, found: Ellipsoid, names: Sequence[str], backup: Sequence[Term]
+) -> float:
+    """The least factor with ``V(next) <= factor V(now)`` under a rounded backup, no disturbance."""
+    gain = jacobian(backup, names, maps.centre[None, :], names)[1][0]
+    k = gain * maps.unit / maps.reach[:, None]
+    shape = np.array([[float(v) for v in row] for row in found.shape])
+    root = np.linalg.cholesky(shape * np.outer(maps.unit, maps.unit)).T
+    closed = root @ (maps.a[0] + maps.b[0] @ k) @ np.linalg.inv(root)
+    return float(np.linalg.norm(closed, 2)) ** 2
 
 
 def _map_notes(maps: Inclusion) -> dict[str, Any]:

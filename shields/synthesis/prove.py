@@ -44,6 +44,8 @@ from nprl.shields.synthesis.search import (
 )
 from nprl.shields.synthesis.squares import degree, square_combination
 
+MANY = 8
+"""Variables of a goal of degree two beyond which only squares are looked for."""
 MINUS_ONE: Polynomial = {(): Fraction(-1)}
 
 
@@ -154,15 +156,18 @@ def _close_one(
 
     if enough(goal):
         return hint(goal, {}, s, premises, box), None
+    curved = {k: p for k, p in premises.items() if degree(p) > 1}
     for k, p in premises.items():
-        if p != goal and degree(p) <= 1:
+        if k not in curved and (len(p) != len(goal) or p != goal):
             continue
         rest = add(goal, p, Fraction(-1))
         if (p == goal or degree(rest) < degree(p)) and enough(rest):
             return hint(rest, {k: Fraction(1)}, s, premises, box), None
-    quadratic = _is_quadratic(goal, premises, box, original)
-    first = {k: p for k, p in premises.items() if k >= original or degree(p) <= 1}
+    quadratic = bool(curved) and _is_quadratic(goal, curved, box, original)
+    first = {k: p for k, p in premises.items() if k >= original or k not in curved}
     tries = [first, premises] if len(first) < len(premises) else [premises]
+    if quadratic and degree(goal) > 1 and len(names(goal)) > MANY:
+        tries = [premises]  # affine premises leave it as curved as it is
     nearest: Proposal | None = None
     for usable in tries:
         if quadratic and usable is premises:

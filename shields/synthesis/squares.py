@@ -20,9 +20,13 @@ import numpy as np
 import numpy.typing as npt
 
 from nprl.lang.terms import Num, Term, Var
-from nprl.shields.polynomial import Polynomial, Range, add, names, times
+from nprl.shields.polynomial import Monomial, Polynomial, Range, add, names, times
+from nprl.shields.synthesis.direct_squares import direct_squares, matrix, short
+from nprl.shields.synthesis.short_squares import short_squares
 
 Floats = npt.NDArray[np.float64]
+EXACT_VARIABLES = 9
+"""Up to here a form is decomposed exactly; its numbers grow with each variable."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +39,14 @@ class Squares:
 
 def degree(p: Polynomial) -> int:
     """The total degree."""
-    return max((sum(k for _, k in m) for m in p), default=0)
+    most = 0
+    for m in p:
+        size = 0
+        for _, k in m:
+            size += k
+        if size > most:
+            most = size
+    return most
 
 
 def square_combination(
@@ -51,6 +62,9 @@ def square_combination(
     """
     if degree(goal) > 2:
         return None
+    found = _direct(goal, premises, pairs, box, strict)
+    if found is not None:
+        return found
     candidates: list[tuple[tuple[int, ...], Polynomial]] = [
         ((k,), h) for k, h in premises.items() if degree(h) <= 2
     ]
@@ -66,6 +80,32 @@ def square_combination(
         found = _solve(goal, usable, wanted, box, strict)
         if found is not None:
             return found
+    return None
+
+
+def _direct(
+    goal: Polynomial,
+    premises: Mapping[int, Polynomial],
+    pairs: Sequence[tuple[int, int]],
+    box: Mapping[str, Range],
+    strict: bool,
+) -> Squares | None:
+    """By one quadratic premise, and the bounds of what it does not hold."""
+    curved = [(k, h) for k, h in premises.items() if degree(h) == 2 and names(h) & names(goal)]
+    bounds = [
+        ((i, j), premises[i], premises[j])
+        for i, j in pairs
+        if degree(premises[i]) == degree(premises[j]) == 1
+    ]
+    for concave in curved:
+        order = sorted(names(goal) | names(concave[1]))
+        found = direct_squares(goal, concave, bounds, order, box, strict)
+        if found is None:
+            continue
+        products, rows = found
+        zero = dict.fromkeys(order, Fraction(0))
+        squares = [(d, _linear_form([*r[1:], r[0]], [*order, ""], zero, 0)) for d, r in rows]
+        return Squares(tuple(products), tuple(squares))
     return None
 
 
@@ -89,15 +129,34 @@ def _solve(
     centre = {v: (box[v][0] + box[v][1]) / 2 if v in box else Fraction(0) for v in order}
     width = {v: float(box[v][1] - box[v][0]) / 2 if v in box else 1.0 for v in order}
     width = {v: w if w > 0 else 1.0 for v, w in width.items()}
-    shape = np.array([1.0, *(width[v] for v in order)])
+    frame = np.diag([1.0, *(width[v] for v in order)])
+    frame[1:, 0] = [float(centre[v]) for v in order]
 
     def scaled(p: Polynomial) -> Floats:
-        result: Floats = _gram(_shifted(p, centre), order) * np.outer(shape, shape)
+        result: Floats = frame.T @ _gram(p, order) @ frame
         return result
 
     forms = [scaled(h) for _, h in candidates]
-    sizes = [max(float(np.abs(f).max()), 1e-300) for f in forms]
     target = scaled(goal)
+    values = _programmed(target, forms)
+    if values is None:
+        return None
+    chosen: list[tuple[Fraction, tuple[int, ...]]] = []
+    rest = goal
+    for value, (index, h) in zip(values, candidates, strict=True):
+        if value > 0:
+            exact = short(value)
+            chosen.append((exact, index))
+            rest = add(rest, h, -exact)
+    squares = _squares(_shifted(rest, centre), order, centre, width)
+    if squares is None or (strict and not _positive_constant(rest, centre)):
+        return None
+    return Squares(tuple(chosen), tuple(squares))
+
+
+def _programmed(target: Floats, forms: Sequence[Floats]) -> list[float] | None:
+    """The multipliers of all candidates, by two semidefinite programs."""
+    sizes = [max(float(np.abs(f).max()), 1e-300) for f in forms]
     unit = max(float(np.abs(target).max()), 1e-300)
     c = cp.Variable(len(forms), nonneg=True)
     margin = cp.Variable()
@@ -105,7 +164,7 @@ def _solve(
     if forms:
         flat = np.stack([(f / s).ravel() for f, s in zip(forms, sizes, strict=True)])
         total = total - cp.reshape(flat.T @ c, target.shape, order="C")
-    n = len(order) + 1
+    n = len(target)
     form = (total + total.T) / 2 >> margin * np.eye(n)
     try:
         _solved(cp.Problem(cp.Maximize(margin), [form, margin <= 1, c <= 1e7]))
@@ -118,17 +177,23 @@ def _solve(
         return None
     if c.value is None:
         return None
-    chosen: list[tuple[Fraction, tuple[int, ...]]] = []
-    rest = goal
-    for value, size, (index, h) in zip(np.atleast_1d(c.value), sizes, candidates, strict=True):
-        if value > 1e-12:
-            exact = _short(value * unit / size)
-            chosen.append((exact, index))
-            rest = add(rest, h, -exact)
-    squares = ldl(_shifted(rest, centre), order, centre)
-    if squares is None or (strict and not _positive_constant(rest, centre)):
+    return [
+        float(v) * unit / size if v > 1e-12 else 0.0
+        for v, size in zip(np.atleast_1d(c.value), sizes, strict=True)
+    ]
+
+
+def _squares(
+    p: Polynomial, order: Sequence[str], centre: Mapping[str, Fraction], width: Mapping[str, float]
+) -> list[tuple[Fraction, Term]] | None:
+    """``p`` (in v - centre) as squares: exactly in few variables, in short numbers in many."""
+    if len(order) <= EXACT_VARIABLES:
+        return ldl(p, order, centre)
+    found = short_squares(matrix(p, order), [1.0, *(width[v] for v in order)])
+    if found is None:
         return None
-    return Squares(tuple(chosen), tuple(squares))
+    last = [*order, ""]
+    return [(d, _linear_form([*row[1:], row[0]], last, centre, 0)) for d, row in found]
 
 
 def _solved(problem: cp.Problem) -> None:
@@ -142,25 +207,24 @@ def _positive_constant(p: Polynomial, centre: Mapping[str, Fraction]) -> bool:
     return bool(_shifted(p, centre).get((), Fraction(0)) > 0)
 
 
-def _short(value: float) -> Fraction:
-    """A nearby rational with 30 significant bits."""
-    mantissa, exponent = np.frexp(value)
-    return Fraction(round(float(mantissa) * 2**30)) * Fraction(2) ** int(exponent - 30)
-
-
 def _shifted(p: Polynomial, centre: Mapping[str, Fraction]) -> Polynomial:
-    """``p`` in the variables v - centre(v), under the same names."""
-    result: Polynomial = {}
+    """``p``, of degree two at most, in the variables v - centre(v), under the same names."""
+    result: dict[Monomial, Fraction] = {}
+
+    def put(m: Monomial, c: Fraction) -> None:
+        if c:
+            result[m] = result.get(m, Fraction(0)) + c
+
     for m, c in p.items():
-        factor: Polynomial = {(): c}
-        for n, k in m:
-            shift: Polynomial = {((n, 1),): Fraction(1)}
-            if centre[n]:
-                shift[()] = centre[n]
-            for _ in range(k):
-                factor = times(factor, shift)
-        result = add(result, factor)
-    return result
+        flat = [n for n, k in m for _ in range(k)]
+        put(m, c)
+        if len(flat) == 1:
+            put((), c * centre[flat[0]])
+        elif len(flat) == 2:
+            put(((flat[0], 1),), c * centre[flat[1]])
+            put(((flat[1], 1),), c * centre[flat[0]])
+            put((), c * centre[flat[0]] * centre[flat[1]])
+    return {m: c for m, c in result.items() if c}
 
 
 def _gram(p: Polynomial, order: Sequence[str]) -> Floats:
