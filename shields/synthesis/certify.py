@@ -23,7 +23,6 @@ from nprl.shields.synthesis.candidate import Candidate
 from nprl.shields.synthesis.nonlinear import enclose_steps
 from nprl.shields.synthesis.prove import prove
 from nprl.shields.synthesis.search import NotProved, Search, Tree
-from nprl.shields.synthesis.sides import prove_sides
 from nprl.shields.synthesis.squares import degree
 
 Rows = Sequence[Sequence[Term]]
@@ -188,8 +187,7 @@ def _prove_goal(
     if quadratic and goal.split("/")[0] in ("backup", "test"):
         return enclose_steps(sequent, draft, seconds)
     search = Search(seconds=seconds)
-    sides = prove_sides(sequent, search) if quadratic else None
-    return sides if sides is not None else prove(sequent, search)
+    return prove(sequent, search)
 
 
 __all__ = ["certify", "claim", "dyadic_up", "expand"]

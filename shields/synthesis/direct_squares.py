@@ -65,7 +65,9 @@ def direct_squares(
         rest[i][i] += share
     if strict:
         rest[0][0] -= short(found[2] / 4)
-    squares = exact_squares(rest) or short_squares(rest, [1.0] * len(rest))
+    squares = exact_squares(rest)
+    if squares is None:
+        squares = short_squares(rest, [1.0] * len(rest))
     if squares is None:
         return None
     return products, [(d, view.row(row)) for d, row in squares]
@@ -98,7 +100,13 @@ def _multipliers(
 ) -> tuple[float, list[float], float] | None:
     """c, the shares d_i of ``1 - s_i^2``, and the rest's least eigenvalue > 0; None where none was found."""
     own = [i for i in range(1, len(goal)) if i not in noise]
-    if not own or np.linalg.eigvalsh(-premise[np.ix_(own, own)])[0] <= 0:
+    inner = -premise[np.ix_(own, own)]
+    if not own or np.linalg.eigvalsh(inner)[0] <= 0:
+        return None
+    peak = np.zeros(len(goal))  # where the premise is greatest: c of it is at most the goal there
+    peak[0], peak[own] = 1.0, np.linalg.solve(inner, premise[own, 0])
+    most, there = float(peak @ premise @ peak), float(peak @ goal @ peak)
+    if most <= 0 or there <= 0:
         return None
     size = max(float(np.abs(goal).max()), 1e-300)
     moved = np.array(
@@ -119,8 +127,8 @@ def _multipliers(
         value, e = _golden(lambda e: least(c, 10.0**e), -12.0, np.log10(size) + 1)
         return value, 10.0**e
 
-    top = np.log10(size / max(float(np.abs(premise).max()), 1e-12)) + 2
-    value, e = _golden(lambda e: best(10.0**e)[0], top - 10, top)
+    top = np.log10(there / most)
+    value, e = _golden(lambda e: best(10.0**e)[0], top - 8, top)
     if value <= WELL * size:
         return None
     c = 10.0**e

@@ -43,10 +43,15 @@ MAX_CONSTRAINTS = 256
 
 @dataclass(frozen=True)
 class Ellipsoid:
-    """``(x - centre)' shape (x - centre) <= 1`` in exact numbers, with its gain in the inclusion's coordinates."""
+    """``sum weight (row.(x - centre))^2 <= 1`` in exact numbers, with its gain in the inclusion's coordinates.
+
+    The rows are triangular with ones on the diagonal: the set's own LDL^T decomposition is short,
+    and so are the proofs that are made of it.
+    """
 
     centre: tuple[Fraction, ...]
-    shape: tuple[tuple[Fraction, ...], ...]
+    weights: tuple[Fraction, ...]
+    rows: tuple[tuple[Fraction, ...], ...]
     gain: Array
     """K, shape (m, n): ``v = K z``."""
     half: Array
@@ -57,25 +62,27 @@ class Ellipsoid:
     """The multiplier: the value of the next state is at most ``rate * value + 1 - rate - slack``."""
     slack: float
 
+    @property
+    def shape(self) -> Array:
+        """The matrix, in floats, shape (n, n)."""
+        rows = np.array([[float(v) for v in row] for row in self.rows])
+        return np.asarray(rows.T @ np.diag([float(d) for d in self.weights]) @ rows)
+
     def term(self, names: Sequence[str]) -> Term:
-        """``1 - (x - centre)' shape (x - centre)``."""
+        """``1 - sum weight (row.(x - centre))^2``."""
         away: list[Term] = [
             Var(name) if not c else Var(name) - c if c > 0 else Var(name) + -c
             for name, c in zip(names, self.centre, strict=True)
         ]
         total: Term = Num(Fraction(1))
-        for i, one in enumerate(
-            away
-        ):  # row by row: a term that is short, and quick to multiply out
-            row = [(self.shape[i][i], one)]
-            row += [(2 * self.shape[i][j], away[j]) for j in range(i + 1, len(away))]
+        for d, row in zip(self.weights, self.rows, strict=True):
             form: Term | None = None
-            for c, other in row:
+            for c, other in zip(row, away, strict=True):
                 if c:
-                    size = abs(c) * other
+                    size = other if abs(c) == 1 else abs(c) * other
                     form = size if form is None else form + size if c > 0 else form - size
-            if form is not None:
-                total = total - one * form
+            assert form is not None
+            total = total - d * form**2
         return total
 
 
@@ -238,16 +245,27 @@ def _exact(maps: Inclusion, q: Array, y: Array, rate: float, slack: float) -> El
     shape = inverse / np.outer(maps.unit, maps.unit)
     half = np.sqrt(np.diag(q)) * maps.unit
     n = len(q)
-    exact = [[Fraction(0)] * n for _ in range(n)]
-    for i, j in product(range(n), range(n)):
-        if i <= j:
-            weight = float(shape[i, j]) * half[i] * half[j]
-            quantum = BITS / float(half[i] * half[j])
-            value = nearest(float(shape[i, j]), quantum) if abs(weight) > BITS else Fraction(0)
-            exact[i][j] = exact[j][i] = value
+    # P = C C' from the first variable on: P = sum_k d_k r_k r_k', r_k = C[:, k] / C[k, k]
+    factor = np.linalg.cholesky(shape * np.outer(half, half))
+    rows, weights = [], []
+    for k in range(n):
+        lead = float(factor[k, k])
+        row = [Fraction(0)] * k + [Fraction(1)]
+        for j in range(k + 1, n):  # each entry to a part of the reach of what it multiplies
+            value = float(factor[j, k]) / lead
+            quantum = BITS / max(lead, 1.0) * half[k] / half[j]
+            row.append(
+                nearest(value * half[k] / half[j], float(quantum))
+                if abs(value) > BITS / max(lead, 1.0)
+                else Fraction(0)
+            )
+        rows.append(tuple(row))
+        weight = (lead / float(half[k])) ** 2
+        weights.append(nearest(weight, weight * BITS))
     return Ellipsoid(
         centre=tuple(Fraction(float(c)) for c in maps.centre),
-        shape=tuple(tuple(row) for row in exact),
+        weights=tuple(weights),
+        rows=tuple(rows),
         gain=y @ inverse,
         half=half,
         input_half=np.sqrt(np.einsum("mi,ij,mj->m", y, inverse, y)),

@@ -119,8 +119,7 @@ def _growth(
     """The least factor with ``V(next) <= factor V(now)`` under a rounded backup, no disturbance."""
     gain = jacobian(backup, names, maps.centre[None, :], names)[1][0]
     k = gain * maps.unit / maps.reach[:, None]
-    shape = np.array([[float(v) for v in row] for row in found.shape])
-    root = np.linalg.cholesky(shape * np.outer(maps.unit, maps.unit)).T
+    root = np.linalg.cholesky(found.shape * np.outer(maps.unit, maps.unit)).T
     closed = root @ (maps.a[0] + maps.b[0] @ k) @ np.linalg.inv(root)
     return float(np.linalg.norm(closed, 2)) ** 2
 

@@ -70,7 +70,7 @@ def short_squares(form: Matrix, widths: Sequence[float]) -> list[Row] | None:
 def exact_squares(form: Matrix) -> list[Row] | None:
     """The form's LDL^T decomposition, the first variable last; None if it is not positive, or its numbers too long.
 
-    As many squares as variables, where `short_squares` has many more.
+    As many squares as variables, where `short_squares` has many more; a positive constant is left out.
     """
     n = len(form)
     order = [*range(1, n), 0]
@@ -80,9 +80,11 @@ def exact_squares(form: Matrix) -> list[Row] | None:
         d = a[k][k]
         if d <= 0:
             return None
-        if d.numerator.bit_length() > LONG or d.denominator.bit_length() > LONG:
-            return None
+        if k == n - 1:
+            break  # a positive constant: it stays what remains
         row = [a[k][j] / d if j >= k else Fraction(0) for j in range(n)]
+        if any(max(v.numerator.bit_length(), v.denominator.bit_length()) > LONG for v in (d, *row)):
+            return None
         squares.append((d, (row[-1], *row[:-1])))
         for i in range(k + 1, n):
             if row[i]:

@@ -98,7 +98,8 @@ def _direct(
         if degree(premises[i]) == degree(premises[j]) == 1
     ]
     for concave in curved:
-        order = sorted(names(goal) | names(concave[1]))
+        first = dict.fromkeys(n for m in concave[1] for n, _ in m)  # an ellipsoid's own order
+        order = [*first, *sorted(names(goal) - first.keys())]
         found = direct_squares(goal, concave, bounds, order, box, strict)
         if found is None:
             continue
