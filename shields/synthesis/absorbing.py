@@ -8,21 +8,26 @@ input keeps, before the goal, is found as a control-invariant polytope is.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from nprl.lang.terms import Compare, Relation, variables
 from nprl.shields.polynomial import NotPolynomial, polynomial
+from nprl.shields.synthesis.budget import Budget
 from nprl.shields.synthesis.control_invariant import predecessor
-from nprl.shields.synthesis.linearise import Inclusion
+from nprl.shields.synthesis.equilibrium import Point
+from nprl.shields.synthesis.linearise import Inclusion, inclusion
 from nprl.shields.synthesis.numeric import Array
 from nprl.shields.synthesis.polytope import irredundant, vertices
-from nprl.shields.synthesis.problem import Problem
+from nprl.shields.synthesis.problem import Problem, Unsuitable
 
+SCALES = (1.0, 0.3, 0.1, 0.03)
 SLOPES = (0.3, 0.1, 0.03, 0.01, 1.0)
 """Of a tilt, relative to the units of both coordinates."""
 ROOM = 0.02
 """What a tilted bound leaves to the bound itself, at the goal."""
-MAX_ROUNDS, MAX_ROWS = 300, 300
+MAX_ROUNDS, MAX_ROWS, MOST_ROWS = 100, 200, 60
 CONTRACTION, SLACK = 0.9999, 0.25
 
 
@@ -45,20 +50,36 @@ def goal_row(problem: Problem, maps: Inclusion) -> Array | None:
     return None if level <= 0 else np.asarray(slope * maps.unit / level)
 
 
-def until_goal(problem: Problem, maps: Inclusion) -> Array | None:
-    """A polytope ``h z <= 1`` that some input keeps until the goal, and that holds the starts; or None."""
-    g = goal_row(problem, maps)
-    if g is None:
-        return None
-    starts = (problem.init_vertices() - maps.centre) / maps.unit
-    for slope in SLOPES:
-        tilted = _tilted(problem, maps, g, slope)
-        if (tilted @ starts.T).max() > 1:
+def until_goal(
+    problem: Problem, point: Point, whole: Inclusion, budget: Budget
+) -> Iterator[tuple[Inclusion, Array]]:
+    """Polytopes ``h z <= 1`` that some input keeps until the goal, and that hold the starts; with their maps.
+
+    In the whole box of analysis, then where the coordinates that the safe set speaks of, and the
+    goal does not, are kept smaller.
+
+    Raises:
+        OutOfTime: where the budget's time is over.
+    """
+    held = variables(problem.model.safe) - variables(problem.model.terminal)
+    box = np.array([float(c.high - c.low) / 2 for c in problem.model.state])
+    shrunk = np.array([n in held for n in problem.model.state_names])
+    for scale in SCALES:
+        try:
+            half = np.where(shrunk, scale * box, 2 * box)
+            maps = whole if scale == 1 else inclusion(problem, point, half)
+        except Unsuitable:
             continue
-        found = _iterate(maps, np.vstack([maps.h, tilted]), g, starts)
-        if found is not None:
-            return found
-    return None
+        g = goal_row(problem, maps)
+        if g is None:
+            return
+        starts = (problem.init_vertices() - maps.centre) / maps.unit
+        for slope in SLOPES:
+            first = np.vstack([maps.h, _tilted(problem, maps, g, slope)])
+            if (first @ starts.T).max() <= 1:
+                found = _iterate(maps, first, g, starts, budget)
+                if found is not None and len(found) <= MOST_ROWS:
+                    yield maps, found
 
 
 def _tilted(problem: Problem, maps: Inclusion, g: Array, slope: float) -> Array:
@@ -74,11 +95,14 @@ def _tilted(problem: Problem, maps: Inclusion, g: Array, slope: float) -> Array:
     return np.array(rows).reshape(-1, problem.n)
 
 
-def _iterate(maps: Inclusion, first: Array, g: Array, starts: Array) -> Array | None:
+def _iterate(
+    maps: Inclusion, first: Array, g: Array, starts: Array, budget: Budget
+) -> Array | None:
     """The greatest fixpoint, where rows count only for states with ``g z <= 1``."""
     try:
         current = irredundant(first)
         for _ in range(MAX_ROUNDS):
+            budget.check("set until the goal")
             before = predecessor(maps, current, CONTRACTION)
             corners = vertices(np.vstack([current, g]))
             if before is None or corners is None:

@@ -15,6 +15,7 @@ from itertools import chain, zip_longest
 import numpy as np
 
 from nprl.model import Model
+from nprl.shields.synthesis.absorbing import until_goal
 from nprl.shields.synthesis.budget import Budget, OutOfTime
 from nprl.shields.synthesis.control_invariant import control_invariant
 from nprl.shields.synthesis.decoupled import METHOD as PRODUCT
@@ -44,9 +45,12 @@ LINEAR_SCALES = (1.0, 0.3)
 """A smaller box constrains a linear system only more; one is tried for the solver's sake."""
 RATES = (0.999, 0.99, 0.98, 0.95, 0.9, 0.8)
 REFINEMENTS = 3
+MOST_CURVED_ROWS = 40
+"""Of a polytope whose every row is to be proved slice by slice."""
 FEW_ROWS = 40
 """Of one group in a product."""
 SAFE, LQR = "safe set itself", "invariant polytope of an LQR gain"
+GOAL = "polytope kept until the goal"
 
 
 def candidates(model: Model, seed: int = 0, budget: Budget | None = None) -> Iterator[Candidate]:
@@ -91,10 +95,19 @@ def _ways(problem: Problem, seed: int, budget: Budget) -> list[Iterator[Candidat
             for scale in (boxes if small else ())
             for one in [_control_invariant(problem, points[0], maps[0], scale, seed, budget)]
         ),
+        noted(GOAL, _until_goal(problem, points[0], maps[0], seed, budget)),
         noted(PRODUCT, decoupled(problem, partial(_small, budget=budget), seed)),
         *(noted("ellipsoid", _ellipsoids(problem, p, one, seed, budget)) for p, one in pairs),
         *(noted(LQR, _gain_sets(problem, one, seed, budget)) for one in maps),
     ]
+
+
+def _until_goal(
+    problem: Problem, point: Point, maps: Inclusion, seed: int, budget: Budget
+) -> Iterator[Candidate]:
+    if problem.n <= CONTROL_INVARIANT_DIMENSIONS:
+        for near, h in until_goal(problem, point, maps, budget):
+            yield from kept_polytope(problem, near, h, GOAL, seed, budget)
 
 
 def _small(problem: Problem, seed: int, budget: Budget) -> Iterator[Candidate]:
@@ -169,7 +182,7 @@ def _control_invariant(
         except Unsuitable:
             return
     h = control_invariant(maps, budget)
-    if h is not None:
+    if h is not None and (maps.linear or len(h) <= MOST_CURVED_ROWS):
         method = _about("control-invariant polytope", scale)
         yield from kept_polytope(problem, maps, h, method, seed, budget)
 

@@ -21,9 +21,11 @@ from nprl.shields.synthesis.numeric import Array, jacobian
 from nprl.shields.synthesis.polytope import Polytope, exact_polytope, samples
 from nprl.shields.synthesis.problem import Problem
 from nprl.shields.synthesis.row_backup import row_backup
-from nprl.shields.synthesis.trial import rays, trial
+from nprl.shields.synthesis.trial import alive, rays, trial
 
 SAMPLES = 8_000
+FEW_CORNERS = 8
+"""Of the disturbance; with more, fewer points are looked at for each."""
 SHORT, LONG = (2, 3), (4, 6, 9)
 """Significant digits of a gain: tried before and after another kind of backup."""
 
@@ -57,7 +59,8 @@ def kept_polytope(
     if not holds_init(problem, polytope):
         return
     x = _points(polytope, maps, seed)
-    seen = responses(problem, polytope, x)
+    every = max(1, len(problem.w) // FEW_CORNERS)  # each corner is a sample of its own
+    seen = responses(problem, polytope, x[alive(problem, x)][::every])
     if seen is None or hopeless(problem, seen):
         return
     for digits in (SHORT, LONG):

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from nprl.lang.floats import compile_batch
 from nprl.lang.terms import Term
-from nprl.shields.synthesis.numeric import Array, values
+from nprl.shields.synthesis.numeric import Array, Mask, values
 from nprl.shields.synthesis.problem import Problem
 
 MARGIN = 1e-6
@@ -58,17 +59,32 @@ def rays(
     return np.vstack([edge, inner, centre[None, :]])
 
 
+def alive(problem: Problem, x: Array) -> Mask:
+    """Which of the points (N, n) are not terminal, shape (N,)."""
+    names = problem.model.state_names
+    over: Mask = compile_batch([problem.model.terminal], [names])(np.ascontiguousarray(x))[0]
+    return np.logical_not(over)
+
+
 def trial(problem: Problem, rows: Sequence[Term], backup: Sequence[Term], x: Array) -> Trial:
-    """The margins of the set ``rows >= 0`` with its backup at points x (N, n); those outside the set are left out."""
+    """The margins of the set ``rows >= 0`` with its backup at points x (N, n).
+
+    Points outside of the set are left out; terminal ones, where they would have to be kept.
+    """
     names = problem.model.state_names
     now = values(rows, names, x)
     scale = np.maximum(now.max(axis=0), 1e-300)
     x = x[(now >= -1e-7 * scale).all(axis=1)]
+    living = alive(problem, x)
     u = values(backup, names, x)
     reach = (problem.u_high - problem.u_low) / 2
     action = (np.minimum(u - problem.u_low, problem.u_high - u) / reach).min(initial=np.inf)
     u = np.clip(u, problem.u_low, problem.u_high)
-    kept = min(float((values(rows, names, problem.next(x, u, w)) / scale).min()) for w in problem.w)
+    x_on, u_on = x[living], u[living]
+    kept = min(
+        float((values(rows, names, problem.next(x_on, u_on, w)) / scale).min(initial=np.inf))
+        for w in problem.w
+    )
     if not np.isfinite(kept):
         kept = -np.inf
     init = float((values(rows, names, _init_points(problem)) / scale).min())
