@@ -70,9 +70,12 @@ def _ways(problem: Problem, seed: int, budget: Budget) -> list[Iterator[Candidat
     return [
         noted(SAFE, _safe_itself(problem, maps[0], seed, budget)),
         *(
-            noted(_about("control-invariant polytope", scale), one)
+            noted(
+                _about("control-invariant polytope", scale),
+                _control_invariant(problem, p, one, scale, seed, budget),
+            )
             for scale in (boxes if small else ())
-            for one in [_control_invariant(problem, points[0], maps[0], scale, seed, budget)]
+            for p, one in (pairs[:1] if scale == 1 else reversed(pairs))
         ),
         *(noted("ellipsoid", _ellipsoids(problem, p, one, seed, budget)) for p, one in pairs),
         *(noted(LQR, _gain_sets(problem, one, seed, budget)) for one in maps),
