@@ -89,10 +89,10 @@ def _until_over(ways: list[Iterator[Candidate]]) -> Iterator[Candidate]:
 
 def _noted(budget: Budget, method: str, found: Iterator[Candidate]) -> Iterator[Candidate]:
     """The candidates of a method; if there are none, the budget notes that, and why."""
-    budget.check(method)
     since, some = time.monotonic(), False
     family = "ellipsoid" if method == "ellipsoid" else "polytope"
     try:
+        budget.check(method)
         for candidate in found:
             some = True
             yield candidate
