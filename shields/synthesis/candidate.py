@@ -91,9 +91,12 @@ def _ways(problem: Problem, seed: int, budget: Budget) -> list[Iterator[Candidat
     return [
         noted(SAFE, _safe_itself(problem, maps[0], seed, budget)),
         *(
-            noted(_about("control-invariant polytope", scale), one)
+            noted(
+                _about("control-invariant polytope", scale),
+                _control_invariant(problem, p, one, scale, seed, budget),
+            )
             for scale in (boxes if small else ())
-            for one in [_control_invariant(problem, points[0], maps[0], scale, seed, budget)]
+            for p, one in (pairs[:1] if scale == 1 else reversed(pairs))
         ),
         noted(GOAL, _until_goal(problem, points[0], maps[0], seed, budget)),
         noted(PRODUCT, decoupled(problem, partial(_small, budget=budget), seed)),
@@ -139,10 +142,10 @@ def _until_over(ways: list[Iterator[Candidate]]) -> Iterator[Candidate]:
 
 def _noted(budget: Budget, method: str, found: Iterator[Candidate]) -> Iterator[Candidate]:
     """The candidates of a method; if there are none, the budget notes that, and why."""
-    budget.check(method)
     since, some = time.monotonic(), False
     family = "ellipsoid" if method == "ellipsoid" else "polytope"
     try:
+        budget.check(method)
         for candidate in found:
             some = True
             yield candidate

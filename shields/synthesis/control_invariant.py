@@ -75,6 +75,11 @@ def predecessor(inclusion: Inclusion, h: Array, contraction: float) -> Array | N
     for group in groups:
         rows = np.vstack([np.hstack([h @ a, h @ b]) for a, b in group] + [eye, -eye])
         bounds = np.concatenate([room] * len(group) + [inclusion.highs, -inclusion.lows])
+        if not m:
+            alone = normalised(rows, bounds)
+            if alone is None:
+                return None
+            rows = alone
         for left in range(m, 0, -1):
             rows, bounds = eliminate(rows, bounds)
             reduced = normalised(rows, bounds)

@@ -43,7 +43,7 @@ def direct_squares(
 
     For a strict goal a positive constant remains.
     """
-    own = names(concave[1])
+    own = set(names(concave[1]))
     view = frame(own, order, pairs, box)
     if view is None:
         return None

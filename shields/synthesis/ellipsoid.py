@@ -133,16 +133,17 @@ class _Program:
         n, m = maps.a.shape[1], maps.b.shape[2]
         offset = np.abs(maps.offset).max() > 1e-6
         self.disturbed = bool(offset or maps.g.size)
+        self._m = m
         self.impossible: list[float] = []
         """Rates at which the program is infeasible, and so at all lower ones."""
         self._q = cp.Variable((n, n), symmetric=True)
-        self._y = cp.Variable((m, n))
+        self._y = cp.Variable((m, n)) if m else cp.Constant(np.zeros((1, n)))
         self._rate = cp.Parameter(nonneg=True)
         self._free = cp.Parameter(nonneg=True)  # 1 - rate, less the slack
         q, y = self._q, self._y
         constraints: list[cp.Constraint] = []
         for a, b in zip(maps.a, maps.b, strict=True):
-            image = a @ q + b @ y
+            image = a @ q + b @ y if m else a @ q
             if not self.disturbed:
                 constraints.append(cp.bmat([[self._rate * q, image.T], [image, q]]) >> 0)
                 continue
@@ -226,7 +227,7 @@ class _Program:
         q = (q + q.T) / 2
         if not np.isfinite(q).all() or np.linalg.eigvalsh(q).min() <= 1e-10:
             return None
-        return q, np.asarray(y)
+        return q, np.asarray(y)[: self._m]
 
 
 def _up_to_sign(points: Array) -> Array:

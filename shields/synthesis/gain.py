@@ -75,6 +75,8 @@ def responses(problem: Problem, polytope: Polytope, x: Array) -> Responses | Non
 
 def hopeless(problem: Problem, seen: Responses) -> bool:
     """Whether at some point no input keeps all rows by `LEAST` (told for one input only)."""
+    if problem.m == 0:
+        return bool((seen.alpha < LEAST).any())
     if problem.m != 1:
         return False
     beta, room = seen.beta[:, :, 0], seen.alpha - LEAST
@@ -108,6 +110,8 @@ def gain_backup(
     Raises:
         OutOfTime: where the budget's time is over.
     """
+    if problem.m == 0:  # whether the system keeps itself
+        return None if hopeless(problem, seen) else ()
     if saturated and problem.m > 1:
         return None
     middle = seen.x.mean(axis=0)

@@ -58,7 +58,8 @@ class Inclusion:
     @property
     def same_inputs(self) -> bool:
         """Whether B is the same in all maps."""
-        return bool(np.abs(self.b - self.b[0]).max() <= 1e-9 * max(np.abs(self.b).max(), 1e-300))
+        away = float(np.abs(self.b - self.b[0]).max(initial=0.0))
+        return away <= 1e-9 * max(float(np.abs(self.b).max(initial=0.0)), 1e-300)
 
     def support(self, h: Array) -> Array:
         """The greatest ``h.(offset + G e)`` for each row of h (r, n), shape (r,)."""

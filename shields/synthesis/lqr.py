@@ -53,6 +53,9 @@ def gain_sets(
 def _gains(maps: Inclusion, rng: np.random.Generator) -> Iterator[Array]:
     a, b = maps.a.mean(axis=0), maps.b.mean(axis=0)
     n, m = b.shape
+    if not m:
+        yield np.zeros((0, n))
+        return
     for i in range(TRIALS if maps.linear else TRIALS_OF_MANY_MAPS):
         state = np.exp(rng.uniform(-4.0, 4.0, n)) if i else np.ones(n)
         effort = (

@@ -65,12 +65,24 @@ def enclose_steps(sequent: Sequent, draft: Certificate, seconds: float) -> Tree:
         head: Tree = ["name", to_json(t)]
         s = expand([*head, None], s)[0]
         heads.append(head)
-    result = prove(s, Search(seconds=max(1.0, end - time.monotonic())))
+    result = prove(s, Search(seconds=_left(end)))
     for head in reversed(heads):
         result = [*head, result]
     for lemma, tree in reversed(cuts):
         result = ["cut", to_json(lemma), tree, result]
     return result
+
+
+def _left(end: float) -> float:
+    """Seconds until the end.
+
+    Raises:
+        NotProved: where there are none.
+    """
+    left = end - time.monotonic()
+    if left <= 0:
+        raise NotProved("the time is over")
+    return left
 
 
 def _undisturbed(t: Term, disturbance: set[str]) -> list[Term]:
@@ -87,9 +99,7 @@ def _undisturbed(t: Term, disturbance: set[str]) -> list[Term]:
 
 def _cut(s: Sequent, lemma: Term, end: float, what: str) -> tuple[Sequent, Tree]:
     try:
-        tree = prove(
-            s.concluding(lemma), Search(seconds=max(1.0, end - time.monotonic()), scan=False)
-        )
+        tree = prove(s.concluding(lemma), Search(seconds=_left(end), scan=False))
     except NotProved as error:
         raise NotProved(f"{what}: {error}") from None
     return s.given(lemma), tree
@@ -138,9 +148,7 @@ def _remainder(t: Term, s: Sequent, end: float) -> list[tuple[Term, Tree]]:
         result, now = [], s
         try:
             for lemma in lemmas:
-                search = Search(
-                    seconds=max(1.0, end - time.monotonic()), max_depth=splits, scan=False
-                )
+                search = Search(seconds=_left(end), max_depth=splits, scan=False)
                 result.append((lemma, prove(now.concluding(lemma), search)))
                 now = now.given(lemma)
         except NotProved as error:

@@ -120,7 +120,9 @@ def _growth(
     maps: Inclusion, found: Ellipsoid, names: Sequence[str], backup: Sequence[Term]
 ) -> float:
     """The least factor with ``V(next) <= factor V(now)`` under a rounded backup, no disturbance."""
-    gain = jacobian(backup, names, maps.centre[None, :], names)[1][0]
+    gain = np.zeros((0, len(names)))
+    if backup:
+        gain = jacobian(backup, names, maps.centre[None, :], names)[1][0]
     k = gain * maps.unit / maps.reach[:, None]
     root = np.linalg.cholesky(found.shape * np.outer(maps.unit, maps.unit)).T
     closed = root @ (maps.a[0] + maps.b[0] @ k) @ np.linalg.inv(root)
