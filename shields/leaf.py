@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Any
 
 from nprl.lang.schema import NUMBER, OBJECT, TERM, WHOLE, many, row
 from nprl.lang.terms import Term
@@ -26,16 +25,11 @@ from nprl.shields.polynomial import (
 )
 from nprl.shields.sequent import ProofError
 
-
-def _parts(*parts: Any) -> tuple[Any, ...]:
-    return parts
-
-
-_NUMBERS = many(WHOLE)
-ENTRIES = {
-    "products": many(row(_parts, {"factor": NUMBER, "premises": _NUMBERS})),
-    "squares": many(row(_parts, {"factor": NUMBER, "term": TERM, "premises": _NUMBERS})),
+_FORMS = {
+    "products": {"factor": NUMBER, "premises": many(WHOLE)},
+    "squares": {"factor": NUMBER, "term": TERM, "premises": many(WHOLE)},
 }
+ENTRIES = {kind: many(row(lambda *parts: parts, form)) for kind, form in _FORMS.items()}
 """What a combination's keys hold."""
 
 
