@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
-from nprl.lang.schema import NUMBER, TERM, many, record
+from nprl.lang.schema import NUMBER, TERM, many, record, table
 from nprl.lang.terms import Formula, Num, Term
 from nprl.model import Model
 from nprl.shields import sequent
@@ -30,7 +30,7 @@ class Part:
 
     rows: tuple[Term, ...]
     rank: Term
-    disturbance: tuple[Term, ...]
+    disturbance: Mapping[str, Term]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,16 +50,16 @@ class Impossible(Claim):
         if not self.losing or self.decrease <= 0:
             raise CertificateError("losing: at least one part; decrease: above 0")
         for part in self.losing:
-            if len(part.disturbance) != len(model.disturbance):
+            if set(part.disturbance) != set(model.disturbance_names):
                 raise CertificateError("losing: a part has one answer for each disturbance")
             check_known("rows and rank", (*part.rows, part.rank), model.state_names)
             known = (*model.state_names, *model.action_names)
-            check_known("the disturbance's answer", part.disturbance, known)
+            check_known("the disturbance's answer", part.disturbance.values(), known)
         if {k: set(point) for k, point in self.witness.items()} != {"init": set(model.state_names)}:
             raise CertificateError("witness: the point init, by name")
 
 
-_PART = record(Part, {"rows": many(TERM), "rank": TERM, "disturbance": many(TERM)})
+_PART = record(Part, {"rows": many(TERM), "rank": TERM, "disturbance": table(TERM)})
 Impossible.shape = IMPOSSIBLE = claim(
     Impossible, {"losing": many(_PART), "decrease": NUMBER}, FORMAT
 )
@@ -88,11 +88,11 @@ def losing_goals(given: Impossible) -> dict[str, Sequent]:
             here = (*own, *(t for t, _ in alternative))
             result[f"rank/{q}/{k}"] = Sequent(here, (conclusions([rank]),))
             for a, u in enumerate(inputs):
-                answer = [assign(expanded(t), u) for t in part.disturbance]
-                at = u | dict(zip(model.disturbance_names, answer, strict=True))
-                after = {n: assign(t, at) for n, t in zip(names, steps, strict=True)}
-                pairs = zip(answer, model.disturbance, strict=True)
-                allowed = conclusions(s for t, w in pairs for s in between(t, w.low, w.high))
+                answer = {w: assign(expanded(t), u) for w, t in part.disturbance.items()}
+                after = {n: assign(t, u | answer) for n, t in zip(names, steps, strict=True)}
+                allowed = conclusions(
+                    s for w in model.disturbance for s in between(answer[w.name], w.low, w.high)
+                )
                 alternatives = [
                     conclusions([*(assign(g, after) for g in there), rank - given.decrease - then])
                     for there, then in zip(rows, (assign(r, after) for r in ranks), strict=True)
