@@ -278,7 +278,7 @@ class _Certificate(_Model):  # sections 3 to 5
             "action": (u, self.targets), "disturbance": (w, [self.box]),
             "test": (x | u, [self.box], self.tests(self.raw_step))}
         self.direct = {f"witness/{kind}": partial(self.witnessed, *c) for kind, c in cases.items()}
-        self.direct["domain"] = self.domain
+        self.direct["domain"] = partial(self.domain)
         self.guards = [[*reader.seen.values()] for reader in (plant, again, off)]
         self.names = {t.args[0] for t in chain(*self.guards)} | {"e:" + x for x in xs} | {*self.box}
     def tests(self, step: dict[str, _Term], margins: Any = None) -> list[Terms]:  # T less margins

@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from typing import Any
 
-from nprl.lang.schema import NUMBER, OBJECT, TERM, WHOLE, many, row
+from nprl.lang.schema import NUMBER, OBJECT, TERM, WHOLE, Shape, many, row
 from nprl.lang.terms import Term
 from nprl.shields.polynomial import (
     NotPolynomial,
@@ -25,7 +26,7 @@ from nprl.shields.polynomial import (
 )
 from nprl.shields.sequent import ProofError
 
-_FORMS = {
+_FORMS: dict[str, dict[str, Shape[Any]]] = {
     "products": {"factor": NUMBER, "premises": many(WHOLE)},
     "squares": {"factor": NUMBER, "term": TERM, "premises": many(WHOLE)},
 }

@@ -26,11 +26,7 @@ def load_claim(path: str | Path) -> Certificate | Impossible:
     Raises:
         CertificateError: for a file that is not there, or is no claim.
     """
-    try:
-        return claim_from_json(loads(Path(path).read_bytes()))
-    except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or error
-        raise CertificateError(f"{path}: {why}") from None
+    return claim_from_bytes(_bytes(path), str(path))
 
 
 def load_certificate(path: str | Path) -> Certificate:
@@ -39,10 +35,38 @@ def load_certificate(path: str | Path) -> Certificate:
     Raises:
         CertificateError: for a file that is not there, or is no certificate of a shield.
     """
-    found = load_claim(path)
+    return shield_from_bytes(_bytes(path), str(path))
+
+
+def claim_from_bytes(data: bytes, name: str) -> Certificate | Impossible:
+    """The claim in a file's bytes; ``name`` is the file's, for errors.
+
+    Raises:
+        CertificateError: for what is no claim.
+    """
+    try:
+        return claim_from_json(loads(data))
+    except ValueError as error:
+        raise CertificateError(f"{name}: {error}") from None
+
+
+def shield_from_bytes(data: bytes, name: str) -> Certificate:
+    """The certificate of a shield in a file's bytes; ``name`` is the file's, for errors.
+
+    Raises:
+        CertificateError: for what is no certificate of a shield.
+    """
+    found = claim_from_bytes(data, name)
     if isinstance(found, Impossible):
         raise CertificateError(
-            f"{path}: proves that no shield can keep {found.model.name}; a certificate of a shield "
+            f"{name}: proves that no shield can keep {found.model.name}; a certificate of a shield "
             "is needed here"
         )
     return found
+
+
+def _bytes(path: str | Path) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise CertificateError(f"{path}: {error.strerror or error}") from None

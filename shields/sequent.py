@@ -186,8 +186,8 @@ def _where(f: Formula, then: Term, other: Term, guard: Callable[[Term], Term]) -
         case tm.Compare():
             q, strict = _difference(f)
             kind = tm.Relation.GT if strict else tm.Relation.GE
-            q = guard(q.left if q.right == ZERO else q)
-            return tm.Where(tm.Compare(kind, q, ZERO), then, other)
+            guarded = guard(q.left if q.right == ZERO else q)
+            return tm.Where(tm.Compare(kind, guarded, ZERO), then, other)
         case _:
             assert_never(f)
 

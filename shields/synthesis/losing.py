@@ -44,8 +44,8 @@ from nprl.shields.synthesis.search import NotProved, Search, Tree
 MAX_CHAIN = 64
 MAX_STARTS = 8
 DOUBLINGS = 40
-DECREASE = Fraction(3, 4)
-"""Of a rank that falls by 1 before it is rounded."""
+DECREASE, SPARE = Fraction(3, 4), Fraction(1, 1000)
+"""Of a rank that falls by 1 before it is rounded; what is added to it, as a share of its value."""
 
 
 def impossible(model: Model, seconds: float = 60.0) -> Impossible | None:
@@ -175,19 +175,20 @@ def _falling(model: Model, face: Sequence[tuple[Row, bool]], end: float) -> Iter
         held = affine(model, w)
         if held is None or time.monotonic() > end:
             return
-        rows = kept(held, [(d, dot(d, x)) for d in _directions(held, h)], safe)
+        rows = kept(held, [(d, dot(d, x)) for d in _directions(held, h)], safe, end)
         rank = _rank(model, held, rows, safe, x) if _alive(model, held, rows) else None
         if rank is None:
             continue
         for row in list(rows):  # those that are not needed
             fewer = [r for r in rows if r is not row]
-            if time.monotonic() < end and kept(held, fewer, safe) == fewer:
+            if fewer and kept(held, fewer, safe, end) == fewer:
                 simpler = _rank(model, held, fewer, safe, x) if _alive(model, held, fewer) else None
                 rows, rank = (fewer, simpler) if simpler is not None else (rows, rank)
-        part = _part(model, rows, rank, w)
-        yield _claim(
-            model, [part], DECREASE, x, "half-spaces that no action leaves, a rank that falls"
-        )
+        method = "half-spaces that no action leaves, a rank that falls"
+        yield _claim(model, [_part(model, rows, rank, w)], Fraction(1), x, method)
+        first = exact.evaluate(rank, dict(zip(model.state_names, x, strict=True)))
+        more = _part(model, rows, rank + SPARE * (1 + abs(first)), w)  # for what rounding took
+        yield _claim(model, [more], DECREASE, x, method)
 
 
 def _directions(held: Affine, h: Vector) -> list[Vector]:
@@ -272,9 +273,7 @@ def _affine_rank(
     found = programme.solve([*map(float, x), 1.0], n + 1)
     if found is None:
         return None
-    slopes = [_short(v) for v in found]
-    slopes[-1] += Fraction(1, 1000) * (1 + abs(slopes[-1]))
-    return tuple(slopes)
+    return tuple(map(_short, found))
 
 
 def _factor(
@@ -286,7 +285,7 @@ def _factor(
     rank = np.array([*map(float, slopes[:-1]), *still])
     change, constant = after(held, slopes[:-1])
     falling: Floats = rank - change
-    least = -constant - 0.9
+    least = -constant - 1.0
     programme = Programme(1)
     for s in early:
         programme.nonnegative(
@@ -299,7 +298,7 @@ def _factor(
             across, np.stack([-now, falling], axis=1), np.array([float(target), least])
         )
     found = programme.solve([1.0], 0)
-    return None if found is None else _short(1.01 * float(found[0]))
+    return None if found is None else _short(1.001 * float(found[0]))
 
 
 def _short(value: float) -> Fraction:

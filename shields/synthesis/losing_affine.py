@@ -7,6 +7,7 @@ them at each step. Programs are solved in floats; nothing here is trusted.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -174,13 +175,18 @@ def after(held: Affine, h: Vector) -> tuple[Floats, float]:
     return np.array([float(dot(h, c)) for c in columns]), float(dot(h, held.c))
 
 
-def kept(held: Affine, rows: Sequence[Row], safe: Sequence[Sequence[Row]]) -> list[Row]:
-    """The most of the rows that hold again after every step from where they all hold, in ``safe``."""
+def kept(held: Affine, rows: Sequence[Row], safe: Sequence[Sequence[Row]], end: float) -> list[Row]:
+    """The most of the rows that hold again after every step from where they all hold, in ``safe``.
+
+    None of them where the time is over (`time.monotonic` at ``end``).
+    """
     rows = list(rows)
     while rows:
         spaces = [Polyhedron.of(held, [*rows, *part]) for part in safe]
         good = []
         for a, b in rows:
+            if time.monotonic() > end:
+                return []
             direction, constant = after(held, a)
             least = min((s.least(direction) for s in spaces), default=np.inf)
             if least + constant >= float(b) - ENOUGH * (1 + abs(float(b))):
