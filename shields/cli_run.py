@@ -18,7 +18,7 @@ from typing import Any
 import z3
 
 from nprl.files import write_atomic
-from nprl.shields.certificate import CertificateError
+from nprl.shields.certificate import Certificate, CertificateError
 from nprl.shields.checker import Verdict, check
 from nprl.shields.cli_report import Checked, Outcome
 from nprl.shields.counterexample import Counterexample, Moment
