@@ -1,14 +1,27 @@
 """``nprl/AdaptiveCruise-v0``: the published benchmark revel-acc, a car behind another.
 
+``nprl/AdaptiveCruiseStated-v0`` is the benchmark as published, which no controller can keep
+(``shields/proved/adaptive_cruise_stated.json``); the other is the nearest statement that can be
+kept.
+
 Source: Anderson, Verma, Dillig, Chaudhuri, "Neurosymbolic reinforcement learning with formally
 verified exploration", NeurIPS 2020, and its repository gavlegoat/safe-learning,
 ``benchmarks/acc.py``.
 """
 
+from dataclasses import replace
+from fractions import Fraction
+
 from nprl.envs.published import CLIPPED, benchmark
 
-MODEL = benchmark(
-    "nprl/AdaptiveCruise-v0",
+NOTES = CLIPPED + (
+    "x0 is minus the distance to the car in front, x1 the closing speed, lead its acceleration: any "
+    "in [-3, 2], as the source's proof says (its simulator draws it from a clipped normal law). "
+    "An episode ends where the car in front is 8 m away or more: no input could keep it nearer. Only "
+    "x0 < 0 is safe. "
+)
+STATED = benchmark(
+    "nprl/AdaptiveCruiseStated-v0",
     state={"x0": ("-10", "0"), "x1": "3"},
     action={"u0": ("-3", "2")},
     disturbance={"lead": ("-3", "2")},
@@ -20,8 +33,16 @@ MODEL = benchmark(
     horizon=100,
     euler="0.01",
     units={"x0": "m", "x1": "m/s", "u0": "m/s^2", "lead": "m/s^2"},
-    notes=CLIPPED
-    + "x0 is minus the distance to the car in front, x1 the closing speed, lead its acceleration: any "
-    "in [-3, 2], as the source's proof says (its simulator draws it from a clipped normal law). "
-    "An episode ends where the car in front is 8 m away or more: no input could keep it nearer.",
+    notes=NOTES
+    + "As published, no controller keeps it: the lead at -3 cancels full braking, so that a closing "
+    "speed above 0 lasts.",
+)
+MODEL = replace(
+    STATED,
+    name="nprl/AdaptiveCruise-v0",
+    init={**STATED.init, "x1": (Fraction(-1, 10), Fraction(0))},
+    notes=NOTES
+    + "Initially the gap does not close, instead of the published closing speeds up to 0.1: the lead "
+    "at -3 cancels full braking, so that a closing speed above 0 lasts: "
+    "nprl/AdaptiveCruiseStated-v0.",
 )

@@ -20,15 +20,16 @@ from pathlib import Path
 from tqdm import tqdm
 
 from experiments.adversary_attack import SEGMENT, Attack, Outcome
+from nprl.shields.certificate import FORMAT
 
 
 def shipped() -> dict[str, Path]:
-    """The certificates of this package, by the name of their model."""
+    """The certificates of shields in this package, by the name of their model."""
     folder = Path(str(resources.files("nprl.shields.proved")))
     found = {}
     for path in sorted(folder.glob("*.json")):
         data = json.loads(path.read_bytes())
-        if "model" in data:
+        if data.get("format") == FORMAT:
             found[data["model"]["name"]] = path
     return found
 

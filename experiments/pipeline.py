@@ -51,9 +51,10 @@ from nprl.report.plots import draw_invariant, draw_learning, rollout
 from nprl.report.proofs import assumptions, volumes
 from nprl.report.tables import show, text_table
 from nprl.report.tree import draw_program
-from nprl.shields.certificate import load_certificate
+from nprl.shields.certificate import Certificate
 from nprl.shields.certify_policy import PolicyOutcome, check_policy
 from nprl.shields.checker import Verdict, check
+from nprl.shields.load import load_certificate, load_claim
 from nprl.shields.records import SHIPPED, record_of
 from nprl.shields.shield import Filter
 from nprl.shields.synthesis.synthesize import synthesize
@@ -393,7 +394,8 @@ _PROOF = (
 def shipped_certificate(model: Model) -> Path | None:
     """The certificate for exactly this model that is shipped with the package, if there is one."""
     for path in sorted(Path(str(resources.files("nprl.shields.proved"))).glob("*.json")):
-        if path.name != SHIPPED and load_certificate(path).model.digest() == model.digest():
+        claim = load_claim(path) if path.name != SHIPPED else None
+        if isinstance(claim, Certificate) and claim.model.digest() == model.digest():
             return path
     return None
 

@@ -271,8 +271,6 @@ def model_from_json(data: object) -> Model:
     """
     try:
         return MODEL.read(data, "model")
-    except ModelError:
-        raise
     except (ValueError, TypeError, RecursionError) as error:
         raise ModelError(str(error)) from None
 

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from nprl.shields.certificate import Certificate as Certificate
     from nprl.shields.certificate import CertificateError as CertificateError
-    from nprl.shields.certificate import load_certificate as load_certificate
     from nprl.shields.checker import Report as Report
     from nprl.shields.checker import Verdict as Verdict
     from nprl.shields.checker import check as check
+    from nprl.shields.load import load_certificate as load_certificate
     from nprl.shields.policy import ShieldedPolicy as ShieldedPolicy
     from nprl.shields.shield import Decision as Decision
     from nprl.shields.shield import Filter as Filter
@@ -30,8 +30,9 @@ if TYPE_CHECKING:
     from nprl.shields.wrapper import ShieldWarning as ShieldWarning
 
 _HOME = {
-    "certificate": "Certificate CertificateError load_certificate",
+    "certificate": "Certificate CertificateError",
     "checker": "Report Verdict check",
+    "load": "load_certificate",
     "policy": "ShieldedPolicy",
     "shield": "Decision Filter ShieldError",
     "synthesis.synthesize": "synthesize",

@@ -1,21 +1,20 @@
 """The certificate: a model, a shield, and the proof objects, all numbers exact, in one JSON file.
 
-This file holds the data and the reader, which refuses whatever ``docs/certificate.md`` does not
-allow. It proves nothing: a `Certificate` that was read is a claim, and `nprl.shields.checker`
-decides it.
+This file holds the data and its form, which refuses whatever ``docs/certificate.md`` does not allow;
+`nprl.shields.load` reads files. It proves nothing: a `Certificate` that was read is a claim, and
+`nprl.shields.checker` decides it.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, TypeVar
 
-from nprl.lang.schema import NUMBER, OBJECT, TERM, TEXT, many, record, table
-from nprl.lang.serial import loads
+from nprl.lang.schema import NUMBER, OBJECT, TERM, TEXT, Shape, many, record, table
 from nprl.lang.terms import Term, variables
 from nprl.model import MODEL, SEMANTICS, Model
 from nprl.shields.polynomial import NotPolynomial, polynomial
@@ -60,8 +59,43 @@ class Rounding:
         }
 
 
+class Claim:
+    """What two kinds of file have in common: a model, bound by its digest, and how they are saved."""
+
+    __slots__ = ()
+    shape: ClassVar[Shape[Any]]
+    model: Model
+
+    @property
+    def model_digest(self) -> str:
+        """What binds the proofs to the model."""
+        return self.model.digest()
+
+    def to_json(self) -> dict[str, Any]:
+        """The claim as JSON data."""
+        data: dict[str, Any] = self.shape.write(self)
+        return data
+
+    def save(self, path: str | Path) -> Path:
+        """Write the claim, atomically."""
+        from nprl.files import write_atomic
+
+        return write_atomic(path, json.dumps(self.to_json(), separators=(",", ":")) + "\n")
+
+
+def check_known(what: str, terms: Iterable[Term], names: Iterable[str]) -> None:
+    """Refuse terms that speak of anything else than ``names``.
+
+    Raises:
+        CertificateError: with the name that is not known.
+    """
+    known = list(names)
+    for name in sorted({n for t in terms for n in variables(t)}.difference(known)):
+        raise CertificateError(f"{what}: {name!r} is unknown; known here are {', '.join(known)}")
+
+
 @dataclass(frozen=True, slots=True)
-class Certificate:
+class Certificate(Claim):
     """A claim about a model and a shield, with the proof trees (JSON data, by goal) that shall show it."""
 
     model: Model
@@ -74,68 +108,60 @@ class Certificate:
     def __post_init__(self) -> None:
         """Refuse shapes and names that do not fit the model."""
         model, shield, rounding = self.model, self.shield, self.rounding
-        shape = [len(part) for part in shield.invariant]
-        if not shape or not all(shape):
-            raise CertificateError("invariant: at least one part, each with at least one term")
-        if [len(p) for p in shield.margins] != shape or [len(p) for p in rounding.test] != shape:
-            raise CertificateError("margins, rounding.test: one number for each term of invariant")
-        if len(shield.backup) != len(model.action) or len(rounding.backup) != len(model.action):
-            raise CertificateError("backup and rounding.backup: one entry for each action")
-        if set(rounding.plant) != set(model.state_names):
-            raise CertificateError("rounding.plant: one number for each state coordinate")
-        known = set(model.state_names)
+        xs, us, ws = map(set, (model.state_names, model.action_names, model.disturbance_names))
         rows = [g for part in shield.invariant for g in part]
-        for name in sorted({n for t in (*shield.backup, *rows) for n in variables(t)} - known):
-            raise CertificateError(f"shield: {name!r} is no state coordinate")
+        check_known("shield", (*shield.backup, *rows), model.state_names)
         try:
             list(map(polynomial, rows))
         except NotPolynomial as error:
             raise CertificateError(f"invariant: {error}") from None
-        for m in (m for part in shield.margins for m in part):
-            if abs(m) > 10**300 or Fraction(float(m)) != m:
-                raise CertificateError(f"margins: {m} is no float64; round it first")
-        if any(v < 0 for v in rounding.named().values()):
-            raise CertificateError("rounding: a bound is at least 0")
-        names = {
-            "init": model.state_names,
-            "invariant": model.state_names,
-            "action": model.action_names,
-            "disturbance": model.disturbance_names,
-        }
-        if set(self.witness) != set(WITNESSES) or any(
-            set(self.witness[k]) != set(names[k]) for k in WITNESSES
+        parts = (shield.invariant, shield.margins, rounding.test)
+        shape, *others = ([len(part) for part in of] for of in parts)
+        actions = {len(shield.backup), len(rounding.backup)}
+        points = {k: set(point) for k, point in self.witness.items()}
+        floats = (abs(m) <= 10**300 and float(m) == m for part in shield.margins for m in part)
+        for fits, needed in (
+            (shape and all(shape), "invariant: at least one part, each with at least one term"),
+            (others == [shape] * 2, "margins, rounding.test: one number for each row of invariant"),
+            (actions == {len(us)}, "backup and rounding.backup: one entry for each action"),
+            (set(rounding.plant) == xs, "rounding.plant: one number for each state coordinate"),
+            (all(floats), "margins: a number is exactly a float64; round it first"),
+            (all(v >= 0 for v in rounding.named().values()), "rounding: a bound is at least 0"),
+            (
+                points == dict(zip(WITNESSES, (xs, xs, us, ws), strict=True)),
+                "witness: points init, invariant, action, disturbance by name",
+            ),
         ):
-            raise CertificateError("witness: points init, invariant, action, disturbance by name")
-
-    @property
-    def model_digest(self) -> str:
-        """What binds the proofs to the model."""
-        return self.model.digest()
-
-    def to_json(self) -> dict[str, Any]:
-        """The certificate as JSON data."""
-        data: dict[str, Any] = CERTIFICATE.write(self)
-        return data
-
-    def save(self, path: str | Path) -> Path:
-        """Write the certificate, atomically."""
-        from nprl.files import write_atomic
-
-        return write_atomic(path, json.dumps(self.to_json(), separators=(",", ":")) + "\n")
+            if not fits:
+                raise CertificateError(needed)
 
 
-def _bound(model_digest: str, model: Model, **parts: Any) -> Certificate:
-    if model_digest != model.digest():
-        raise CertificateError("model_digest does not fit the model: the file was changed")
-    return Certificate(model, **parts)
+T = TypeVar("T")
+
+
+def claim(kind: Callable[..., T], parts: Mapping[str, Shape[Any]], form: str) -> Shape[T]:
+    """How a claim of some kind stands in a file, with these parts between its model and its witness."""
+
+    def bound(model_digest: str, model: Model, **parts: Any) -> T:
+        if model_digest != model.digest():
+            raise CertificateError("model_digest does not fit the model: the file was changed")
+        return kind(model, **parts)
+
+    return record(
+        bound,
+        {
+            **{"model": MODEL, "model_digest": TEXT, **parts, "witness": table(table(NUMBER))},
+            **{"proofs": OBJECT, "info": OBJECT},
+        },
+        {"format": form, "semantics": SEMANTICS},
+        remedy=": prove it again with this version",
+    )
 
 
 _ROWS, _NUMBERS = many(many(TERM)), many(many(NUMBER))
-CERTIFICATE = record(
-    _bound,
+Certificate.shape = CERTIFICATE = claim(
+    Certificate,
     {
-        "model": MODEL,
-        "model_digest": TEXT,
         "shield": record(
             ShieldData,
             {"family": TEXT, "invariant": _ROWS, "margins": _NUMBERS, "backup": many(TERM)},
@@ -144,42 +170,25 @@ CERTIFICATE = record(
             Rounding,
             {"plant": table(NUMBER), "backup": many(NUMBER), "test": _NUMBERS, "guard": NUMBER},
         ),
-        "witness": table(table(NUMBER)),
-        "proofs": OBJECT,
-        "info": OBJECT,
     },
-    {"format": FORMAT, "semantics": SEMANTICS},
-    remedy=": prove it again with this version",
+    FORMAT,
 )
 """How a certificate stands in a file: section 3 of docs/certificate.md."""
 
 
-def certificate_from_json(data: object) -> Certificate:
-    """The certificate in JSON data.
+def read(shape: Shape[T], data: object) -> T:
+    """The claim in JSON data.
 
     Raises:
         CertificateError: for another format or version, another model's digest, or anything
-        malformed.
+            malformed.
     """
     try:
-        return CERTIFICATE.read(data, "certificate")
-    except CertificateError:
-        raise
+        return shape.read(data, "certificate")
     except (ValueError, TypeError, RecursionError) as error:
         raise CertificateError(str(error)) from None
 
 
-def load_certificate(path: str | Path) -> Certificate:
-    """The certificate in a file: read, not proved.
-
-    Raises:
-        CertificateError: for a file that is not there, or is no certificate.
-    """
-    try:
-        data = Path(path).read_bytes()
-    except OSError as error:
-        raise CertificateError(f"{path}: {error.strerror or error}") from None
-    try:
-        return certificate_from_json(loads(data))
-    except ValueError as error:
-        raise CertificateError(f"{path}: {error}") from None
+def certificate_from_json(data: object) -> Certificate:
+    """The certificate in JSON data: `read` of its shape."""
+    return read(CERTIFICATE, data)

@@ -22,6 +22,7 @@ from nprl.lang.terms import Num
 from nprl.shields.certificate import Certificate
 from nprl.shields.goals import domain, goals, witnesses
 from nprl.shields.leaf import Premises
+from nprl.shields.losing import Impossible, losing_goals, losing_witness
 from nprl.shields.polynomial import NotPolynomial, Polynomial
 from nprl.shields.queries import query
 from nprl.shields.sequent import Conclusion, ProofError, Sequent, expand, subtrees
@@ -51,9 +52,9 @@ class GoalResult:
     goal: str
     proved: bool
     reason: str
-    engines: tuple[str, ...]
-    leaves: int
-    seconds: float
+    engines: tuple[str, ...] = ()
+    leaves: int = 0
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,7 @@ class Report:
 
 
 def check(
-    certificate: Certificate,
+    certificate: Certificate | Impossible,
     timeout: float | None = None,
     progress: Callable[[str], None] | None = None,
     export: Callable[[str, int, str], None] | None = None,
@@ -89,17 +90,19 @@ def check(
     end = None if timeout is None else time.monotonic() + timeout
     solver = f"Z3 {z3.get_version_string()}"
     try:
-        built, found = goals(certificate), {"domain": domain(certificate), **witnesses(certificate)}
+        if isinstance(certificate, Impossible):
+            built, found = losing_goals(certificate), losing_witness(certificate)
+        else:
+            built = goals(certificate)
+            found = {"domain": domain(certificate), **witnesses(certificate)}
     except (ValueError, RecursionError) as error:
-        return Report((GoalResult("goals", False, f"too large: {error}", (), 0, 0.0),), solver)
-    results = []
-    for goal, reason in found.items():
-        engine = "domain" if goal == "domain" else "exact"
-        results.append(GoalResult(goal, not reason, reason, (engine,), 0, 0.0))
+        return Report((GoalResult("goals", False, f"too large: {error}"),), solver)
+    results = [
+        GoalResult(goal, not reason, reason, ("domain" if goal == "domain" else "exact",))
+        for goal, reason in found.items()
+    ]
     for goal in sorted(set(certificate.proofs) - set(built)):
-        results.append(
-            GoalResult(goal, False, "the model and shield have no such goal", (), 0, 0.0)
-        )
+        results.append(GoalResult(goal, False, "this claim has no such goal"))
     for goal, sequent in built.items():
         if progress is not None:
             progress(goal)

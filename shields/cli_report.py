@@ -11,13 +11,20 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from nprl.shields import losing_words
 from nprl.shields.certificate import Certificate
 from nprl.shields.checker import GoalResult, Report, Verdict
-from nprl.shields.counterexample import Counterexample
+from nprl.shields.counterexample import Counterexample, exact_text
+from nprl.shields.losing import Impossible
+from nprl.shields.losing_replay import Run, bound
 from nprl.shields.words import explain, goal_in_words, plain, theorem
 
 if TYPE_CHECKING:  # it brings the synthesis, which takes a second to import
     from nprl.shields.certify_policy import PolicyReport
+
+
+IMPOSSIBLE = "IMPOSSIBLE: verified"
+"""What is said of a proved claim that no controller keeps the model safe."""
 
 
 class Outcome(enum.Enum):
@@ -50,9 +57,10 @@ class Checked:
     file: str
     outcome: Outcome = Outcome.NOT_PROVED
     error: str = ""
-    certificate: Certificate | None = None
+    certificate: Certificate | Impossible | None = None
     report: Report | None = None
     counterexamples: tuple[Counterexample, ...] = ()
+    runs: tuple[Run, ...] = ()
     exact: dict[str, str] | None = None
     policy: PolicyReport | None = None
     files: list[str] = field(default_factory=list)
@@ -77,8 +85,10 @@ def print_report(found: Checked, args: argparse.Namespace) -> None:
     if found.report is None or found.certificate is None:
         print(f"{plain(found.file)}: {_coloured(found.outcome.value.upper())}")
         return
+    claim, model = found.certificate, found.certificate.model
     word = _coloured(found.verdict.value.upper())
-    model = found.certificate.model
+    if isinstance(claim, Impossible) and found.verdict is Verdict.VERIFIED:
+        word = _coloured(IMPOSSIBLE)
     print(f"{plain(found.file)}: {word} ({plain(model.name)}, {found.seconds:.1f} s)")
     if args.quiet:
         if found.policy is not None:
@@ -91,12 +101,18 @@ def print_report(found: Checked, args: argparse.Namespace) -> None:
         print(f"  {agreement(found.report, found.exact)}")
     print()
     if found.verdict is Verdict.VERIFIED:
-        print(theorem(found.certificate))
+        print(theorem_of(claim))
     else:
         _print_open(found)
+    if isinstance(claim, Impossible) and found.runs:
+        print()
+        print(losing_words.replayed(claim, found.runs))
     if args.explain:
         print()
-        print(explain(found.certificate, found.report.solver))
+        if isinstance(claim, Impossible):
+            print(losing_words.explain(claim, found.report.solver))
+        else:
+            print(explain(claim, found.report.solver))
     if found.policy is not None:
         print()
         _print_policy(found, args)
@@ -130,8 +146,10 @@ def _print_open(found: Checked) -> None:
     for goal, reason in (found.exact or {}).items():
         if reason:
             reasons.setdefault(goal, f"exact checker: {reason}")
+    impossible = isinstance(found.certificate, Impossible)
+    in_words = losing_words.goal_in_words if impossible else goal_in_words
     for goal, reason in reasons.items():
-        print(f"Not proved: {goal}: {goal_in_words(goal)}.")
+        print(f"Not proved: {goal}: {in_words(goal)}.")
         print(f"  why: {plain(reason, 600)}")
         if goal in by_goal:
             print(f"  REFUTED, confirmed exactly: {by_goal[goal].text}")
@@ -181,7 +199,7 @@ def print_end(done: Sequence[Checked], given: Sequence[str]) -> None:
 def _coloured(word: str) -> str:
     if not sys.stdout.isatty() or os.environ.get("NO_COLOR"):
         return word
-    good = word in (Verdict.VERIFIED.value.upper(), "CERTIFIED")
+    good = word in (Verdict.VERIFIED.value.upper(), "CERTIFIED", IMPOSSIBLE)
     bad = word in (Verdict.FALSIFIED.value.upper(), "NEEDS THE SHIELD", "BAD INPUT")
     return f"\033[{32 if good else 31 if bad else 33}m{word}\033[0m"
 
@@ -197,12 +215,15 @@ def to_json(found: Checked) -> dict[str, Any]:
     }
     if found.report is None or found.certificate is None:
         return {**data, "verdict": None}
+    claim = found.certificate
+    impossible = isinstance(claim, Impossible)
     return {
         **data,
         "verdict": found.verdict.value,
         "model": found.certificate.model.name,
         "model_digest": found.certificate.model.digest(),
-        "family": found.certificate.shield.family,
+        "claim": "impossible" if impossible else "shield",
+        "family": None if isinstance(claim, Impossible) else claim.shield.family,
         "solver": found.report.solver,
         "engines": list(found.report.engines),
         "goals": [_goal_to_json(r) for r in found.report.results],
@@ -210,9 +231,24 @@ def to_json(found: Checked) -> dict[str, Any]:
             {"goal": c.goal, "kind": c.kind, "text": c.text} for c in found.counterexamples
         ],
         "exact": found.exact,
-        "theorem": theorem(found.certificate) if found.verdict is Verdict.VERIFIED else None,
+        "theorem": theorem_of(claim) if found.verdict is Verdict.VERIFIED else None,
+        "steps": bound(claim) if isinstance(claim, Impossible) else None,
+        "replay": [
+            {"inputs": r.inputs, "steps": r.steps, "left": r.left, "end": exact_texts(r)}
+            for r in found.runs
+        ],
         "policy": None if found.policy is None else _policy_to_json(found.policy),
     }
+
+
+def theorem_of(claim: Certificate | Impossible) -> str:
+    """What the claim proves, in words."""
+    return losing_words.theorem(claim) if isinstance(claim, Impossible) else theorem(claim)
+
+
+def exact_texts(run: Run) -> dict[str, str]:
+    """The state in which a run ends."""
+    return {n: exact_text(v) for n, v in run.moments[-1].state.items()}
 
 
 def _goal_to_json(r: GoalResult) -> dict[str, Any]:

@@ -18,12 +18,14 @@ from typing import Any
 import z3
 
 from nprl.files import write_atomic
-from nprl.lang import serial
-from nprl.shields.certificate import Certificate, CertificateError, certificate_from_json
+from nprl.shields.certificate import Certificate, CertificateError
 from nprl.shields.checker import Verdict, check
 from nprl.shields.cli_report import Checked, Outcome
-from nprl.shields.counterexample import Counterexample
+from nprl.shields.counterexample import Counterexample, Moment
 from nprl.shields.exact import MAX_BYTES
+from nprl.shields.load import claim_from_bytes
+from nprl.shields.losing import Impossible, losing_witness
+from nprl.shields.losing_replay import replay
 from nprl.shields.words import plain
 
 FAILURES = (ValueError, TypeError, ArithmeticError, LookupError, RecursionError, MemoryError)
@@ -47,12 +49,17 @@ def check_file(found: Checked, args: argparse.Namespace) -> None:
     start = time.monotonic()
     try:
         data = _read(found.file)
-        found.certificate = _certificate(found.file, data)
+        found.certificate = claim_from_bytes(data, found.file)
         program = None
         if args.policy is not None:
             from nprl.program import load_program
             from nprl.shields.program_loop import check_fits
 
+            if isinstance(found.certificate, Impossible):
+                raise CertificateError(
+                    f"{found.file}: proves that nothing keeps its model safe, a program neither; "
+                    "--policy takes the certificate of a shield"
+                )
             program = load_program(args.policy)
             check_fits(program, found.certificate.model)
     except ValueError as error:
@@ -97,13 +104,6 @@ def _read(file: str) -> bytes:
     return data
 
 
-def _certificate(file: str, data: bytes) -> Certificate:
-    try:
-        return certificate_from_json(serial.loads(data))
-    except ValueError as error:
-        raise CertificateError(f"{file}: {error}") from None
-
-
 def _prove(
     found: Checked, data: bytes, args: argparse.Namespace, tell: Callable[[str], None]
 ) -> None:
@@ -122,6 +122,9 @@ def _prove(
             found.exact = exact.check(data)
         except FAILURES as error:
             found.exact = {"file": plain(f"refused: {error}", LONGEST)}
+    if isinstance(certificate, Impossible):
+        _replay(found, certificate, args, tell)
+        return
     open_goals = [r.goal for r in found.report.results if not r.proved]
     open_goals += [g for g, reason in (found.exact or {}).items() if reason and g not in open_goals]
     if open_goals:
@@ -131,6 +134,27 @@ def _prove(
             certificate, open_goals, lambda goal: tell(f"refuting {goal}")
         )
         _save_csv(found, args, found.counterexamples)
+
+
+def _replay(
+    found: Checked, claim: Impossible, args: argparse.Namespace, tell: Callable[[str], None]
+) -> None:
+    """Runs of an impossibility certificate: they leave S, or speak against it."""
+    tell("replaying")
+    found.runs = replay(claim)
+    found.counterexamples = tuple(run.fault for run in found.runs if run.fault is not None)
+    if not found.runs:
+        reason = losing_witness(claim)["witness/init"]
+        start = Moment(0, claim.witness["init"], {}, {})
+        found.counterexamples = (Counterexample("witness/init", "witness", (start,), reason),)
+    if found.counterexamples:
+        _save_csv(found, args, found.counterexamples)
+    elif args.csv is not None:
+        run = found.runs[-1]
+        text = f"inputs {run.inputs}"
+        _save_csv(
+            found, args, [Counterexample("the trace from the witness", "trace", run.moments, text)]
+        )
 
 
 def _save_csv(
@@ -146,7 +170,8 @@ def _save_csv(
     except OSError as error:
         _unwritten(found, path, error)
     else:
-        found.files.append(f"{path}: counterexample to {best.goal}")
+        what = best.goal if " " in best.goal else f"counterexample to {best.goal}"
+        found.files.append(f"{path}: {what}")
 
 
 def _unwritten(found: Checked, path: str, error: OSError) -> None:
@@ -164,7 +189,7 @@ def _policy(
 ) -> None:
     from nprl.shields.certify_policy import PolicyOutcome, check_policy
 
-    assert found.certificate is not None
+    assert isinstance(found.certificate, Certificate)
     report = check_policy(found.certificate, program, args.timeout or 60.0, tell)
     found.policy = report
     found.outcome = {

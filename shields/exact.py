@@ -1,9 +1,9 @@
 """The stand-alone exact checker of certificates: rational arithmetic, standard library only.
 
-``python shields/exact.py CERTIFICATE...``; ``docs/certificate.md`` is the specification. No code is
-shared with the checker that uses Z3: two programs must be wrong alike before a broken certificate
-passes. Over a bound (size, depth, digits, work; never time) nothing is proved, nor by a malformed
-proof, nor is ``domain`` where tan, tanh, exp or log occur. At most 500 lines: hence ``fmt: off``.
+``python shields/exact.py FILE...``; ``docs/certificate.md`` is the specification. It shares no code
+with the checker that uses Z3: both must be wrong alike before a broken file passes. Over a bound
+(size, depth, digits, work; never time) nothing is proved, nor by a malformed proof, nor ``domain``
+where tan, tanh, exp or log occur. At most 500 lines: hence ``fmt: off``.
 """
 
 # fmt: off
@@ -35,14 +35,13 @@ KINDS |= {"ttt": "clip", "ftt": "where", "tn": "**"}  # t term, f formula, n exp
 TERMS = {op: kinds for kinds, ops in KINDS.items() for op in ops.split()}
 FORMULAS = dict.fromkeys(("<=", "<", ">=", ">"), "tt") | dict.fromkeys(("not", "and", "or"), "f")
 FORMULAS |= {"true": "", "false": ""}
-CERTIFICATE = "format semantics model model_digest shield rounding witness proofs info"
+FILE = "format semantics model model_digest witness proofs info "
 MODEL = """format name state action choices disturbance step init safe terminal observation reward
     unsafe_reward horizon dt integrator arithmetic provenance notes"""
 ZERO, ONE, U, TINY = Fraction(0), Fraction(1), Fraction(1, 2**53), Fraction(1, 2**1074)
 UNIT: Polynomial = {(): ONE}
 PI = Fraction(314159265358979323846, 10**20), Fraction(314159265358979323847, 10**20)
 LOCK, WORK = Lock(), SimpleNamespace()  # one check at a time: it owns the terms and the caches
-
 def _require(truth: object, what: str, *got: object) -> None:
     if not truth:
         raise ValueError(f"{what}; got {short(got[0])}" if got else what)
@@ -85,7 +84,6 @@ class _Reader:  # of terms and formulas over the names
         if op == "clip":
             return _node("min", _node("max", *new[:2]), new[2])
         return self.where(*new) if op == "where" else _node(op, *new)
-
     def where(self, f: _Term, a: _Term, b: _Term) -> _Term:
         # Nodes (l, r, a, b): l >= r; unless raw, q = l - r and 0, t:TAGk added to the k-th q.
         if f.op in ("ge", "gt"):
@@ -99,14 +97,12 @@ class _Reader:  # of terms and formulas over the names
         for g in reversed(f.args):
             result = self.where(g, result, b) if f.op == "and" else self.where(g, a, result)
         return result
-
 def _replace(t: _Term, known: dict[_Term, _Term]) -> _Term:  # known is filled as a cache
     if t not in known:
         WORK.done += 1
         args = [_replace(a, known) if isinstance(a, _Term) else a for a in t.args]
         known[t] = t if args == list(t.args) else _node(t.op, *args)
     return known[t]
-
 def _clauses(f: _Term, positive: bool = True) -> list[list[tuple[_Term, _Term]]]:
     # The conjunctive normal form of f, or of not f; each literal with its negation, closed.
     if f.op == "not":
@@ -119,7 +115,6 @@ def _clauses(f: _Term, positive: bool = True) -> list[list[tuple[_Term, _Term]]]
         return [*chain(*forms)]
     _require(math.prod(map(len, forms)) <= MAX_CLAUSES, "a normal form has too many clauses")
     return [[*chain(*choice)] for choice in product(*forms)]
-
 def _canonical(value: Any, n: int = 0) -> Any:  # sums and products flattened on the left
     ok = n < MAX_DEPTH if isinstance(value, dict | list) else value not in (math.inf, -math.inf)
     _require(ok and value == value, "NaN, Infinity, or nested too deeply")
@@ -128,7 +123,6 @@ def _canonical(value: Any, n: int = 0) -> Any:  # sums and products flattened on
     items = [_canonical(v, n + 1) for v in value]
     sums = len(items) > 2 and items[0] in ("+", "*") and isinstance(items[1], list)
     return items[1] + items[2:] if sums and items[1][:1] == items[:1] else items
-
 def _read(value: Any, shape: Any) -> Any:
     # A dict has its keys, a list its items, a tuple (shape,) any number of them.
     if isinstance(shape, dict):
@@ -141,14 +135,9 @@ def _read(value: Any, shape: Any) -> Any:
         return [_read(v, s) for v, s in zip(value, shapes, strict=True)]
     _require(not isinstance(shape, type) or shape in (object, type(value)), f"no {shape}", value)
     return value if isinstance(shape, type) else shape(value)
-
 def _multiply(a: Interval, b: Interval) -> Interval:
     ends = [x * y for x in a for y in b]
     return min(ends), max(ends)
-def _power(a: Interval, n: int) -> Interval:
-    low, high = sorted((a[0] ** n, a[1] ** n))
-    return (ZERO if n % 2 == 0 and a[0] < 0 < a[1] else low), high
-
 def _wave(n: int, low: Fraction, high: Fraction) -> Interval:  # sin (n = 1) or cos (n = 0)
     ends = [-ONE, ONE] if max(-low, high) > 30 else []
     for x in () if ends else (Fraction(round(v * 2**256), 2**256) for v in (low, high)):
@@ -172,7 +161,6 @@ class _Rounding:  # section 4: R and E of terms; guard is the greatest error of 
             _require(digits <= MAX_BITS and WORK.done <= MAX_WORK, "too much work")
             _require(max(-a, b) + e <= 2**1000, "a float may overflow")
         return self.known[t]
-
     def compute(self, op: str, args: Any) -> tuple[Fraction, Fraction, Fraction]:
         if op == "num":
             _require(abs(args[0]) <= 2**1000, "a float may overflow")
@@ -204,7 +192,8 @@ class _Rounding:  # section 4: R and E of terms; guard is the greatest error of 
         unit = 2 * U  # from here: first E of exact arithmetic, then the operation's own
         if op == "*":
             e = max(-a, b) * f + max(-c, d) * e + e * f
-            a, b = _power((a, b), 2) if args[0] is args[1] else _multiply((a, b), (c, d))
+            a, b = _multiply((a, b), (c, d))
+            a = max(a, ZERO) if args[0] is args[1] else a
         elif op == "/":
             gap = max(c, -d) - f
             _require(gap > 0, "a denominator comes near 0")
@@ -218,21 +207,22 @@ class _Rounding:  # section 4: R and E of terms; guard is the greatest error of 
             _require(op in ("sin", "cos"), f"{op} has no enclosure in this checker")
             (a, b), unit = _wave(int(op == "sin"), a, b), 2 * U * self.ulps
         return a, b, e + unit * (max(-a, b) + e) + TINY
-
 def _within(t: _Term, low: Fraction, high: Fraction) -> Terms:
     return [_node("-", t, _leaf(low)), _node("-", _leaf(high), t)]
 def _around(t: _Term, size: Fraction) -> Terms:
     return _within(_node("neg", t), -size, size)
 def _box(box: dict[str, Interval]) -> Terms:
     return [g for x, (low, high) in box.items() for g in _within(_leaf(x), low, high)]
+def _one_of(premises: Terms, clause: list[tuple[_Term, _Term]]) -> Sequent:
+    return premises + [n for _, n in clause[1:]], [[clause[0][0] if clause else _leaf(-1)]], 0
 
-class _Certificate:  # sections 2 and 3
-    def __init__(self, data: Any) -> None:
-        shape: Any = dict.fromkeys(CERTIFICATE.split(), object) | {"proofs": dict, "info": dict}
-        shape |= {"format": ["nprl-certificate/1"].index, "semantics": ["1"].index}
-        c = SimpleNamespace(**_read(data, shape))
+class _Model:  # section 2, and what both kinds of file hold beside it
+    def __init__(self, data: Any, form: str, parts: str) -> None:
+        shape: Any = dict.fromkeys((FILE + parts).split(), object) | {"proofs": dict, "info": dict}
+        shape |= {"format": [form].index, "semantics": ["1"].index}
+        self.file = c = SimpleNamespace(**_read(data, shape))
         shape = dict.fromkeys(MODEL.split(), object) | {"format": ["nprl-model/1"].index}
-        m = SimpleNamespace(**_read(c.model, shape))
+        self.model = m = SimpleNamespace(**_read(c.model, shape))
         text = "nprl-semantics/1\n" + json.dumps(c.model, sort_keys=True, separators=(",", ":"))
         _require(c.model_digest == sha256(text.encode()).hexdigest(), "not the model_digest")
         shape = ({"name": str, "unit": str, "low": _number, "high": _number},)
@@ -242,28 +232,39 @@ class _Certificate:  # sections 2 and 3
         self.box: dict[str, Interval] = self.state | self.action | self.disturbance
         ok = len(self.box) == sum(map(len, lists)) and all(map(NAME.fullmatch, self.box))
         _require(ok and self.state, "a name is bad, or there twice; or there is no state")
-        xs, us, ws = (dict.fromkeys(box, _number) for box in boxes)
+        self.points = xs, us, _ = *(dict.fromkeys(box, _number) for box in boxes),
         self.init = _read(m.init, {x: [_number, _number] for x in xs})
         ok = all(low < high for low, high in (self.state | self.action).values())
         ends = [*self.init.values(), *self.disturbance.values()]
         _require(ok and all(low <= high for low, high in ends), "a low end is not below the high")
-        self.targets = [[*self.action.values()]]
-        if m.choices is not None:
-            self.targets = [[(v, v) for v in c] for c in _read(m.choices, ([*us.values()],))]
-        ends = [p for t in self.targets for p in zip(t, self.action.values(), strict=True)]
-        _require(all(x <= a <= b <= y for (a, b), (x, y) in ends), "a choice is outside its box")
+        choices = [] if m.choices is None else _read(m.choices, ([*us.values()],))
+        self.choices = [dict(zip(us, c, strict=True)) for c in choices]
+        ok = all(a <= c[u] <= b for c in self.choices for u, (a, b) in self.action.items())
+        _require(ok and m.choices != [], "a choice is outside its box, or there is none")
+        self.targets = [{u: (v, v) for u, v in c.items()} for c in self.choices] or [self.action]
         shape = {"state": ["float64", "float32"].index, "scaled": bool, "ulps": int}
         self.single, _, self.ulps = _read(m.arithmetic, shape).values()
         _require(1 <= self.ulps <= 64, "ulps: 1 to 64 are accepted", self.ulps)
-        plain, raw, off = _Reader(xs), _Reader(self.box, raw=True), _Reader(xs, "backup")
+        self.plain = _Reader(xs)
+        self.safe, self.terminal = (self.plain.term(f, "f") for f in (m.safe, m.terminal))
+    def witnessed(self, point: Any, boxes: Any, parts: Any = ((),)) -> None:
+        r = _Rounding({k: (v, v) for k, v in point.items()}, self.ulps, exact=True)
+        ok = any(all(box[k][0] <= v <= box[k][1] for k, v in point.items()) for box in boxes)
+        ok = ok and any(all(r.of(g)[0] >= 0 for g in part) for part in parts)
+        _require(ok, "the witness is none")
+
+class _Certificate(_Model):  # sections 3 to 5
+    def __init__(self, data: Any) -> None:
+        super().__init__(data, "nprl-certificate/1", "shield rounding")
+        (xs, us, ws), c, m, plain = self.points, self.file, self.model, self.plain
+        raw, off = _Reader(self.box, raw=True), _Reader(xs, "backup")
         plant, again = _Reader(self.box, "plant"), _Reader(self.box, "test")
         steps = [_read(m.step, dict.fromkeys(xs, r.term)) for r in (raw, plant, again)]
         self.raw_step, self.step, self.again = steps
-        self.safe, self.terminal = plain.term(m.safe, "f"), plain.term(m.terminal, "f")
         self.edge = raw.term(["where", m.terminal, "1", "0"])
         shape = {"family": str, "invariant": ((plain.term,),), "backup": (off.term,)}
         s = SimpleNamespace(**_read(c.shield, shape | {"margins": object}))
-        self.rows, self.backup, self.proofs = s.invariant, s.backup, c.proofs
+        self.rows, self.backup = s.invariant, s.backup
         self.raw_backup = [raw.term(b) for b in c.shield["backup"]]
         _require('"where"' not in json.dumps(c.shield["invariant"]), "a row holds a where")
         self.margins = _read(s.margins, [[_number] * len(part) for part in self.rows])
@@ -272,18 +273,24 @@ class _Certificate:  # sections 2 and 3
         shape["test"] = [[_number] * len(part) for part in self.rows]
         self.rounding = SimpleNamespace(**_read(c.rounding, shape))
         shape = {"init": xs, "invariant": xs, "action": us, "disturbance": ws}
-        self.witness: dict[str, dict[str, Fraction]] = _read(c.witness, shape)
+        start, x, u, w = _read(c.witness, shape).values()
+        cases = {"init": (start, [self.init]), "invariant": (x, [self.box], self.rows),
+            "action": (u, self.targets), "disturbance": (w, [self.box]),
+            "test": (x | u, [self.box], self.tests(self.raw_step))}
+        self.direct = {f"witness/{kind}": partial(self.witnessed, *c) for kind, c in cases.items()}
+        self.direct["domain"] = partial(self.domain)
         self.guards = [[*reader.seen.values()] for reader in (plant, again, off)]
         self.names = {t.args[0] for t in chain(*self.guards)} | {"e:" + x for x in xs} | {*self.box}
-
-    def tests(self, step: dict[str, _Term]) -> list[Terms]:  # T of section 3
+    def tests(self, step: dict[str, _Term], margins: Any = None) -> list[Terms]:  # T less margins
         centre = {_leaf(w): _leaf(sum(ends) / 2) for w, ends in self.disturbance.items()}
         after = {_leaf(x): _replace(t, centre) for x, t in step.items()}
-        return [[_replace(g, after) for g in part] for part in self.rows]
-
+        both = zip(self.rows, margins or self.margins, strict=True)
+        parts = (zip(*pair, strict=True) for pair in both)
+        return [[_node("-", _replace(g, after), _leaf(m)) for g, m in part] for part in parts]
     def domain(self) -> None:
         r, edge, given = *(_Rounding(self.box, self.ulps) for _ in range(2)), self.rounding
-        claims = [*zip(chain(*given.test), chain(*self.tests(self.raw_step)), strict=True)]
+        tests = self.tests(self.raw_step, [[ZERO] * len(part) for part in self.rows])
+        claims = [*zip(chain(*given.test), chain(*tests), strict=True)]
         near = zip(given.backup, self.raw_backup, self.action.values(), strict=True)
         claims += [(v - 16 * U * (abs(low) + abs(high)), t) for v, t, (low, high) in near]
         for x, t in self.raw_step.items():
@@ -291,25 +298,9 @@ class _Certificate:  # sections 2 and 3
             size = (max(-a, b) + e) * self.single
             _require(size < 2**127, "a float32 may overflow")
             claims.append((given.plant[x] - 2**30 * U * size - Fraction(self.single, 2**149), t))
-        _require(all(v >= r.of(t)[2] for v, t in claims), "a rounding may be above its claim")
-        _require(given.guard >= r.guard, "the rounding of a guard may be above its claim")
+        ok = all(v >= r.of(t)[2] for v, t in claims) and given.guard >= r.guard
+        _require(ok, "a rounding may be above its claim")
         _require(edge.of(self.edge) and edge.guard == 0, "terminal is not exact in floats")
-
-    def witnessed(self, kind: str) -> None:
-        x, u = self.witness["invariant"], self.witness["action"]
-        point, box = self.witness.get(kind, x | u), self.init if kind == "init" else self.box
-        ok = all(box[k][0] <= v <= box[k][1] for k, v in point.items())
-        if kind == "action":
-            pairs = (zip(u.values(), target, strict=True) for target in self.targets)
-            ok = any(all(a <= v <= b for v, (a, b) in pair) for pair in pairs)
-        if kind in ("invariant", "test"):
-            r = _Rounding({k: (v, v) for k, v in point.items()}, self.ulps, exact=True)
-            rows = self.rows if kind == "invariant" else self.tests(self.raw_step)
-            least = [[v * (kind == "test") for v in part] for part in self.margins]
-            cases = (zip(*case, strict=True) for case in zip(rows, least, strict=True))
-            ok = ok and any(all(r.of(t)[0] >= v for t, v in case) for case in cases)
-        _require(ok, "the witness is none")
-
     def goals(self) -> dict[str, Sequent]:  # section 5
         r, goals = self.rounding, dict(init=(_box(self.init), self.rows, 0))
         plant, test, off = ([g for t in ts for g in _around(t, r.guard)] for ts in self.guards)
@@ -318,22 +309,52 @@ class _Certificate:  # sections 2 and 3
         free = _box(self.box) + [g for x, e in r.plant.items() for g in _around(_leaf("e:" + x), e)]
         errors = zip(self.action, self.backup, r.backup, strict=True)
         near = [g for u, b, e in errors for g in _around(_node("-", _leaf(u), b), e)]
-        pairs = [zip(self.backup, target, strict=True) for target in self.targets]
+        pairs = [zip(self.backup, target.values(), strict=True) for target in self.targets]
         actions = [[g for b, ends in pair for g in _within(b, *ends)] for pair in pairs]
         for q, (part, tests) in enumerate(zip(self.rows, self.tests(self.again), strict=True)):
             xs, before = part + _box(self.state), part + free + near
             goals[f"ranges/{q}"] = part, [_box(self.state)], 0
             goals[f"action/{q}"] = xs + off, actions, 0
             for k, c in enumerate(_clauses(self.safe)):
-                clause = [c[0][0] if c else _leaf(-1)]
-                goals[f"safe/{q}/{k}"] = xs + [n for _, n in c[1:]], [clause], 0
+                goals[f"safe/{q}/{k}"] = _one_of(xs, c)
             for k, c in enumerate(_clauses(self.terminal)):
                 goals[f"backup/{q}/{k}"] = before + [n for _, n in c] + plant + off, kept, 0
-            bounds = zip(tests, self.margins[q], r.test[q], strict=True)
-            passed = [_node("+", _node("-", t, _leaf(m)), _leaf(e)) for t, m, e in bounds]
+            passed = [_node("+", t, _leaf(e)) for t, e in zip(tests, r.test[q], strict=True)]
             goals[f"test/{q}"] = free + passed + plant + test, [kept[q]], 0
         return goals
 
+class _Impossible(_Model):  # section 7
+    def __init__(self, data: Any) -> None:
+        super().__init__(data, "nprl-impossible/1", "losing decrease")
+        (xs, _, ws), plain, answer = self.points, self.plain.term, _Reader(self.state | self.action)
+        shape = {"rows": (plain,), "rank": plain, "disturbance": dict.fromkeys(ws, answer.term)}
+        self.parts = [SimpleNamespace(**p) for p in _read(self.file.losing, (shape,))]
+        self.decrease, self.names = _read(self.file.decrease, _number), {*self.box}
+        _require(self.parts and self.decrease > 0, "no part, or no decrease")
+        self.step = _read(self.model.step, dict.fromkeys(xs, _Reader(self.box).term))
+        start, rows = _read(self.file.witness, {"init": xs})["init"], [p.rows for p in self.parts]
+        self.direct = {"witness/init": partial(self.witnessed, start, [self.init], rows)}
+    def goals(self) -> dict[str, Sequent]:
+        goals: dict[str, Sequent] = {}
+        inputs = [{_leaf(u): _leaf(v) for u, v in c.items()} for c in self.choices] or [{}]
+        out = [[n if g.op == ">0" else _node(">0", n) for g, n in c] for c in _clauses(self.safe)]
+        for q, part in enumerate(self.parts):
+            for k, c in enumerate(_clauses(self.terminal, False)):
+                goals[f"live/{q}/{k}"] = _one_of(part.rows, c)
+            for (k, c), (a, u) in product(enumerate(_clauses(self.safe, False)), enumerate(inputs)):
+                here = part.rows + [n for _, n in c]
+                answer = {w: _replace(t, {**u}) for w, t in part.disturbance.items()}
+                inside = [g for w, t in answer.items() for g in _within(t, *self.disturbance[w])]
+                at = u | {_leaf(w): t for w, t in answer.items()}
+                after = {_leaf(x): _replace(t, {**at}) for x, t in self.step.items()}
+                limit = _node("-", part.rank, _leaf(self.decrease))
+                then = [[_replace(g, after) for g in (*p.rows, p.rank)] for p in self.parts]
+                then = [[*rows, _node("-", limit, rank)] for *rows, rank in then]
+                then += [[_replace(g, after) for g in literals] for literals in out] + out
+                goals[f"rank/{q}/{k}"] = here, [[part.rank]], 0
+                goals[f"strategy/{q}/{k}/{a}"] = here + _box(self.action), [inside], 0
+                goals[f"losing/{q}/{k}/{a}"] = here + _box(self.action), then, 0
+        return goals
 def _sum(*products: tuple[Polynomial, Polynomial]) -> Polynomial:
     total: Polynomial = {}
     for p, q in products:
@@ -357,24 +378,6 @@ def _polynomial(t: _Term) -> Polynomial:
         return _sum((p, UNIT), (q, UNIT)) if t.op == "+" else {m: -x for m, x in p.items()}
     _require(t.op == "*" or q.keys() == {()}, "a quotient is no polynomial")
     return _sum((p, q if t.op == "*" else {(): 1 / q[()]}))
-
-def _nonnegative(r: Polynomial, strict: bool, premises: Terms) -> None:
-    """That an affine remainder is nonnegative on the box that the premises state."""
-    ends: dict[tuple[str, bool], list[Fraction]] = {}
-    for h in premises:
-        with suppress(ValueError):
-            p = _polynomial(h)
-            if len(p) <= 2 and [len(m) for m in p if m] == [1]:  # slope x + p[()]
-                (x,) = max(p)
-                ends.setdefault((x, p[x,] > 0), []).append(-p.get((), ZERO) / p[x,])
-    _require(max(map(len, r), default=0) <= 1, "the remainder is not affine")
-    names = {x for m in r for x in m}
-    _require({*product(names, (True, False))} <= ends.keys(), "a variable has no bounds")
-    box = {x: (max(ends[x, True]), min(ends[x, False])) for x in names}
-    _require(all(low <= high for low, high in box.values()), "the box is empty")
-    bound = sum((v * box[m[0]][v < 0] if m else v for m, v in r.items()), ZERO)
-    _require(bound > 0 or (bound == 0 and not strict), "the remainder may be negative")
-
 def _combine(premises: Terms, goal: _Term, value: Any, reader: _Reader) -> None:
     shape = {"products": ([_number, (int,)],), "squares": ([_number, reader.term, (int,)],)}
     parts = _read({k: [] for k in shape} | value if isinstance(value, dict) else value, shape)
@@ -385,8 +388,20 @@ def _combine(premises: Terms, goal: _Term, value: Any, reader: _Reader) -> None:
         for t in square + square + [premises[k] for k in indices]:
             used = _sum((used, _polynomial(t)))
         rest = _sum((rest, UNIT), (used, UNIT))
-    _nonnegative(rest, goal.op == ">0", premises)
-
+    ends: dict[tuple[str, bool], list[Fraction]] = {}  # of the box that the premises state
+    for h in premises:
+        with suppress(ValueError):
+            p = _polynomial(h)
+            if len(p) <= 2 and [len(m) for m in p if m] == [1]:  # slope x + p[()]
+                (x,) = max(p)
+                ends.setdefault((x, p[x,] > 0), []).append(-p.get((), ZERO) / p[x,])
+    _require(max(map(len, rest), default=0) <= 1, "the remainder is not affine")
+    names = {x for m in rest for x in m}
+    _require({*product(names, (True, False))} <= ends.keys(), "a variable has no bounds")
+    box = {x: (max(ends[x, True]), min(ends[x, False])) for x in names}
+    _require(all(low <= high for low, high in box.values()), "the box is empty")
+    bound = sum((v * box[m[0]][v < 0] if m else v for m, v in rest.items()), ZERO)
+    _require(bound > 0 or (bound == 0 and goal.op != ">0"), "the remainder may be negative")
 def _prove(premises: Terms, goals: list[Terms], given: int, names: set[str], tree: Any) -> None:
     _require(isinstance(tree, list) and len(tree) > 1, "there is no proof", tree)
     _require(WORK.done <= MAX_WORK, "too much work")
@@ -450,13 +465,13 @@ def check(data: bytes) -> dict[str, str]:
         try:
             value = json.loads(data.decode("utf-8"), object_pairs_hook=pairs)
             sys.setrecursionlimit(max(limit, MAX_RECURSION))
-            c = _Certificate(_canonical(value))
+            known = isinstance(value, dict) and value.get("format") == "nprl-impossible/1"
+            c = (_Impossible if known else _Certificate)(_canonical(value))
             goals = c.goals()
-            _require(c.proofs.keys() <= goals.keys(), "an unknown goal", [*c.proofs])
-            jobs = {f"witness/{kind}": partial(c.witnessed, kind) for kind in (*c.witness, "test")}
-            jobs |= {g: partial(_prove, *s, c.names, c.proofs.get(g)) for g, s in goals.items()}
-            jobs["domain"] = partial(c.domain)
-            for goal, job in jobs.items():
+            proofs = c.file.proofs
+            _require(proofs.keys() <= goals.keys(), "an unknown goal", [*proofs])
+            jobs = {g: partial(_prove, *s, c.names, proofs.get(g)) for g, s in goals.items()}
+            for goal, job in (c.direct | jobs).items():
                 try:
                     result[goal] = job() or ""
                 except ValueError as error:
@@ -468,20 +483,18 @@ def check(data: bytes) -> dict[str, str]:
             for function in (_node, _polynomial):
                 function.cache_clear()
     return result
-
 def main(argv: list[str]) -> int:
     """Print a line for each certificate; 0: all proved, 1: some goal is not, 2: bad input."""
     worst = 0 if argv else 2
     for path in argv:
         try:
-            found = check(Path(path).read_bytes())
-            failed = [f"{goal}: {why}" for goal, why in found.items() if why]
+            found = check(Path(path).read_bytes()).items()
+            failed = [f"{goal}: {why}" for goal, why in found if why]
             said, status = (f"not proved: {'; '.join(failed)}", 1) if failed else ("proved", 0)
         except (OSError, ValueError) as error:
             said, status = f"bad input: {error}", 2
         print(f"{path}: {said}")
         worst = max(worst, status)
     return worst
-
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))

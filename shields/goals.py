@@ -6,78 +6,58 @@ stand-alone checker builds the same goals from the bytes of the file, without th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
+from itertools import repeat
 
 from nprl.lang.ranges import DomainError, Interval, enclose
 from nprl.lang.rounding import Bound, analyse
 from nprl.lang.terms import Compare, Num, Term, Var, subterms
 from nprl.model import Coordinate, Model
-from nprl.shields.certificate import Certificate, Rounding
-from nprl.shields.sequent import Conclusion, Sequent, assign, conjunctive, disjunctive, expanded
+from nprl.shields.certificate import Certificate, Point, Rounding
+from nprl.shields.sequent import (
+    Sequent,
+    assign,
+    conclusions,
+    conjunctive,
+    disjunctive,
+    expanded,
+    one_of,
+)
 
 TINY_STEP = Fraction(1, 2**49)
 Rows = Sequence[Term]
 
 
-def tolerant(terms: Sequence[Term], prefix: str) -> tuple[tuple[Term, ...], int]:
-    """The terms expanded, the k-th distinct guard ``q`` of a ``where`` read as ``q + t:<prefix>k``."""
-    seen: dict[Term, Term] = {}
+def tolerant(
+    terms: Sequence[Term], prefix: str, bound: Fraction
+) -> tuple[tuple[Term, ...], list[Term]]:
+    """The terms expanded, the k-th distinct guard ``q`` of a ``where`` read as ``q + t:<prefix>k``.
+
+    With them the premises that each ``t`` is at most ``bound``.
+    """
+    seen: dict[Term, Var] = {}
 
     def guard(q: Term) -> Term:
         return q + seen.setdefault(q, Var(f"t:{prefix}{len(seen)}"))
 
-    return tuple(expanded(t, guard) for t in terms), len(seen)
+    result = tuple(expanded(t, guard) for t in terms)
+    return result, _at_most((t, bound) for t in seen.values())
 
 
-def _between(name: str, low: Fraction, high: Fraction) -> list[Term]:
-    return [Var(name) - low, high - Var(name)]
+def between(t: Term, low: Fraction, high: Fraction) -> list[Term]:
+    """The terms that are >= 0 where ``low <= t <= high``."""
+    return [t - low, high - t]
 
 
-def _box(coordinates: Sequence[Coordinate]) -> list[Term]:
-    return [s for c in coordinates for s in _between(c.name, c.low, c.high)]
+def box(coordinates: Sequence[Coordinate]) -> list[Term]:
+    """The terms that are >= 0 where each coordinate is within its bounds."""
+    return [s for c in coordinates for s in between(Var(c.name), c.low, c.high)]
 
 
-def _at_most(bounds: Iterable[tuple[str, Fraction]]) -> list[Term]:
+def _at_most(bounds: Iterable[tuple[Var, Fraction]]) -> list[Term]:
     """``|v| <= bound``, for each."""
-    return [s for v, bound in bounds for s in (bound - Var(v), Var(v) + bound)]
-
-
-@dataclass(frozen=True, slots=True)
-class Pieces:
-    """The terms that several goals share: the plant's next state, the test's values, the boxes."""
-
-    certificate: Certificate
-    plant: tuple[Term, ...]
-    plant_guards: int
-    test: tuple[Term, ...]
-    test_guards: int
-
-    @classmethod
-    def of(cls, certificate: Certificate) -> Pieces:
-        """The shared terms of a certificate."""
-        steps = certificate.model.steps
-        return cls(certificate, *tolerant(steps, "plant"), *tolerant(steps, "test"))
-
-    def tolerances(self, prefix: str, count: int) -> list[Term]:
-        """``|t| <= guard``, for each perturbed guard."""
-        guard = self.certificate.rounding.guard
-        return _at_most((f"t:{prefix}{k}", guard) for k in range(count))
-
-    def next_in_invariant(self) -> tuple[tuple[Conclusion, ...], ...]:
-        """``g(step + e) >= 0``: for each part, for each row."""
-        names = self.certificate.model.state_names
-        at = {n: t + Var(f"e:{n}") for n, t in zip(names, self.plant, strict=True)}
-        return tuple(
-            tuple(Conclusion(assign(expanded(g), at)) for g in part)
-            for part in self.certificate.shield.invariant
-        )
-
-    def errors(self) -> list[Term]:
-        """``|e_i| <= plant_i``."""
-        plant = self.certificate.rounding.plant
-        return _at_most((f"e:{n}", plant[n]) for n in self.certificate.model.state_names)
+    return [s for v, bound in bounds for s in (bound - v, v + bound)]
 
 
 def test_terms(model: Model, part: Rows, steps: Rows) -> list[Term]:
@@ -92,73 +72,47 @@ def test_terms(model: Model, part: Rows, steps: Rows) -> list[Term]:
 
 def goals(certificate: Certificate) -> dict[str, Sequent]:
     """Every goal that needs a proof object, by id, in order. `domain` and `witness/...` need none."""
-    model, shield = certificate.model, certificate.shield
-    shared = Pieces.of(certificate)
+    model, shield, rounding = certificate.model, certificate.shield, certificate.rounding
     rows = [[expanded(g) for g in part] for part in shield.invariant]
-    xbox, ubox, wbox = _box(model.state), _box(model.action), _box(model.disturbance)
-    result: dict[str, Sequent] = {}
+    plant, plant_off = tolerant(model.steps, "plant", rounding.guard)
+    again, test_off = tolerant(model.steps, "test", rounding.guard)
+    backup, backup_off = tolerant(shield.backup, "backup", rounding.guard)
+    errors = _at_most((Var(f"e:{n}"), rounding.plant[n]) for n in model.state_names)
+    xbox = box(model.state)
+    free = [*xbox, *box(model.action), *box(model.disturbance), *errors]
+    near = [
+        s
+        for c, b, e in zip(model.action, backup, rounding.backup, strict=True)
+        for s in (e - (Var(c.name) - b), e + (Var(c.name) - b))
+    ]
+    targets = [[(c.low, c.high) for c in model.action]]
+    if model.choices is not None:
+        targets = [[(v, v) for v in choice] for choice in model.choices]
+    pairs = [zip(backup, target, strict=True) for target in targets]
+    actions = tuple(conclusions(s for b, ends in p for s in between(b, *ends)) for p in pairs)
+    after = {n: t + Var(f"e:{n}") for n, t in zip(model.state_names, plant, strict=True)}
+    kept = tuple(conclusions(assign(g, after) for g in part) for part in rows)
 
-    start = [s for n in model.state_names for s in _between(n, *model.init[n])]
-    alternatives = tuple(tuple(Conclusion(g) for g in part) for part in rows)
-    result["init"] = Sequent(tuple(start), alternatives)
-
+    start = [s for n in model.state_names for s in between(Var(n), *model.init[n])]
+    result = {"init": Sequent(tuple(start), tuple(map(conclusions, rows)))}
     for q, part in enumerate(rows):
         for c, clause in enumerate(conjunctive(model.safe)):
-            extra = [-t for t, _ in clause[1:]]
-            conclusion = Conclusion(*clause[0]) if clause else Conclusion(Num(Fraction(-1)))
-            result[f"safe/{q}/{c}"] = Sequent((*part, *xbox, *extra), ((conclusion,),))
-        result[f"ranges/{q}"] = Sequent(tuple(part), (tuple(Conclusion(t) for t in xbox),))
-
-    backup, guards = tolerant(shield.backup, "backup")
-    for q, part in enumerate(rows):
-        result[f"action/{q}"] = Sequent(
-            (*part, *xbox, *shared.tolerances("backup", guards)), _in_actions(model, backup)
-        )
-    for q, part in enumerate(rows):
-        near = [
-            s
-            for c, b, e in zip(model.action, backup, certificate.rounding.backup, strict=True)
-            for s in (e - (Var(c.name) - b), e + (Var(c.name) - b))
-        ]
+            result[f"safe/{q}/{c}"] = one_of(clause, *part, *xbox)
+        result[f"ranges/{q}"] = Sequent(tuple(part), (conclusions(xbox),))
+        result[f"action/{q}"] = Sequent((*part, *xbox, *backup_off), actions)
         for k, alternative in enumerate(disjunctive(model.terminal, positive=False)):
+            going = [t for t, _ in alternative]
             result[f"backup/{q}/{k}"] = Sequent(
-                (
-                    *part, *xbox, *ubox, *wbox, *shared.errors(), *near,
-                    *(t for t, _ in alternative),
-                    *shared.tolerances("plant", shared.plant_guards),
-                    *shared.tolerances("backup", guards),
-                ),
-                shared.next_in_invariant(),
-            )  # fmt: skip
-    for p, own in enumerate(shield.invariant):
-        tests = test_terms(model, [expanded(g) for g in own], shared.test)
+                (*part, *free, *near, *going, *plant_off, *backup_off), kept
+            )
         passed = [
             t - m + e
-            for t, m, e in zip(tests, shield.margins[p], certificate.rounding.test[p], strict=True)
+            for t, m, e in zip(
+                test_terms(model, part, again), shield.margins[q], rounding.test[q], strict=True
+            )
         ]
-        result[f"test/{p}"] = Sequent(
-            (
-                *xbox, *ubox, *wbox, *shared.errors(), *passed,
-                *shared.tolerances("plant", shared.plant_guards),
-                *shared.tolerances("test", shared.test_guards),
-            ),
-            (shared.next_in_invariant()[p],),
-        )  # fmt: skip
+        result[f"test/{q}"] = Sequent((*free, *passed, *plant_off, *test_off), (kept[q],))
     return result
-
-
-def _in_actions(model: Model, backup: Sequence[Term]) -> tuple[tuple[Conclusion, ...], ...]:
-    boxes = [[(c.low, c.high) for c in model.action]]
-    if model.choices is not None:
-        boxes = [[(v, v) for v in choice] for choice in model.choices]
-    return tuple(
-        tuple(
-            Conclusion(s)
-            for (low, high), b in zip(box, backup, strict=True)
-            for s in (b - low, high - b)
-        )
-        for box in boxes
-    )
 
 
 def rounding_of(model: Model, rows: Sequence[Rows], backup: Rows) -> Rounding:
@@ -211,34 +165,37 @@ def domain(certificate: Certificate) -> str:
     return ""
 
 
+def starts(model: Model, x: Point) -> bool:
+    """Whether a point is an initial state."""
+    return all(model.init[n][0] <= v <= model.init[n][1] for n, v in x.items())
+
+
+def at_least(t: Term, at: Point, margin: Fraction = Fraction(0)) -> bool:
+    """Whether the value at a point is certainly ``margin`` or more."""
+    try:
+        return enclose(t, at).lo >= margin
+    except DomainError:
+        return False
+
+
 def witnesses(certificate: Certificate) -> dict[str, str]:
     """The goals ``witness/...``: "" if the point is what it is said to be, else the reason."""
     model, shield, points = certificate.model, certificate.shield, certificate.witness
     x, u = points["invariant"], points["action"]
-    box = model.box()
+    bounds, at = model.box(), {**x, **u}
 
-    def inside(point: Mapping[str, Fraction]) -> bool:
-        return all(box[n][0] <= v <= box[n][1] for n, v in point.items())
+    def inside(point: Point) -> bool:
+        return all(bounds[n][0] <= v <= bounds[n][1] for n, v in point.items())
 
-    starts = all(model.init[n][0] <= v <= model.init[n][1] for n, v in points["init"].items())
-    part = any(all(enclose(g, x).lo >= 0 for g in rows) for rows in shield.invariant)
-    chosen = tuple(u[n] for n in model.action_names)
-    allowed = inside(u) and (model.choices is None or chosen in model.choices)
-
-    def at_least(t: Term, margin: Fraction) -> bool:
-        try:
-            return enclose(t, {**x, **u}).lo >= margin
-        except DomainError:
-            return False
-
+    allowed = model.choices is None or tuple(u[n] for n in model.action_names) in model.choices
     passes = any(
-        all(map(at_least, test_terms(model, rows, model.steps), margins))
+        all(map(at_least, test_terms(model, rows, model.steps), repeat(at), margins))
         for rows, margins in zip(shield.invariant, shield.margins, strict=True)
     )
     found = {
-        "init": starts,
-        "invariant": part and inside(x),
-        "action": allowed,
+        "init": starts(model, points["init"]),
+        "invariant": inside(x) and any(all(at_least(g, x) for g in p) for p in shield.invariant),
+        "action": inside(u) and allowed,
         "disturbance": inside(points["disturbance"]),
         "test": passes,
     }

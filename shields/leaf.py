@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
-from nprl.lang.schema import NUMBER, OBJECT, TERM, WHOLE, many, row
+from nprl.lang.schema import NUMBER, OBJECT, TERM, WHOLE, Shape, many, row
 from nprl.lang.terms import Term
 from nprl.shields.polynomial import (
     NotPolynomial,
@@ -26,16 +26,11 @@ from nprl.shields.polynomial import (
 )
 from nprl.shields.sequent import ProofError
 
-
-def _parts(*parts: Any) -> tuple[Any, ...]:
-    return parts
-
-
-_NUMBERS = many(WHOLE)
-ENTRIES = {
-    "products": many(row(_parts, {"factor": NUMBER, "premises": _NUMBERS})),
-    "squares": many(row(_parts, {"factor": NUMBER, "term": TERM, "premises": _NUMBERS})),
+_FORMS: dict[str, dict[str, Shape[Any]]] = {
+    "products": {"factor": NUMBER, "premises": many(WHOLE)},
+    "squares": {"factor": NUMBER, "term": TERM, "premises": many(WHOLE)},
 }
+ENTRIES = {kind: many(row(lambda *parts: parts, form)) for kind, form in _FORMS.items()}
 """What a combination's keys hold."""
 
 

@@ -68,10 +68,8 @@ def times(p: Polynomial, q: Polynomial) -> Polynomial:
 def _whole(p: Polynomial) -> tuple[list[tuple[Monomial, int]], int]:
     """Whole coefficients, and their common denominator."""
     scale = math.lcm(*(c.denominator for c in p.values()))
-    if (
-        max((c.numerator.bit_length() for c in p.values()), default=0) + scale.bit_length()
-        > MAX_BITS
-    ):
+    longest = max((c.numerator.bit_length() for c in p.values()), default=0)
+    if longest + scale.bit_length() > MAX_BITS:
         raise NotPolynomial("a polynomial's numbers are too long")
     return [(m, c.numerator * (scale // c.denominator)) for m, c in p.items()], scale
 
@@ -98,10 +96,9 @@ def polynomial(t: Term) -> Polynomial:
             return {((name, 1),): Fraction(1)}
         case Unary(UnaryOp.NEG, arg):
             return add({}, polynomial(arg), Fraction(-1))
-        case Binary(BinaryOp.ADD, left, right):
-            return add(polynomial(left), polynomial(right))
-        case Binary(BinaryOp.SUB, left, right):
-            return add(polynomial(left), polynomial(right), Fraction(-1))
+        case Binary(BinaryOp.ADD | BinaryOp.SUB as op, left, right):
+            sign = Fraction(1 if op is BinaryOp.ADD else -1)
+            return add(polynomial(left), polynomial(right), sign)
         case Binary(BinaryOp.MUL, left, right):
             return times(polynomial(left), polynomial(right))
         case Binary(BinaryOp.DIV, left, Num(value)) if value:

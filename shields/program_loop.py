@@ -114,9 +114,8 @@ class ClosedLoop:
 
         With them and the certificate's own goals, a shielded run is the program's own run.
         """
-        model, rounding = self.model, certificate.rounding
-        policy, count = tolerant(self.policy, "program")
-        tolerances = _within([Var(f"t:program{k}") for k in range(count)], self.guard)
+        model = self.model
+        policy, tolerances = tolerant(self.policy, "program", self.guard)
         near = [
             s
             for c, b, e in zip(model.action, policy, self.errors, strict=True)
@@ -131,8 +130,7 @@ class ClosedLoop:
                     alternatives, guards = _passing(certificate, at)
                     premises = (
                         *(expanded(g) for g in part), *states, *actions, *near,
-                        *(t for t, _ in alternative), *chosen, *tolerances,
-                        *_within(guards, rounding.guard),
+                        *(t for t, _ in alternative), *chosen, *tolerances, *guards,
                     )  # fmt: skip
                     name = f"policy/{q}/{k}" + (f"/{c}" if model.choices is not None else "")
                     result[name] = Sequent(premises, alternatives)
@@ -165,21 +163,18 @@ def _passing(
 ) -> tuple[tuple[tuple[Conclusion, ...], ...], list[Term]]:
     """For each part ``T_i - (margin_i + rounding_i) >= 0``, and the test's guard tolerances."""
     shield, rounding = certificate.shield, certificate.rounding
-    alternatives, most = [], 0
+    alternatives, guards = [], list[Term]()
     for p, rows in enumerate(shield.invariant):
-        tests, count = tolerant(
+        tests, own = tolerant(
             [assign(t, at) for t in test_terms(certificate.model, rows, certificate.model.steps)],
             "test",
+            rounding.guard,
         )
-        most = max(most, count)
+        guards = max(guards, own, key=len)
         alternatives.append(
             tuple(
                 Conclusion(t - Num(m + e))
                 for t, m, e in zip(tests, shield.margins[p], rounding.test[p], strict=True)
             )
         )
-    return tuple(alternatives), [Var(f"t:test{k}") for k in range(most)]
-
-
-def _within(names: list[Term], bound: Fraction) -> list[Term]:
-    return [s for t in names for s in (Num(bound) - t, t + Num(bound))]
+    return tuple(alternatives), guards

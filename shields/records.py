@@ -21,8 +21,9 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from nprl.files import write_atomic
-from nprl.lang import serial
-from nprl.shields.certificate import Certificate, CertificateError, certificate_from_json
+from nprl.shields.certificate import Certificate, CertificateError
+from nprl.shields.load import claim_from_bytes, shield_from_bytes
+from nprl.shields.losing import Impossible
 
 CHECKER = "nprl.shields.checker"
 PACKAGES = ("nprl", "nprl.lang", "nprl.shields")
@@ -63,10 +64,7 @@ def load_proved(path: str | Path) -> Certificate:
         data = Path(path).read_bytes()
     except OSError as error:
         raise CertificateError(f"{path}: {error.strerror or error}") from None
-    try:
-        certificate = certificate_from_json(serial.loads(data))
-    except ValueError as error:
-        raise CertificateError(f"{path}: {error}") from None
+    certificate = shield_from_bytes(data, str(path))
     _require(certificate, data, str(path))
     return certificate
 
@@ -99,7 +97,7 @@ def ship(certificates: Iterable[str | Path], target: str | Path) -> Path:
     records: dict[str, str] = {}
     for path in certificates:
         data = Path(path).read_bytes()
-        _prove(certificate_from_json(serial.loads(data)), str(path))
+        _prove(claim_from_bytes(data, str(path)), str(path))
         records[Path(path).name] = hashlib.sha256(data).hexdigest()
     content = {"kernel": kernel_digest(), "proved": dict(sorted(records.items()))}
     return write_atomic(target, json.dumps(content, indent=1) + "\n")
@@ -124,7 +122,7 @@ def _require(certificate: Certificate, data: bytes, name: str) -> None:
         write_atomic(record, json.dumps(content) + "\n")
 
 
-def _prove(certificate: Certificate, name: str) -> None:
+def _prove(certificate: Certificate | Impossible, name: str) -> None:
     from nprl.shields.checker import Verdict, check  # Z3 is imported only where it is needed
 
     report = check(certificate)

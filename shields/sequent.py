@@ -9,7 +9,7 @@ place that does so. The leaves are left to the checker. See ``docs/certificate.m
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import islice
@@ -17,7 +17,7 @@ from typing import Any, assert_never
 
 from nprl.lang import terms as tm
 from nprl.lang.serial import term_from_json
-from nprl.lang.terms import Formula, Num, Term, Var, rebuilt, subterms, variables
+from nprl.lang.terms import Formula, Node, Num, Term, Var, rebuilt, subterms, variables
 from nprl.lang.terms import replace as substitute
 
 MAX_ORDER = 12
@@ -183,25 +183,25 @@ def _where(f: Formula, then: Term, other: Term, guard: Callable[[Term], Term]) -
                 ends = (result, other) if isinstance(f, tm.And) else (then, result)
                 result = _where(part, *ends, guard)
             return result
-        case tm.Compare(relation, left, right):
-            strict = relation in (tm.Relation.GT, tm.Relation.LT)
-            if relation in (tm.Relation.LE, tm.Relation.LT):
-                left, right = right, left
-            q = guard(left if right == ZERO else left - right)
+        case tm.Compare():
+            q, strict = _difference(f)
             kind = tm.Relation.GT if strict else tm.Relation.GE
-            return tm.Where(tm.Compare(kind, q, ZERO), then, other)
+            guarded = guard(q.left if q.right == ZERO else q)
+            return tm.Where(tm.Compare(kind, guarded, ZERO), then, other)
         case _:
             assert_never(f)
 
 
-def literal(f: tm.Compare) -> tuple[Term, bool]:
-    """A comparison as (q, strict): ``q >= 0``, or ``q > 0``; its terms expanded."""
-    left, right = expanded(f.left), expanded(f.right)
-    q = left - right if f.relation in (tm.Relation.GE, tm.Relation.GT) else right - left
-    return q, f.relation in (tm.Relation.GT, tm.Relation.LT)
+def _difference(f: tm.Compare) -> tuple[tm.Binary, bool]:
+    """A comparison as (q, strict): ``q >= 0``, or ``q > 0``; q is the difference of its sides."""
+    sides = (f.left, f.right)
+    if f.relation in (tm.Relation.LE, tm.Relation.LT):
+        sides = (f.right, f.left)
+    return tm.Binary(tm.BinaryOp.SUB, *sides), f.relation in (tm.Relation.GT, tm.Relation.LT)
 
 
 Literals = tuple[tuple[Term, bool], ...]
+"""Comparisons as (q, strict), their terms expanded."""
 
 
 def conjunctive(f: Formula, positive: bool = True) -> tuple[Literals, ...]:
@@ -211,16 +211,9 @@ def conjunctive(f: Formula, positive: bool = True) -> tuple[Literals, ...]:
             return () if value is positive else ((),)
         case tm.Not(part):
             return conjunctive(part, not positive)
-        case tm.Compare(relation, left, right):
-            if not positive:
-                opposite = {
-                    tm.Relation.GE: tm.Relation.LT,
-                    tm.Relation.GT: tm.Relation.LE,
-                    tm.Relation.LE: tm.Relation.GT,
-                    tm.Relation.LT: tm.Relation.GE,
-                }[relation]
-                f = tm.Compare(opposite, left, right)
-            return ((literal(f),),)
+        case tm.Compare():
+            q, strict = _difference(rebuilt(f, expanded))
+            return (((q, strict) if positive else (_negated(q), not strict),),)
         case tm.And(parts) | tm.Or(parts):
             forms = [conjunctive(p, positive) for p in parts]
             if isinstance(f, tm.And) is positive:
@@ -247,6 +240,17 @@ def _negated(q: Term) -> Term:
     return tm.Binary(q.op, q.right, q.left)
 
 
-def assign(t: Term, at: Mapping[str, Term]) -> Term:
+def conclusions(terms: Iterable[Term]) -> tuple[Conclusion, ...]:
+    """That each is >= 0."""
+    return tuple(map(Conclusion, terms))
+
+
+def one_of(clause: Literals, *premises: Term) -> Sequent:
+    """One of the literals holds where the premises do: the first, where the others fail, too."""
+    first = Conclusion(*clause[0]) if clause else Conclusion(Num(Fraction(-1)))
+    return Sequent((*premises, *(-t for t, _ in clause[1:])), ((first,),))
+
+
+def assign(t: Node, at: Mapping[str, Term]) -> Node:
     """``t`` with the named variables replaced, all at once."""
     return substitute(t, {Var(name): value for name, value in at.items()})

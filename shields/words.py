@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from importlib import resources
 
@@ -68,12 +68,12 @@ def theorem(certificate: Certificate) -> str:
     lines = [
         f"Theorem for {plain(model.name)} (model {model.digest()[:16]}):",
         f"  for every initial state: {starts};",
-        f"  every disturbance: {_disturbance(model)};",
+        f"  every disturbance: {disturbance_in_words(model)};",
         "  every policy, for ever, with the shield in charge:",
         f"  at each sampling instant{_period(model)} the state is in I, hence in S.",
         f"  S, {openness(model)}: {formula_to_text(model.safe)}",
         f"  I, closed: {shape(certificate)}",
-        f"  actions: {_actions(model)}",
+        f"  actions: {actions_in_words(model)}",
         f"  plant: {_arithmetic(model)}; the next state is off the model's real value by at most",
         "    " + ", ".join(f"{n}: {float(e):.3g}" for n, e in rounding.plant.items()),
         f"  integrator: {plain(model.integrator)}; "
@@ -111,14 +111,16 @@ def _coordinate(c: Coordinate) -> str:
     )
 
 
-def _disturbance(model: Model) -> str:
+def disturbance_in_words(model: Model) -> str:
+    """The bounds of the disturbance."""
     if not model.disturbance:
         return "there is none"
     ends = ", ".join(_coordinate(c) for c in model.disturbance)
     return f"{ends}, chosen anew at each step, after the action"
 
 
-def _actions(model: Model) -> str:
+def actions_in_words(model: Model) -> str:
+    """The bounds of the actions, or the choices."""
     if model.choices is None:
         return ", ".join(_coordinate(c) for c in model.action) or "none"
     names = ", ".join(c.name for c in model.action)
@@ -153,14 +155,9 @@ def kernel_lines() -> tuple[int, int]:
     return len(modules), count
 
 
-def functions_of(certificate: Certificate) -> list[str]:
-    """The functions in the model and the shield that are no polynomials."""
-    terms: list[Term | Formula] = [
-        *certificate.model.steps,
-        certificate.model.safe,
-        certificate.model.terminal,
-        *certificate.shield.backup,
-    ]
+def functions_of(model: Model, more: Iterable[Term]) -> list[str]:
+    """The functions in the model and the terms beside it that are no polynomials."""
+    terms: list[Term | Formula] = [*model.steps, model.safe, model.terminal, *more]
     return sorted({name for t in terms for name in _functions(t)})
 
 
@@ -180,11 +177,10 @@ AXIOMS = {
 }
 
 
-def trusted(certificate: Certificate, solver: str) -> str:
-    """What a verdict rests on."""
+def trusted(model: Model, more: Iterable[Term], solver: str) -> str:
+    """What a verdict rests on, where the claim has these terms beside the model's."""
     modules, lines = kernel_lines()
-    model = certificate.model
-    used = functions_of(certificate)
+    used = functions_of(model, more)
     axioms = [f"  {f}: {AXIOMS.get(f, 'no rule in proofs')}" for f in used] or [
         "  none: nothing but + - * / min max abs where"
     ]
@@ -216,4 +212,4 @@ def explain(certificate: Certificate, solver: str) -> str:
     kinds = ("domain", "witness/init", "witness/invariant", "witness/action", "witness/disturbance")
     for kind in (*kinds, "witness/test", "init", "safe", "ranges", "action", "backup", "test"):
         lines.append(f"  {kind}: {GOALS[kind]}")
-    return "\n".join([*lines, trusted(certificate, solver)])
+    return "\n".join([*lines, trusted(model, shield.backup, solver)])

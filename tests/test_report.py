@@ -19,7 +19,7 @@ from nprl.report.plots import draw_learning, rollout
 from nprl.report.shadow import shadow
 from nprl.report.tables import html_table, show, text_table
 from nprl.report.tree import MOST_NODES, draw_program, layout
-from nprl.shields.certificate import load_certificate
+from nprl.shields.load import load_certificate
 from nprl.shields.shield import Filter
 
 

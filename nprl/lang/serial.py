@@ -154,18 +154,10 @@ def to_json(node: Term | Formula) -> Any:
             tm.BinaryOp.ADD | tm.BinaryOp.MUL as op, tm.Binary(inner) as left, right
         ) if inner is op:
             return [*to_json(left), to_json(right)]
+        case tm.Unary(op) | tm.Binary(op) | tm.Compare(op):
+            return [op.value, *map(to_json, children(node))]
         case _:
-            return [_head(node), *map(to_json, children(node))]
-
-
-def _head(node: Any) -> str:
-    name: str = type(node).__name__.lower()
-    match node:
-        case tm.Unary() | tm.Binary():
-            name = node.op.value
-        case tm.Compare(relation):
-            name = relation.value
-    return name
+            return [type(node).__name__.lower(), *map(to_json, children(node))]
 
 
 def term_from_json(value: object, path: Path = "term") -> Term:

@@ -26,12 +26,8 @@ NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}", re.ASCII)
 PROVER_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,15}:[A-Za-z0-9_]{1,64}", re.ASCII)
 """Names that the prover makes hold a colon, so they never meet a user's."""
 WORDS = frozenset({"pi", "true", "false", "and", "or", "not"})
-FUNCTIONS = {name: 1 for name in ("abs", "sin", "cos", "tan", "tanh", "exp", "log", "sqrt")} | {
-    "min": 2,
-    "max": 2,
-    "clip": 3,
-    "where": 3,
-}
+FUNCTIONS = dict.fromkeys(["abs", "sin", "cos", "tan", "tanh", "exp", "log", "sqrt"], 1)
+FUNCTIONS |= {"min": 2, "max": 2, "clip": 3, "where": 3}
 """What is called in text, with the number of its arguments (``min`` and ``max`` take more, too)."""
 RESERVED = WORDS | FUNCTIONS.keys()
 MAX_EXPONENT = 16

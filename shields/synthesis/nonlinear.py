@@ -17,7 +17,7 @@ from nprl.lang.ranges import Interval
 from nprl.lang.serial import to_json
 from nprl.lang.terms import Num, Term, Var, children, variables
 from nprl.shields.certificate import Certificate
-from nprl.shields.goals import Pieces
+from nprl.shields.goals import tolerant
 from nprl.shields.leaf import Premises
 from nprl.shields.polynomial import NotPolynomial, Polynomial, polynomial
 from nprl.shields.sequent import Sequent, expand, expanded
@@ -41,7 +41,7 @@ def enclose_steps(sequent: Sequent, draft: Certificate, seconds: float) -> Tree:
     end = time.monotonic() + seconds
     model = draft.model
     terms = []
-    for t in Pieces.of(draft).plant:
+    for t in tolerant(model.steps, "plant", draft.rounding.guard)[0]:
         try:
             if degree(polynomial(t)) <= 1:
                 continue
