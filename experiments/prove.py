@@ -1,4 +1,4 @@
-"""Synthesise shields from scratch, prove them, check each proof twice, and print the table.
+"""Synthesise shields from scratch, or impossibility; prove, check twice, and print the table.
 
     python -m experiments.prove --env nprl/Pendulum-v0 --out pendulum.json
     python -m experiments.prove --model my.json --out certificate.json
@@ -7,7 +7,8 @@
 
 Each system ends in one row: how many coordinates and inputs, who found the set, how long that took,
 how long the two checkers took, how much of the safe set and of the viability kernel it holds, and
-what was published of the same system. Systems are worked on side by side.
+what was published of the same system. What nobody can keep is shown to be impossible. Systems are
+worked on side by side.
 """
 
 from __future__ import annotations
@@ -27,21 +28,27 @@ from experiments.published import PUBLISHED
 from nprl.env.task import load_task
 from nprl.envs import HORIZONS
 from nprl.model import Model
-from nprl.report.proofs import volumes
+from nprl.report.proofs import Shares, volumes
 from nprl.report.tables import text_table
+from nprl.shields.certificate import Certificate
 from nprl.shields.checker import Verdict, check
 from nprl.shields.exact import check as check_exactly
+from nprl.shields.losing import Impossible
+from nprl.shields.losing_replay import bound
 from nprl.shields.records import SHIPPED, ship
+from nprl.shields.synthesis.losing import impossible
 from nprl.shields.synthesis.synthesize import synthesize
 
-STEMS = {env: module for env, (module, _) in HORIZONS.items()} | {"Pendulum-v1": "pendulum_v1"}
+STEMS = {e: m.replace(":", "_").lower() for e, (m, _) in HORIZONS.items()}
+STEMS |= {"Pendulum-v1": "pendulum_v1"}
 """Each system that can be proved, with the name of its certificate's file."""
 SUITES = {
-    "vrl": [e for e, p in PUBLISHED.items() if p.name.startswith("vrl-")],
-    "revel": [e for e, p in PUBLISHED.items() if p.name.startswith("revel-")],
+    **{s: [e for e, p in PUBLISHED.items() if p.name.startswith(s)] for s in ("vrl", "revel")},
     "gym": [e for e in STEMS if e not in PUBLISHED],
     "all": list(STEMS),
 }
+AT_FIRST, AT_LAST = 0.5, 10.0
+"""Seconds for a proof that nothing can be kept: before anything else, and when nothing was found."""
 PROVED = Path(__file__).resolve().parent.parent / "shields" / "proved"
 COLUMNS = [
     *("system", "n", "m", "family", "init inside", "synthesis s", "proof s", "of S", "of kernel"),
@@ -95,7 +102,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         for row in joblib.Parallel(min(args.jobs, len(jobs)), return_as="generator")(work):
             rows.append(row)
             print(f"{row.env}: {row.verdict} {row.reason}".rstrip(), file=sys.stderr, flush=True)
-        good = all(row.verdict == "proved" for row in rows)
+        good = all(row.verdict != "unknown" for row in rows)
         if args.ship:
             ship(sorted(p for p in PROVED.glob("*.json") if p.name != SHIPPED), PROVED / SHIPPED)
     except (ValueError, OSError) as error:
@@ -136,34 +143,37 @@ def prove_one(model: Model, target: Path, seconds: float, seed: int, with_volume
     def say(text: str) -> None:
         print(f"{model.name}: {text}", file=sys.stderr, flush=True)
 
-    outcome = synthesize(model, seconds, seed, say)
-    certificate, size = outcome.certificate, (model.name, len(model.state), len(model.action))
-    took = round(outcome.synthesis_s, 2)
-    if certificate is None:
-        return Row(*size, None, "unknown", False, took, None, None, None, outcome.reason)
-    certificate.save(target)
+    size, began = (model.name, len(model.state), len(model.action)), time.perf_counter()
+    found: Impossible | Certificate | None = impossible(model, AT_FIRST)
+    reason = ""
+    if found is None:
+        outcome = synthesize(model, seconds, seed, say)
+        found, reason = outcome.certificate, outcome.reason
+    if found is None:
+        found = impossible(model, AT_LAST)
+    took = round(time.perf_counter() - began, 2)
+    if found is None:
+        return Row(*size, None, "unknown", False, took, None, None, None, reason)
+    found.save(target)
     began = time.perf_counter()
-    report = check(certificate)
+    report = check(found)
     exact = check_exactly(target.read_bytes())
     twice = round(time.perf_counter() - began, 2)
     failed = [f"{r.goal}: {r.reason}" for r in report.results if not r.proved]
     failed += [f"{goal} (exact checker): {reason}" for goal, reason in exact.items() if reason]
-    proved = report.verdict is Verdict.VERIFIED and not failed
-    if not proved:
+    if report.verdict is not Verdict.VERIFIED or failed:
         target.unlink()
-    shares = volumes(certificate) if with_volumes and proved else None
-    rows = sum(map(len, certificate.shield.invariant))
+        return Row(*size, None, "unknown", False, took, twice, None, None, "; ".join(failed))
+    if isinstance(found, Impossible):
+        steps = bound(found)
+        reason = f"left within {steps} steps" if steps is not None else ""
+        method = str(found.info["method"])
+        return Row(*size, method, "impossible", False, took, twice, None, None, reason)
+    shares = volumes(found) if with_volumes else Shares(None, None)
+    family = f"{found.shield.family}, {sum(map(len, found.shield.invariant))} rows"
     return Row(
-        *size,
-        f"{certificate.shield.family}, {rows} rows",
-        "proved" if proved else "unknown",
-        all(r.proved for r in report.results if r.goal.startswith("init")),
-        took,
-        twice,
-        None if shares is None else shares.of_safe,
-        None if shares is None else shares.of_kernel,
-        "; ".join(failed),
-    )
+        *size, family, "proved", True, took, twice, shares.of_safe, shares.of_kernel, ""
+    )  # the goal `init` is among those proved
 
 
 def _cells(row: Row) -> list[str]:

@@ -49,4 +49,8 @@ PUBLISHED = {
     "nprl/SwingUp-v0": Published("revel-pendulum", 113),
     "nprl/Road-v0": Published("revel-road", 9401),
 }
-"""By the id of our environment."""
+PUBLISHED |= {
+    f"nprl/{name}Stated-v0": PUBLISHED[f"nprl/{name}-v0"]
+    for name in ("DataCenterCooling", "Quadcopter", "AdaptiveCruise", "NoisyRoad")
+}
+"""By the id of our environment; as published, and the nearest statement that can be kept."""

@@ -469,7 +469,7 @@ def test_the_bound_is_finite_and_exact_where_the_rank_is() -> None:
 def test_the_experiment_writes_what_it_finds(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from experiments import impossible as command
+    from experiments import prove as command
 
     out = tmp_path / "q.json"
     assert command.main(["--env", "nprl/QuadcopterStated-v0", "--out", str(out)]) == 0
