@@ -13,6 +13,7 @@ from dataclasses import replace
 from fractions import Fraction
 
 from nprl.envs.published import CLIPPED, benchmark
+from nprl.model import Coordinate
 
 NOTES = CLIPPED + (
     "x0 is minus the distance to the car in front, x1 the closing speed, lead its acceleration: any "
@@ -40,9 +41,9 @@ STATED = benchmark(
 MODEL = replace(
     STATED,
     name="nprl/AdaptiveCruise-v0",
-    init={**STATED.init, "x1": (Fraction(-1, 10), Fraction(0))},
+    action=(Coordinate("u0", "m/s^2", Fraction("-3.1"), Fraction(2)),),
     notes=NOTES
-    + "Initially the gap does not close, instead of the published closing speeds up to 0.1: the lead "
-    "at -3 cancels full braking, so that a closing speed above 0 lasts: "
-    "nprl/AdaptiveCruiseStated-v0.",
+    + "The brakes are stronger by 0.1 than as published, where the lead at -3 cancels full braking, so "
+    "that a closing speed above 0 lasts: nprl/AdaptiveCruiseStated-v0. (With the published brakes "
+    "and no closing speed the margin is exactly 0: any rounding breaks it.)",
 )

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from nprl.lang.ranges import DomainError
 from nprl.model import Model
 from nprl.shields.certificate import Certificate, CertificateError
+from nprl.shields.synthesis.budget import Budget
 from nprl.shields.synthesis.candidate import candidates
 from nprl.shields.synthesis.certify import certify
 from nprl.shields.synthesis.problem import Unsuitable
@@ -52,8 +53,8 @@ class Outcome:
             return self.unsuitable or "no candidate that holds the initial set was found"
         last = self.tried[-1]
         return (
-            f"{len(self.tried)} candidates were tried, none proved; the last, {last.method}: "
-            f"{last.reason}"
+            f"{len(self.tried)} methods and candidates were tried, none proved; the last, "
+            f"{last.method}: {last.reason}"
         )
 
 
@@ -65,8 +66,8 @@ def synthesize(
 ) -> Outcome:
     """A proved shield for ``model`` that holds its initial set: the first that can be proved.
 
-    ``seconds`` is looked at between candidates and within proofs; one search for a candidate may
-    overrun it. The order of candidates depends on the model and ``seed`` only.
+    ``seconds`` limits the search for candidates and the proofs together; one step of either may
+    overrun it a little. The order of candidates depends on the model and ``seed`` only.
 
     Raises:
         ValueError: for a time that is not positive.
@@ -76,12 +77,15 @@ def synthesize(
     say = progress or (lambda _: None)
     start = last = time.monotonic()
     tried: list[Attempt] = []
+    budget = Budget(seconds)
     try:
-        proposed = candidates(model, seed)
+        proposed = candidates(model, seed, budget)
     except Unsuitable as error:
         reason = f"no method is made for {error}"
         return Outcome(None, (), time.monotonic() - start, reason)
+    noted = 0
     for candidate in proposed:
+        noted = _note(budget, noted, tried)
         method = str(candidate.notes.get("method", candidate.family))
         left = seconds - (time.monotonic() - start)
         if left < LEAST:
@@ -101,4 +105,12 @@ def synthesize(
             taken = time.monotonic() - start
             info = {**found.info, "synthesis_s": round(taken, 3), "seed": seed}
             return Outcome(replace(found, info=info), tuple(tried), taken)
+    _note(budget, noted, tried)
     return Outcome(None, tuple(tried), time.monotonic() - start)
+
+
+def _note(budget: Budget, known: int, tried: list[Attempt]) -> int:
+    """Add the methods that found no candidate since; how many are known now."""
+    for one in budget.missed[known:]:
+        tried.append(Attempt(one.family, one.method, one.seconds, one.reason))
+    return len(budget.missed)
