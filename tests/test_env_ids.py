@@ -28,6 +28,7 @@ SPARED = {
     "nprl/Oscillator-v0",  # the filter's output comes later than the end of an episode
     "nprl/MountainCar-v0",  # the hill is too high for constant actions
     "nprl/NoisyRoad-v0",  # the goal comes first
+    "nprl/NoisyRoadStated-v0",  # the episode is over before the speed is
 }
 """Where constant extreme actions do not leave the safe set."""
 

@@ -473,8 +473,6 @@ def test_the_experiment_writes_what_it_finds(
 
     out = tmp_path / "q.json"
     assert command.main(["--env", "nprl/QuadcopterStated-v0", "--out", str(out)]) == 0
-    assert "verified" in capsys.readouterr().out
+    assert "impossible" in capsys.readouterr().out
     assert out.read_bytes() == (FOLDER / "quadcopter_stated.json").read_bytes()
-    assert command.main(["--env", "nprl/Pendulum-v0", "--out", str(tmp_path / "p.json")]) == 3
-    assert not (tmp_path / "p.json").exists()
     assert command.main(["--env", "nprl/Nothing-v0"]) == 2
