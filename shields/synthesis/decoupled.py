@@ -13,7 +13,7 @@ from itertools import chain
 import numpy as np
 
 from nprl.lang.build import all_of
-from nprl.lang.terms import And, Formula, Num, Truth, variables
+from nprl.lang.terms import And, Formula, Num, Term, Truth, variables
 from nprl.model import Model
 from nprl.shields.sequent import assign
 from nprl.shields.synthesis.numeric import Array
@@ -36,7 +36,8 @@ def decoupled(problem: Problem, find: Find, seed: int = 0) -> Iterator[Candidate
     parts = groups(problem, seed)
     if len(parts) < 2 or max(len(states) for states, _ in parts) > MOST:
         return
-    rows, backup = [], dict.fromkeys(model.action_names, None)
+    rows: list[Term] = []
+    backup: dict[str, Term | None] = dict.fromkeys(model.action_names)
     for states, inputs in parts:
         found = next(find(problem_of(_part(model, states, inputs)), seed), None)
         if found is None:
