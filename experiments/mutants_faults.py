@@ -113,6 +113,8 @@ class _Search:
                 value = exact.enclose(b, at)
                 if value.hi < c.low or value.lo > c.high:
                     yield f"the backup is no action at {_shown(at)}"
+        live = ~plant.verdict_batch(x)[1]  # a terminal state has no next one
+        x, u = x[live], u[live]
         for k, w in self.leaving(x, np.clip(u, low, high), corners, plant):
             at = self.point(model.state_names, x[k])
             action = self.backup(at)

@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from lang_strategies import EDGES, NAMES, formulas, terms
+from test_lang_floats import EVERY
 
 import nprl.lang.native as native
 from nprl.lang.floats import compile_scalar
 from nprl.lang.native import compiler, native_batch, native_guard
 from nprl.lang.terms import Term, Var
 from nprl.lang.text import parse, parse_formula
-from tests.lang_strategies import EDGES, NAMES, formulas, terms
-from tests.test_lang_floats import EVERY
 
 pytestmark = pytest.mark.skipif(compiler() is None, reason="there is no C compiler")
 X = Var("x")
