@@ -28,8 +28,8 @@ from nprl.shields.synthesis.certify import claim, dyadic_up
 from nprl.shields.synthesis.closed_loop import closed_loop_candidates
 from nprl.shields.synthesis.nonlinear import enclose_steps
 from nprl.shields.synthesis.prove import prove
+from nprl.shields.synthesis.quadratic import degree
 from nprl.shields.synthesis.search import NotProved, Search, Tree
-from nprl.shields.synthesis.squares import degree
 from nprl.shields.traces import starts
 
 

@@ -20,6 +20,7 @@ from nprl.lang.floats import compile_batch
 from nprl.lang.terms import Term
 from nprl.model import Coordinate, Model
 from nprl.shields.polynomial import polynomial
+from nprl.shields.synthesis.quadratic import degree
 
 Floats = npt.NDArray[np.float64]
 MAX_CORNERS = 256
@@ -136,7 +137,7 @@ def _affine(rows: Sequence[Term], names: Sequence[str]) -> tuple[Floats, Floats]
     a, b = [], []
     for g in rows:
         p = polynomial(g)
-        if any(sum(k for _, k in m) > 1 for m in p):
+        if degree(p) > 1:
             return None
         a.append([-float(p.get(((n, 1),), 0)) for n in names])
         b.append(float(p.get((), 0)))

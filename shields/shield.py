@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nprl.lang.floats import compile_batch, compile_guard, compile_scalar
-from nprl.lang.native import native_batch, native_guard
+from nprl.lang.native import Batch, batch_tables, native_guard
 from nprl.lang.terms import Formula, subterms
 from nprl.shields.certificate import Certificate
 from nprl.shields.nearest import Action, Floats, Nearest
@@ -247,19 +247,15 @@ class Filter:
     def passes_batch(self, states: Floats, units: Floats) -> NDArray[np.bool_]:
         """`passes` for each row, shape (n,)."""
         with np.errstate(all="ignore"):
-            ok = self._passes_batch(states, units)
+            ok: NDArray[np.bool_] = self._passes_batch(states, units)[1][0]
         if self.choices is not None:
             ok = ok & (units[:, None] == np.array(self.choices)[None]).all(axis=2).any(axis=1)
         return ok
 
     @cached_property
-    def _passes_batch(self) -> Callable[[Floats, Floats], NDArray[np.bool_]]:
+    def _passes_batch(self) -> Batch:
         test, groups, box = self._test
-        native = native_batch([], [test], groups, box)
-        numpy = compile_batch([test], groups, box)
-        if native is not None:
-            return lambda x, u: native(x, u)[1][0]
-        return lambda x, u: numpy(x, u)[0]
+        return batch_tables([], [test], groups, box)
 
     def inside_batch(self, states: Floats) -> NDArray[np.bool_]:
         """`inside` for each row, shape (n,): exact."""

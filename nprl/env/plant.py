@@ -17,7 +17,7 @@ from nprl.env.actions import Actions as Actions
 from nprl.env.sampling import Floats
 from nprl.lang.floats import compile_batch, compile_scalar
 from nprl.lang.interval import above, below
-from nprl.lang.native import native_batch
+from nprl.lang.native import batch_tables
 from nprl.lang.terms import And, Compare, Formula, Not, Num, Or, Relation, Term, Truth, Var, replace
 from nprl.model import NEXT, Model
 
@@ -66,10 +66,9 @@ class Plant:
         self._near_step = compile_scalar(*step, box)
         self._near_step_batch = compile_batch(*step, box)
         self._whole = compile_scalar(whole, (x, u, w), box)
-        self._absorbs, self._dim = terminal != Truth(False), len(x)
+        self._absorbs = terminal != Truth(False)
         values, truths = whole[:-2], whole[-2 : None if self._absorbs else -1]
-        self._native = native_batch(values, truths, (x, u, w), box) if native else None
-        self._whole_batch = compile_batch([*values, *truths], (x, u, w), box)
+        self._whole_batch = batch_tables(values, truths, (x, u, w), box, native)
 
     def advance(
         self, x: Sequence[float], u: Sequence[float], w: Sequence[float]
@@ -89,13 +88,8 @@ class Plant:
             after = self.step_batch(x, u, w)
             safe, terminal = self.verdict_batch(after)
             return after, self.reward_batch(x, u, after), safe, terminal
-        d = self._dim
-        if self._native is not None:
-            values, truths = self._native(x, u, w)
-            return values[:d].T, values[d], truths[0], truths[1] if self._absorbs else None
-        parts = self._whole_batch(x, u, w)
-        after = np.concatenate(parts[:d]).reshape(d, len(x)).T
-        return after, parts[d], parts[d + 1], parts[d + 2] if self._absorbs else None
+        values, truths = self._whole_batch(x, u, w)
+        return values[:-1].T, values[-1], truths[0], truths[1] if self._absorbs else None
 
     def step(self, x: Sequence[float], u: Sequence[float], w: Sequence[float]) -> tuple[float, ...]:
         """The next state, rounded to the type that the plant stores."""

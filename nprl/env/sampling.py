@@ -116,7 +116,7 @@ class Streams:
 
     def __init__(self, lanes: int, law: Uniform) -> None:
         """Streams of points of ``law``."""
-        self._block = law.repeated(BLOCK)
+        self.law, self._block = law, law.repeated(BLOCK)
         self._generators: list[np.random.Generator] = [np.random.default_rng()] * lanes
         self._points: Floats = np.empty((2 * BLOCK * lanes, law.dim), dtype=np.float64)
         self._ends = 2 * BLOCK * np.arange(1, lanes + 1)
@@ -131,6 +131,8 @@ class Streams:
 
     def take(self, lanes: NDArray[np.int64]) -> Floats:
         """The next point of each of these distinct lanes, (len(lanes), dim)."""
+        if not self.law.dim:
+            return np.empty((len(lanes), 0), dtype=np.float64)
         if not self._sure:
             self._refill()
         self._sure -= 1

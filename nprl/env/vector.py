@@ -19,7 +19,7 @@ from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import VecEnv
 
 from nprl.env.plant import Plant
-from nprl.env.sampling import Floats, Sampler, laws
+from nprl.env.sampling import Floats, Sampler
 from nprl.env.source import read_model
 from nprl.env.spaces import action_space, observation_space, stays_inside
 from nprl.model import Model
@@ -70,8 +70,8 @@ class ModelVecEnv(VecEnv):
         self._x: Floats = np.zeros((num_envs, len(self.model.state)), dtype=np.float64)
         space = observation_space(self.model)
         super().__init__(num_envs, space, action_space(self.model))
-        self._noise = laws(self.model)[1]
         self._sampler = Sampler(self.model, num_envs)
+        self._noise = self._sampler.noise.law
         self._lanes = np.arange(num_envs)
         self._low: Floats = space.low.astype(np.float64)
         self._high: Floats = space.high.astype(np.float64)

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nprl.lang.terms import Formula, Term
-from nprl.lang.writer import MAX, Bounds, Writer, source
+from nprl.lang.writer import MAX, Bounds, Writer, decided, source
 
 if TYPE_CHECKING:
     import numpy as np
@@ -56,8 +56,10 @@ def compile_guard(
     Raises:
         ValueError: as `compile_scalar`.
     """
-    text = Writer([test], groups, bounds, False).guard(then, decide is not None)
-    return _load(text, {**_scalar_namespace(), "float": float, "decide": decide, **names})
+    if decide is not None:
+        return _load(decided(len(groups), then), {"decide": decide, **names})
+    text = Writer([test], groups, bounds, False).guard(then)
+    return _load(text, {**_scalar_namespace(), "float": float, **names})
 
 
 def compile_batch(

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nprl.lang.c import FLAGS, PRELUDE, statements
-from nprl.lang.floats import compile_scalar
+from nprl.lang.floats import compile_batch, compile_scalar
 from nprl.lang.terms import Formula, Term
 from nprl.lang.writer import MAX, Bounds
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    Batch = Callable[..., tuple[NDArray[np.float64], NDArray[np.bool_]]]
+Batch = Callable[..., "tuple[NDArray[np.float64], NDArray[np.bool_]]"]
 
 MODULE = "nprl_native"
 POINTS = 50
@@ -172,17 +172,40 @@ PyMODINIT_FUNC PyInit_nprl_native(void) { return PyModuleDef_Init(&definition); 
 """
 
 
+def batch_tables(
+    terms: Sequence[Term],
+    formulas: Sequence[Formula],
+    groups: Sequence[Sequence[str]],
+    bounds: Bounds | None = None,
+    native: bool = True,
+) -> Batch:
+    """A function of one float64 array (n, len(group)) per group, as `nprl.lang.floats` has them.
+
+    It returns new arrays: of the terms (len(terms), n), float64, and of the formulas, bool. In
+    machine code where that can be and ``native`` asks for it, else in generated NumPy.
+    """
+    found = native_batch(terms, formulas, groups, bounds) if native else None
+    if found is not None:
+        return found
+    import numpy as np
+
+    run, rows = compile_batch([*terms, *formulas], groups, bounds), len(terms)
+
+    def batch(*arrays: Any) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        columns, n = run(*arrays), len(arrays[0])
+        values = np.array(columns[:rows], dtype=np.float64).reshape(rows, n)
+        return values, np.array(columns[rows:], dtype=np.bool_).reshape(len(formulas), n)
+
+    return batch
+
+
 def native_batch(
     terms: Sequence[Term],
     formulas: Sequence[Formula],
     groups: Sequence[Sequence[str]],
     bounds: Bounds | None = None,
 ) -> Batch | None:
-    """A function of one float64 array (n, len(group)) per group, as `nprl.lang.floats` has them.
-
-    It returns new arrays: of the terms (len(terms), n), float64, and of the formulas, bool. There
-    is no function, but None, where nothing can be compiled.
-    """
+    """`batch_tables` in machine code; there is no function, but None, where nothing can be compiled."""
     import numpy as np
 
     module = _compiled((*terms, *formulas), tuple(map(tuple, groups)), _frozen(bounds))

@@ -62,6 +62,16 @@ def source(
     return Writer(terms, groups, bounds, batch).text()
 
 
+def decided(count: int, then: str) -> str:
+    """The function of `compile_guard` of ``count`` groups, where ``decide`` is the test."""
+    arguments = ", ".join(f"a{g}" for g in range(count))
+    columns = [f"x{g}" for g in range(count)]
+    return (
+        f"def run({arguments}):\n found = decide({arguments})\n if found is None: return None\n"
+        f" ({', '.join(columns)},) = found{then.format(*columns)}"
+    )
+
+
 def constant(value: Fraction) -> float:
     """The float nearest to ``value``; the largest where that overflows."""
     try:
@@ -149,15 +159,8 @@ class Writer:
         """The tuple of locals of each group."""
         return ["(" + "".join(f"{self.names[n]}, " for n in group) + ")" for group in self.groups]
 
-    def guard(self, then: str, decided: bool) -> str:
-        """The function of `compile_guard`; ``decided`` elsewhere, or here."""
-        if decided:
-            arguments, columns = self.head()[0], [f"x{g}" for g in range(len(self.groups))]
-            return (
-                f"def run({', '.join(arguments)}):\n found = decide({', '.join(arguments)})\n"
-                f" if found is None: return None\n ({', '.join(columns)},) = found"
-                + then.format(*columns)
-            )
+    def guard(self, then: str) -> str:
+        """The function of `compile_guard`."""
         test = self.expression(self.terms[0])[0]
         floats = [f" {name} = float({name})" for name in self.names.values()]
         last = [f" if not {test}: return None", then.format(*self.columns())]

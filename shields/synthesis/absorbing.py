@@ -21,6 +21,7 @@ from nprl.shields.synthesis.linearise import Inclusion, inclusion
 from nprl.shields.synthesis.numeric import Array
 from nprl.shields.synthesis.polytope import irredundant, vertices
 from nprl.shields.synthesis.problem import Problem, Unsuitable
+from nprl.shields.synthesis.quadratic import degree
 
 SCALES = (1.0, 0.3, 0.1, 0.03)
 SLOPES = (0.3, 0.1, 0.03, 0.01, 1.0)
@@ -43,7 +44,7 @@ def goal_row(problem: Problem, maps: Inclusion) -> Array | None:
         p = polynomial(left - right)
     except NotPolynomial:
         return None
-    if any(sum(k for _, k in m) > 1 for m in p):
+    if degree(p) > 1:
         return None
     slope = np.array([float(p.get(((n, 1),), 0)) for n in problem.model.state_names])
     level = -float(p.get((), 0)) - slope @ maps.centre

@@ -25,7 +25,6 @@ from nprl.shields.synthesis.equilibrium import Point, equilibria
 from nprl.shields.synthesis.invariance_of_safe import farkas_gain
 from nprl.shields.synthesis.linearise import Inclusion, inclusion
 from nprl.shields.synthesis.lqr import gain_sets
-from nprl.shields.synthesis.numeric import values
 from nprl.shields.synthesis.pieces import pieces
 from nprl.shields.synthesis.polytope import HULL_DIMENSIONS, irredundant
 from nprl.shields.synthesis.problem import Problem, Unsuitable, problem_of
@@ -35,6 +34,7 @@ from nprl.shields.synthesis.proposal import (
     kept_polytope,
     polytope_with_gain,
 )
+from nprl.shields.synthesis.volume import volume
 
 __all__ = ["Candidate", "candidates"]
 
@@ -122,17 +122,8 @@ def _small(problem: Problem, seed: int, budget: Budget) -> Iterator[Candidate]:
     maps = inclusion(problem, point, seed=seed)
     yield from _safe_itself(problem, maps, seed, budget)
     gains = [c for c in _gain_sets(problem, maps, seed, budget) if len(c.invariant[0]) <= FEW_ROWS]
-    yield from sorted(gains, key=lambda c: -_share(problem, c, seed))
+    yield from sorted(gains, key=lambda c: -volume(problem.model, c).value)
     yield from _control_invariant(problem, point, maps, 1.0, seed, budget)
-
-
-def _share(problem: Problem, candidate: Candidate, seed: int) -> float:
-    """About how much of the ranges the candidate holds."""
-    model, rng = problem.model, np.random.default_rng(seed)
-    low = np.array([float(c.low) for c in model.state])
-    high = np.array([float(c.high) for c in model.state])
-    x = low + (high - low) * rng.random((20_000, problem.n))
-    return float((values(candidate.invariant[0], model.state_names, x) >= 0).all(axis=1).mean())
 
 
 def _until_over(ways: list[Iterator[Candidate]]) -> Iterator[Candidate]:

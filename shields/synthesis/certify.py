@@ -22,8 +22,8 @@ from nprl.shields.synthesis.bernstein import lower_bound
 from nprl.shields.synthesis.candidate import Candidate
 from nprl.shields.synthesis.nonlinear import enclose_steps
 from nprl.shields.synthesis.prove import prove
+from nprl.shields.synthesis.quadratic import degree
 from nprl.shields.synthesis.search import NotProved, Search, Tree
-from nprl.shields.synthesis.squares import degree
 
 Rows = Sequence[Sequence[Term]]
 

@@ -29,8 +29,7 @@ from nprl.shields.synthesis.polytope import (
     samples,
 )
 from nprl.shields.synthesis.problem import Problem, Unsuitable, problem_of
-from nprl.shields.synthesis.quadratic import concave_form
-from nprl.shields.synthesis.squares import degree
+from nprl.shields.synthesis.quadratic import concave_form, degree
 from nprl.shields.synthesis.trial import rays, trial
 
 FACTORS = (1.0, 0.99, 0.97, 0.94, 0.9, 0.85, 0.8, 0.7, 0.6, 0.5)

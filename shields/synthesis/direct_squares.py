@@ -49,7 +49,7 @@ def direct_squares(
         return None
     target, premise = view.form(matrix(goal, order)), view.form(matrix(concave[1], order))
     places = [i for i, _, _ in view.noise]
-    found = _multipliers(_floats(target), _floats(premise), places)
+    found = _multipliers(floats(target), floats(premise), places)
     if found is None:
         return None
     c = short(found[0], 12)
@@ -85,14 +85,15 @@ def matrix(p: Polynomial, order: Sequence[str]) -> Matrix:
     return a
 
 
+def floats(a: Matrix) -> Floats:
+    """The matrix in floats."""
+    return np.array([[float(v) for v in row] for row in a])
+
+
 def short(value: float, bits: int = 30) -> Fraction:
     """A nearby rational with few significant bits."""
     mantissa, exponent = math.frexp(value)
     return Fraction(round(mantissa * 2**bits)) * Fraction(2) ** (exponent - bits)
-
-
-def _floats(a: Matrix) -> Floats:
-    return np.array([[float(v) for v in row] for row in a])
 
 
 def _multipliers(

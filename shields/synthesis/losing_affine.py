@@ -21,6 +21,7 @@ from nprl.lang.terms import Num, Term, Var
 from nprl.model import Model
 from nprl.shields.polynomial import NotPolynomial, Polynomial, polynomial
 from nprl.shields.sequent import Literals, assign, expanded
+from nprl.shields.synthesis.quadratic import degree
 
 Floats = npt.NDArray[np.float64]
 Vector = tuple[Fraction, ...]
@@ -70,7 +71,7 @@ def affine(model: Model, w: Mapping[str, Fraction]) -> Affine | None:
         steps = [polynomial(assign(expanded(t), at)) for t in model.steps]
     except ValueError:
         return None
-    if any(sum(k for _, k in m) > 1 for p in steps for m in p):
+    if any(degree(p) > 1 for p in steps):
         return None
 
     def part(names: Sequence[str]) -> tuple[Vector, ...]:
@@ -88,7 +89,7 @@ def rows_of(model: Model, literals: Literals) -> list[tuple[Row, bool]] | None:
             p = polynomial(q)
         except NotPolynomial:
             return None
-        if any(sum(k for _, k in m) > 1 for m in p):
+        if degree(p) > 1:
             return None
         a = tuple(p.get(((n, 1),), Fraction(0)) for n in model.state_names)
         result.append(((a, -p.get((), Fraction(0))), strict))

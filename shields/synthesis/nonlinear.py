@@ -23,9 +23,8 @@ from nprl.shields.polynomial import NotPolynomial, Polynomial, polynomial
 from nprl.shields.sequent import Sequent, expand, expanded
 from nprl.shields.synthesis.functions import affine_fit
 from nprl.shields.synthesis.prove import prove
-from nprl.shields.synthesis.quadratic import concave_form
+from nprl.shields.synthesis.quadratic import concave_form, degree
 from nprl.shields.synthesis.search import NotProved, Search, Tree
-from nprl.shields.synthesis.squares import degree
 
 SPARE = (1.2, 1.6, 2.5, 4.0)
 """How much more than the sampled remainder is claimed, in this order."""

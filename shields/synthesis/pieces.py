@@ -34,6 +34,7 @@ from nprl.model import Model
 from nprl.shields.polynomial import NotPolynomial, Polynomial, names, polynomial
 from nprl.shields.synthesis.numeric import Array
 from nprl.shields.synthesis.problem import Unsuitable
+from nprl.shields.synthesis.quadratic import concave_form, degree
 
 MOST = 64
 """Pieces beyond these are not looked at."""
@@ -41,10 +42,6 @@ SIDES = {1: 2, 2: 8, 3: 14}
 """Half-spaces that stand for an ellipsoid, by its dimension."""
 HAIR = 1e-5
 """By how much of its size a half-space stays off the ellipsoid that it stands for."""
-OPPOSITE = {
-    Relation.LE: Relation.GT, Relation.LT: Relation.GE,
-    Relation.GE: Relation.LT, Relation.GT: Relation.LE,
-}  # fmt: skip
 
 
 def pieces(model: Model) -> list[Model]:
@@ -90,10 +87,9 @@ def _conjunctions(f: Formula, negated: bool = False) -> list[list[Formula]]:
                 result = [a + b for a in result for b in one][:MOST]
             return result
         case Compare(relation, left, right):
-            relation = OPPOSITE[relation] if negated else relation
-            if relation in (Relation.GE, Relation.GT):
+            strict = (relation in (Relation.LT, Relation.GT)) != negated
+            if (relation in (Relation.GE, Relation.GT)) != negated:
                 left, right = right, left  # now left <= right or left < right
-            strict = relation in (Relation.LT, Relation.GT)
             return _literal(left, right, Relation.LT if strict else Relation.LE)
         case _:
             raise Unsuitable(f"the safe set's part {f}")
@@ -112,29 +108,21 @@ def _literal(left: Term, right: Term, relation: Relation) -> list[list[Formula]]
         p = polynomial(right - left)
     except NotPolynomial:
         return plain
-    degrees = {sum(k for _, k in m) for m in p}
-    return plain if max(degrees, default=0) <= 1 else _ellipsoid(p)
+    return plain if degree(p) <= 1 else _ellipsoid(p)
 
 
 def _ellipsoid(p: Polynomial) -> list[list[Formula]]:
     """The alternatives of ``p >= 0`` where p is quadratic and definite."""
     over = sorted(names(p))
-    if max(sum(k for _, k in m) for m in p) > 2 or len(over) not in SIDES:
+    if degree(p) > 2 or len(over) not in SIDES:
         raise Unsuitable("a safe set with a curved face that is no ellipsoid")
-    shape, slope = np.zeros((len(over), len(over))), np.zeros(len(over))
-    for m, c in p.items():
-        at = [over.index(n) for n, k in m for _ in range(k)]
-        if len(at) == 1:
-            slope[at[0]] += float(c)
-        elif at:
-            shape[at[0], at[1]] += float(c) / 2
-            shape[at[1], at[0]] += float(c) / 2
-    size, axes = np.linalg.eigh(shape)
+    concave, slope, constant = concave_form(p, over)
+    size, axes = np.linalg.eigh(-concave)
     if not (size > 0).all() and not (size < 0).all():
         raise Unsuitable("a safe set with a curved face that is no ellipsoid")
     outside = bool(size[0] > 0)
-    centre = -np.linalg.solve(shape, slope) / 2
-    level = float(p.get((), Fraction(0))) + slope @ centre / 2
+    centre = np.linalg.solve(concave, slope) / 2
+    level = constant + slope @ centre / 2
     if level * size[0] >= 0:  # no point is inside: everything, or nothing, is safe
         return [[]] if outside else []
     half = np.sqrt(-level / size)

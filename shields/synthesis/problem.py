@@ -32,6 +32,7 @@ from nprl.lang.terms import (
 from nprl.model import Model
 from nprl.shields.polynomial import NotPolynomial, polynomial
 from nprl.shields.synthesis.numeric import Array, jacobian, values
+from nprl.shields.synthesis.quadratic import degree
 
 Row = tuple[tuple[Fraction, ...], Fraction]
 PI = Fraction(math.pi)
@@ -179,7 +180,7 @@ def _difference_rows(left: Term, right: Term, model: Model) -> list[Row]:
         p = polynomial(right - left)
     except NotPolynomial as error:
         raise Unsuitable(str(error)) from None
-    if any(sum(k for _, k in m) > 1 for m in p):
+    if degree(p) > 1:
         raise Unsuitable("a safe set with a curved face")
     b = p.get((), Fraction(0))
     a = tuple(-p.get(((name, 1),), Fraction(0)) for name in model.state_names)

@@ -32,6 +32,7 @@ from nprl.shields.synthesis.combine import (
     variables_to_split,
 )
 from nprl.shields.synthesis.functions import eliminate, innermost_functions
+from nprl.shields.synthesis.quadratic import degree
 from nprl.shields.synthesis.search import (
     NotProved,
     Search,
@@ -42,7 +43,7 @@ from nprl.shields.synthesis.search import (
     place,
     polynomials,
 )
-from nprl.shields.synthesis.squares import degree, square_combination
+from nprl.shields.synthesis.squares import square_combination
 
 MANY = 8
 """Variables of a goal of degree two beyond which only squares are looked for."""

@@ -1,4 +1,4 @@
-"""A quadratic polynomial as matrices of floats: ``p = c + l.x - x'Mx``."""
+"""The degree of a polynomial, and a quadratic one as matrices of floats: ``p = c + l.x - x'Mx``."""
 
 from __future__ import annotations
 
@@ -10,6 +10,18 @@ import numpy.typing as npt
 from nprl.shields.polynomial import Polynomial
 
 Array = npt.NDArray[np.float64]
+
+
+def degree(p: Polynomial) -> int:
+    """The total degree."""
+    most = 0
+    for m in p:
+        size = 0
+        for _, k in m:
+            size += k
+        if size > most:
+            most = size
+    return most
 
 
 def concave_form(p: Polynomial, names: Sequence[str]) -> tuple[Array, Array, float]:

@@ -10,7 +10,7 @@ Source: G. P. Barker and D. Carlson, Cones of diagonally dominant matrices, 1975
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 
 import numpy as np
@@ -73,25 +73,35 @@ def exact_squares(form: Matrix) -> list[Row] | None:
     As many squares as variables, where `short_squares` has many more; a positive constant is left out.
     """
     n = len(form)
-    order = [*range(1, n), 0]
-    a = [[form[i][j] for j in order] for i in order]
     squares: list[Row] = []
-    for k in range(n):
-        d = a[k][k]
+    for k, (d, left) in enumerate(pivots(form)):
         if d <= 0:
             return None
         if k == n - 1:
             break  # a positive constant: it stays what remains
-        row = [a[k][j] / d if j >= k else Fraction(0) for j in range(n)]
+        row = [left[j] / d if j >= k else Fraction(0) for j in range(n)]
         if any(max(v.numerator.bit_length(), v.denominator.bit_length()) > LONG for v in (d, *row)):
             return None
         squares.append((d, (row[-1], *row[:-1])))
-        for i in range(k + 1, n):
-            if row[i]:
-                f = d * row[i]
-                for j in range(i, n):
-                    a[i][j] = a[j][i] = a[i][j] - f * row[j]
     return squares
+
+
+def pivots(form: Matrix) -> Iterator[tuple[Fraction, list[Fraction]]]:
+    """Step by step the exact LDL^T of a symmetric form, its first variable taken last.
+
+    The k-th pivot with its row, of which entries k and on count, over the variables in that order;
+    where a pivot is 0, what is left stays as it is.
+    """
+    n = len(form)
+    order = [*range(1, n), 0]
+    a = [[form[i][j] for j in order] for i in order]
+    for k in range(n):
+        yield a[k][k], a[k]
+        for i in range(k + 1, n if a[k][k] else 0):
+            if a[k][i]:
+                f = a[k][i] / a[k][k]
+                for j in range(i, n):
+                    a[i][j] = a[j][i] = a[i][j] - f * a[k][j]
 
 
 def _rest(exact: Matrix, whole: list[list[int]], bits: int) -> Matrix:

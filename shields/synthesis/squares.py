@@ -21,8 +21,9 @@ import numpy.typing as npt
 
 from nprl.lang.terms import Num, Term, Var
 from nprl.shields.polynomial import Monomial, Polynomial, Range, add, names, times
-from nprl.shields.synthesis.direct_squares import direct_squares, matrix, short
-from nprl.shields.synthesis.short_squares import short_squares
+from nprl.shields.synthesis.direct_squares import direct_squares, floats, matrix, short
+from nprl.shields.synthesis.quadratic import degree
+from nprl.shields.synthesis.short_squares import pivots, short_squares
 
 Floats = npt.NDArray[np.float64]
 EXACT_VARIABLES = 9
@@ -35,18 +36,6 @@ class Squares:
 
     products: tuple[tuple[Fraction, tuple[int, ...]], ...]
     squares: tuple[tuple[Fraction, Term], ...]
-
-
-def degree(p: Polynomial) -> int:
-    """The total degree."""
-    most = 0
-    for m in p:
-        size = 0
-        for _, k in m:
-            size += k
-        if size > most:
-            most = size
-    return most
 
 
 def square_combination(
@@ -134,7 +123,7 @@ def _solve(
     frame[1:, 0] = [float(centre[v]) for v in order]
 
     def scaled(p: Polynomial) -> Floats:
-        result: Floats = frame.T @ _gram(p, order) @ frame
+        result: Floats = frame.T @ floats(matrix(p, order)) @ frame
         return result
 
     forms = [scaled(h) for _, h in candidates]
@@ -228,43 +217,17 @@ def _shifted(p: Polynomial, centre: Mapping[str, Fraction]) -> Polynomial:
     return {m: c for m, c in result.items() if c}
 
 
-def _gram(p: Polynomial, order: Sequence[str]) -> Floats:
-    index = {v: i + 1 for i, v in enumerate(order)}
-    gram = np.zeros((len(order) + 1, len(order) + 1))
-    for m, c in p.items():
-        flat = [index[n] for n, k in m for _ in range(k)]
-        i, j = [*flat, 0, 0][:2]
-        gram[i, j] += float(c) / 2
-        gram[j, i] += float(c) / 2
-    return gram
-
-
 def ldl(
     p: Polynomial, order: Sequence[str], centre: Mapping[str, Fraction]
 ) -> list[tuple[Fraction, Term]] | None:
     """``p`` (in v - centre) as a sum of d * square^2 with d > 0, exactly; None if it is none."""
-    keys: list[str] = [*order, ""]
-    index = {v: i for i, v in enumerate(keys)}
-    n = len(keys)
-    a = [[Fraction(0)] * n for _ in range(n)]
-    for m, c in p.items():
-        flat = [index[v] for v, k in m for _ in range(k)]
-        i, j = [*flat, n - 1, n - 1][:2]
-        a[i][j] += c / 2
-        a[j][i] += c / 2
+    keys = [*order, ""]
     result: list[tuple[Fraction, Term]] = []
-    for k in range(n):
-        d = a[k][k]
-        if d < 0 or (d == 0 and any(a[k][j] for j in range(k + 1, n))):
+    for k, (d, row) in enumerate(pivots(matrix(p, order))):
+        if d < 0 or (d == 0 and any(row[k + 1 :])):
             return None
-        if d == 0:
-            continue
-        row = [a[k][j] / d for j in range(n)]
-        result.append((d, _linear_form(row, keys, centre, k)))
-        for i in range(k + 1, n):
-            if a[k][i]:
-                for j in range(k + 1, n):
-                    a[i][j] -= d * row[i] * row[j]
+        if d:
+            result.append((d, _linear_form([v / d for v in row], keys, centre, k)))
     return result
 
 

@@ -22,7 +22,7 @@ from nprl.shields.synthesis.polytope import HULL_DIMENSIONS, vertices
 from nprl.shields.synthesis.polytope import volume as normalised_volume
 from nprl.shields.synthesis.problem import Row, Unsuitable, safe_rows
 from nprl.shields.synthesis.proposal import Candidate
-from nprl.shields.synthesis.quadratic import concave_form
+from nprl.shields.synthesis.quadratic import concave_form, degree
 
 SAMPLES = 400_000
 
@@ -94,7 +94,7 @@ def polytope_volume(rows: Sequence[Row]) -> float:
 
 def row_of(p: Polynomial, names: Sequence[str]) -> Row | None:
     """The row ``(a, b)`` of ``p = b - a.x``; None where p is not affine."""
-    if any(sum(k for _, k in m) > 1 for m in p):
+    if degree(p) > 1:
         return None
     zero = Fraction(0)
     return tuple(-p.get(((n, 1),), zero) for n in names), p.get((), zero)
@@ -102,7 +102,7 @@ def row_of(p: Polynomial, names: Sequence[str]) -> Row | None:
 
 def _ellipsoid_volume(p: Polynomial, names: Sequence[str]) -> float | None:
     """The volume of ``p >= 0`` for a concave quadratic p; None for another."""
-    if any(sum(k for _, k in m) > 2 for m in p):
+    if degree(p) > 2:
         return None
     n = len(names)
     quadratic, linear, c = concave_form(p, names)
