@@ -19,7 +19,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from experiments.adversary_attack import SEGMENT, Attack, Outcome
+from experiments.adversary_attack import Attack, Outcome
 from nprl.shields.certificate import FORMAT
 
 
@@ -56,8 +56,8 @@ def report(o: Outcome) -> str:
         f"  {o.overrides:,} overrides, {o.fallbacks:,} of them by the backup untested; starts: "
         f"{o.starts_on_vertices:,} on vertices, {o.starts_on_facets:,} on facets; "
         f"{o.decided_exactly:,} states decided beyond floats",
-        f"  bare, the same actions: {o.bare_violations:,} of {o.bare_runs:,} runs of {SEGMENT} "
-        "steps violate",
+        f"  bare, the same actions: {o.bare_violations:,} of {o.bare_runs:,} runs of at "
+        f"most {o.longest_run} steps violate",
         *(f"  FAULT {fault}" for fault in o.faults),
     ]
     return "\n".join(lines)
