@@ -64,8 +64,8 @@ class Outcome:
 
     @property
     def passed(self) -> bool:
-        """Whether the shield held and the attack was one."""
-        return not self.violations and not self.exits and self.bare_violations > 0
+        """Whether the shield held."""
+        return not self.violations and not self.exits
 
 
 class Attack:

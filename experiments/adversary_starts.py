@@ -117,7 +117,8 @@ def _corners(rows: Rows, part: slice) -> Floats:
     if best.x is None or not best.x[n] > 0:
         return none
     try:
-        corners = HalfspaceIntersection(np.c_[-h, -c], best.x[:n]).intersections
+        with np.errstate(all="ignore"):  # of facets that meet nowhere; they are left out below
+            corners = HalfspaceIntersection(np.c_[-h, -c], best.x[:n]).intersections
     except (QhullError, ValueError):
         return none
     return np.unique(corners[np.isfinite(corners).all(axis=1)], axis=0)
