@@ -2,8 +2,8 @@
 
 Nothing heavy is imported before it is used.
 
-- `Shield`: the Gymnasium wrapper; `ShieldedPolicy`: around a policy; `ShieldedVecEnv`: around a
-  batch;
+- `Shield`: the Gymnasium wrapper; `ShieldVector`: around a Gymnasium vector environment;
+  `ShieldedVecEnv`: around a Stable-Baselines3 one; `ShieldedPolicy`: around a policy;
 - `Filter`: the shield alone, ``filter(state, action)``;
 - `load_certificate`, `check`, `Verdict`: certificates and their proof.
 """
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from nprl.shields.checker import Report as Report
     from nprl.shields.checker import Verdict as Verdict
     from nprl.shields.checker import check as check
+    from nprl.shields.gymnasium_vector import ShieldVector as ShieldVector
     from nprl.shields.load import load_certificate as load_certificate
     from nprl.shields.policy import ShieldedPolicy as ShieldedPolicy
     from nprl.shields.shield import Decision as Decision
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 _HOME = {
     "certificate": "Certificate CertificateError",
     "checker": "Report Verdict check",
+    "gymnasium_vector": "ShieldVector",
     "load": "load_certificate",
     "policy": "ShieldedPolicy",
     "shield": "Decision Filter ShieldError",
