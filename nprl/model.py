@@ -149,9 +149,7 @@ class Model:
             put("observation", tuple(Observation(c.name, Var(c.name)) for c in self.state))
         xs, us = set(self.state_names), set(self.action_names)
         for c in self.state:
-            _known(
-                f"step[{c.name}]", term(self.step[c.name]), xs | us | set(self.disturbance_names)
-            )
+            _known(f"step[{c.name}]", term(self.step[c.name]), set(names))
         _known("safe", self.safe, xs)
         _known("terminal", self.terminal, xs)
         for o in self.observation:
@@ -232,6 +230,8 @@ class Model:
 
 COORDINATE = record(Coordinate, {"name": TEXT, "unit": TEXT, "low": NUMBER, "high": NUMBER})
 CHOICES = schema.optional(many(many(NUMBER)))
+_ARITHMETIC = {"state": TEXT, "scaled": schema.FLAG, "ulps": schema.WHOLE}
+_OBSERVATION = {"name": TEXT, "value": TERM, "rounding": NUMBER}
 MODEL = record(
     Model,
     {
@@ -244,17 +244,13 @@ MODEL = record(
         "init": schema.table(many(NUMBER)),
         "safe": schema.FORMULA,
         "terminal": schema.FORMULA,
-        "observation": many(
-            schema.row(Observation, {"name": TEXT, "value": TERM, "rounding": NUMBER})
-        ),
+        "observation": many(schema.row(Observation, _OBSERVATION)),
         "reward": TERM,
         "unsafe_reward": schema.optional(NUMBER),
         "horizon": schema.WHOLE,
         "dt": schema.optional(NUMBER),
         "integrator": TEXT,
-        "arithmetic": record(
-            Arithmetic, {"state": TEXT, "scaled": schema.FLAG, "ulps": schema.WHOLE}
-        ),
+        "arithmetic": record(Arithmetic, _ARITHMETIC),
         "provenance": TEXT,
         "notes": TEXT,
     },
