@@ -113,6 +113,7 @@ class Filter:
         )  # fmt: skip
         self._passes = compile_scalar([tests.passes], (x, u), tests.box)
         self._surely = compile_scalar([tests.surely], (x,), tests.box)
+        self._perhaps = compile_scalar([tests.perhaps], (x,), tests.box)
         self._rows = compile_scalar(part_rows, (x,))
         self._backup = compile_scalar(certificate.shield.backup, (x,))
         self._ranges = compile_scalar([tests.ranges], (x,))
@@ -170,7 +171,7 @@ class Filter:
             return False
         if self._surely(x)[0]:
             return True
-        return _finite(x) and self._ranges(x)[0] and self._exactly.inside(x)
+        return _finite(x) and self._ranges(x)[0] and self._perhaps(x)[0] and self._exactly.inside(x)
 
     def margin(self, state: Sequence[float]) -> float:
         """The least row of the invariant's best part: ``>= 0`` exactly when inside."""
