@@ -14,7 +14,7 @@ from fractions import Fraction
 from typing import Any
 
 from nprl.lang import schema
-from nprl.lang.schema import NUMBER, TERM, TEXT, many, record
+from nprl.lang.schema import FLAG, NUMBER, TERM, TEXT, WHOLE, many, record, row
 from nprl.lang.serial import canonical
 from nprl.lang.terms import NAME, Formula, Num, Operand, Term, Truth, Var, exact, term, variables
 
@@ -230,8 +230,6 @@ class Model:
 
 COORDINATE = record(Coordinate, {"name": TEXT, "unit": TEXT, "low": NUMBER, "high": NUMBER})
 CHOICES = schema.optional(many(many(NUMBER)))
-_ARITHMETIC = {"state": TEXT, "scaled": schema.FLAG, "ulps": schema.WHOLE}
-_OBSERVATION = {"name": TEXT, "value": TERM, "rounding": NUMBER}
 MODEL = record(
     Model,
     {
@@ -244,13 +242,13 @@ MODEL = record(
         "init": schema.table(many(NUMBER)),
         "safe": schema.FORMULA,
         "terminal": schema.FORMULA,
-        "observation": many(schema.row(Observation, _OBSERVATION)),
+        "observation": many(row(Observation, {"name": TEXT, "value": TERM, "rounding": NUMBER})),
         "reward": TERM,
         "unsafe_reward": schema.optional(NUMBER),
-        "horizon": schema.WHOLE,
+        "horizon": WHOLE,
         "dt": schema.optional(NUMBER),
         "integrator": TEXT,
-        "arithmetic": record(Arithmetic, _ARITHMETIC),
+        "arithmetic": record(Arithmetic, {"state": TEXT, "scaled": FLAG, "ulps": WHOLE}),
         "provenance": TEXT,
         "notes": TEXT,
     },

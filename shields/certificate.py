@@ -144,9 +144,10 @@ class Certificate(Claim):
 
 
 T = TypeVar("T")
+Parts = dict[str, Shape[Any]]
 
 
-def claim(kind: Callable[..., T], parts: Mapping[str, Shape[Any]], form: str) -> Shape[T]:
+def claim(kind: Callable[..., T], parts: Parts, form: str) -> Shape[T]:
     """How a claim of some kind stands in a file, with these parts between its model and its witness."""
 
     def bound(model_digest: str, model: Model, **parts: Any) -> T:
@@ -166,14 +167,16 @@ def claim(kind: Callable[..., T], parts: Mapping[str, Shape[Any]], form: str) ->
 
 
 _ROWS, _NUMBERS = many(many(TERM)), many(many(NUMBER))
+_SHIELD: Parts = {"family": TEXT, "invariant": _ROWS, "margins": _NUMBERS, "backup": many(TERM)}
 _PLANS = record(Plans, {"policies": _ROWS, "steps": WHOLE})
-_SHIELD = {"family": TEXT, "invariant": _ROWS, "margins": _NUMBERS, "backup": many(TERM)}
-_BOUNDS = {"plant": table(NUMBER), "backup": many(NUMBER), "test": _NUMBERS, "guard": NUMBER}
 Certificate.shape = CERTIFICATE = claim(
     Certificate,
     {
         "shield": record(ShieldData, {**_SHIELD, "plans": _PLANS}, spare=("plans",)),
-        "rounding": record(Rounding, _BOUNDS),
+        "rounding": record(
+            Rounding,
+            {"plant": table(NUMBER), "backup": many(NUMBER), "test": _NUMBERS, "guard": NUMBER},
+        ),
     },
     FORMAT,
 )

@@ -191,11 +191,11 @@ class _Python:
             raise ValueError("a state and an action have as many numbers as coordinates")
         if not all(a <= v <= b for v, (a, b) in zip(x + given, self.box, strict=False)):
             return None
-        start = (x, 0) if u is None else (self.step(x, given), 1)
+        y, k = (x, 0) if u is None else (self.step(x, given), 1)
         count = len(self.policies)
         for n in range(count):
             policy = (first + n) % count
-            found = self._roll(*start, policy)
+            found = self._roll(y, k, policy)
             if found is not None:
                 last, numbers = found
                 return policy, last, struct.pack(f"{len(numbers)}d", *numbers)

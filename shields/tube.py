@@ -141,8 +141,8 @@ class _Making:
                 above(c + sum((a * e for a, e in zip(line, exact, strict=True)), Fraction(0)))
                 for line, c in zip(matrix, constant, strict=True)
             ]
-        low, high, radii = (np.array([row[k] for row in rows]) for k in range(3))
-        return low, high, radii
+        lows, highs, radii = (np.array(column) for column in zip(*rows, strict=True))
+        return lows, highs, radii
 
     def _end(self, name: str, side: int, radius: float) -> float:
         """The outermost float from which every state within ``radius`` is within a bound."""
