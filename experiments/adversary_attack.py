@@ -28,6 +28,8 @@ from nprl.shields import Filter, load_certificate
 LANES = 1000
 SEGMENT = 25
 """Steps from a start to the next: attacks go on at the boundary, where they begin."""
+LONGEST = 400
+"""A slow plant needs longer to violate: segments are doubled up to this, until one does."""
 SINGLE = 21
 """One in so many lanes is decided and stepped by the scalar filter and plant."""
 GRID, GRID_POINTS = 7, 49
@@ -55,14 +57,15 @@ class Outcome:
     decided_exactly: int
     bare_runs: int
     bare_violations: int
+    longest_run: int
     seconds: float
     faults: list[str] = field(default_factory=list)
     """The first steps that left I or S: every number of them, to repeat them."""
 
     @property
     def passed(self) -> bool:
-        """Whether the shield held and the attack was one."""
-        return not self.violations and not self.exits and self.bare_violations > 0
+        """Whether the shield held."""
+        return not self.violations and not self.exits
 
 
 class Attack:
@@ -85,6 +88,7 @@ class Attack:
         ends = np.stack([self.gusts.low, self.gusts.high])
         self.corners = self._corners(ends)
         self.grid, self.extremes = self._grid()
+        self.segment = SEGMENT
         self.count: Counter[str] = Counter()
         self.faults: list[str] = []
 
@@ -117,6 +121,8 @@ class Attack:
         """Attack for at least ``steps`` steps; ``tell`` hears of each so many, with the news."""
         while self.count["steps"] < steps:
             self._segment(tell)
+            if not self.count["bare"]:
+                self.segment = min(2 * self.segment, LONGEST)
         smallest, count = self.referee.smallest, self.count
         assert smallest is not None
         return Outcome(
@@ -133,19 +139,20 @@ class Attack:
             decided_exactly=self.referee.decided_exactly,
             bare_runs=count["runs"],
             bare_violations=count["bare"],
+            longest_run=self.segment,
             seconds=round(time.monotonic() - self.began, 1),
             faults=self.faults,
         )
 
     def _segment(self, tell: Callable[[int, str], object] | None) -> None:
-        """`SEGMENT` steps of every lane, from fresh starts."""
+        """``segment`` steps of every lane, from fresh starts."""
         count = self.count
         x, vertices, facets = self.starts.draw(LANES)
         count.update(vertices=vertices, facets=facets, runs=LANES)
         bare, fallen = x.copy(), np.zeros(LANES, dtype=np.bool_)
         kind = np.arange(LANES) % 4
         constant = self.extremes[self.rng.integers(len(self.extremes), size=LANES)]
-        for k in range(SEGMENT):
+        for k in range(self.segment):
             single = np.arange(k % SINGLE, LANES, SINGLE)
             units = self._units(x, constant, kind, single)
             w = self._disturbances(x, units)

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnvWrapper
 
 from nprl.env.binding import Binding, binding_for
+from nprl.env.lanes import BatchShield
 from nprl.env.plant import Plant
-from nprl.env.vector import BatchShield
 
 
 class StartInside(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstructorArgs):
