@@ -99,5 +99,13 @@ def _built(t: Term, name: str, known: dict[Term, Term]) -> Term:
             return times(MINUS, times(sin(arg), of(arg)))
         case Unary(UnaryOp.SQRT, arg):
             return of(arg) / times(Num(Fraction(2)), t)
+        case Unary(UnaryOp.TAN, arg):
+            return times(ONE + t * t, of(arg))
+        case Unary(UnaryOp.TANH, arg):
+            return times(ONE - t * t, of(arg))
+        case Unary(UnaryOp.EXP, arg):
+            return times(t, of(arg))
+        case Unary(UnaryOp.LOG, arg):
+            return of(arg) / arg
         case _:
             raise DomainError(f"nothing is known of how fast it changes: {t}")

@@ -20,6 +20,7 @@ from plan_examples import U, V, X, core, drives, planned
 from runtime_examples import box_certificate, ellipse_certificate, union_certificate
 
 import nprl.envs  # noqa: F401 - registers our ids
+from nprl.env.gymnasium_vector import ModelVectorEnv
 from nprl.env.vector import ModelVecEnv
 from nprl.lang.build import cos, maximum, minimum, sin, sqrt, where
 from nprl.lang.native import compiler
@@ -29,6 +30,7 @@ from nprl.shields import Filter, Shield, ShieldedPolicy, ShieldedVecEnv, ShieldE
 from nprl.shields import exact as stand_alone
 from nprl.shields.certificate import Certificate, CertificateError, Plans, certificate_from_json
 from nprl.shields.checker import Verdict, check
+from nprl.shields.gymnasium_vector import ShieldVector
 from nprl.shields.plans import Coverage, Lanes, Planner, with_plans
 from nprl.shields.rates import derivative, rates
 from nprl.shields.records import record_of
@@ -421,6 +423,27 @@ def test_a_batch_has_a_plan_for_each_lane(recorded) -> None:
     for _ in range(250):  # past the end of the episodes
         plain.step(np.ones((6, 1)))
     assert plain.violations_total == 0
+
+
+@pytest.mark.parametrize("kind", [ModelVectorEnv, None])
+def test_a_gymnasium_vector_environment_has_a_plan_for_each_lane(kind, recorded) -> None:
+    if kind is None:
+        venv: Any = gym.vector.SyncVectorEnv([lambda: recorded()[1]] * 4)
+    else:
+        venv = ModelVectorEnv(planned().model, 4)
+    env = ShieldVector(venv, COVERAGE.shield)
+    env.reset(seed=0)
+    rng = np.random.default_rng(0)
+    seen = set()
+    for k in range(230):  # past the end of the episodes
+        push = np.sign(rng.normal(size=(4, 1)) + 0.5)
+        push[0] = np.nan if k % 50 > 40 else push[0]
+        _, _, terminated, _, infos = env.step(push)
+        assert not terminated.any()
+        assert env.guaranteed.all()
+        seen |= set((infos["shield/plan"] > 0).tolist())
+    assert seen == {True, False}
+    assert env.overrides_total > 0
 
 
 class Pushing:
