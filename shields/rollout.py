@@ -23,10 +23,10 @@ from nprl.lang.build import all_of, any_of, clip, minimum, where
 from nprl.lang.floats import compile_scalar
 from nprl.lang.terms import Formula, Num, Term, Var
 from nprl.shields.certificate import Certificate
+from nprl.shields.forms import hurried
 from nprl.shields.nearest import Action, Floats
 from nprl.shields.rollout_c import Code, native_rollouts
 from nprl.shields.rows import tests_of
-from nprl.shields.sequent import assign
 from nprl.shields.tube import Tube, tube_of
 
 TRIALS = 60
@@ -123,7 +123,6 @@ def code_of(certificate: Certificate, tube: Tube, box: dict[str, tuple[float, fl
     """What is compiled: terms over the state, the action, and the margins ``m:0``, ``m:1``, ..."""
     model, plans = certificate.model, certificate.shield.plans
     assert plans is not None
-    centre = {n: Num(v) for n, v in model.nominal().items()}
     margin = [Var(f"m:{k}") for k in range(tube.margins.shape[1])]
 
     def reached(rows: Sequence[tuple[Term, int]]) -> list[Formula]:
@@ -134,7 +133,7 @@ def code_of(certificate: Certificate, tube: Tube, box: dict[str, tuple[float, fl
         states=model.state_names,
         actions=model.action_names,
         margins=tuple(m.name for m in margin),
-        step=tuple(assign(t, centre) for t in model.steps),
+        step=tube.step,
         policies=tuple(_applied(certificate, p, box) for p in plans.policies),
         truths=(safe, *(all_of(*reached(part.others)) for part in tube.parts)),
         bounds=box | {m.name: (0.0, 1e300) for m in margin},
@@ -147,7 +146,7 @@ def _applied(
     """What is applied of a program's answer: clipped, or the first of the nearest choices."""
     model = certificate.model
     ends = [tuple(map(Fraction, box[n])) for n in model.action_names]
-    wanted = [clip(t, low, high) for t, (low, high) in zip(policy, ends, strict=True)]
+    wanted = [clip(hurried(t), low, high) for t, (low, high) in zip(policy, ends, strict=True)]
     if model.choices is None:
         return tuple(wanted)
     table = [

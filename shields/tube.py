@@ -22,6 +22,7 @@ from nprl.lang.ranges import DomainError, Interval
 from nprl.lang.rounding import analyse
 from nprl.lang.terms import Num, Term, Var, Where, subterms
 from nprl.shields.certificate import Certificate, CertificateError
+from nprl.shields.forms import hurried, nested
 from nprl.shields.goals import TINY_STEP
 from nprl.shields.polynomial import NotPolynomial, Polynomial, bound_of, polynomial
 from nprl.shields.rates import rates
@@ -49,6 +50,9 @@ class Part:
 @dataclass(frozen=True, slots=True)
 class Tube:
     """Radii and margins for plans of up to N = ``steps`` steps in d coordinates."""
+
+    step: tuple[Term, ...]
+    """The nominal next state, over states and actions: what is computed of it."""
 
     steps: int
     radii: Floats
@@ -96,6 +100,8 @@ class _Making:
         self.columns: list[Floats] = []
         clauses = [self._clause(c) for c in conjunctive(self.model.safe)]
         self.clauses = [c for c in clauses if c]
+        centre = {n: Num(v) for n, v in self.model.nominal().items()}
+        self.step = tuple(hurried(assign(t, centre)) for t in self.model.steps)
         self.low, self.high, self.radii = self._radii(steps)
 
     def _clause(self, clause: Sequence[tuple[Term, bool]]) -> list[Term]:
@@ -119,13 +125,12 @@ class _Making:
     def _radii(self, steps: int) -> tuple[Floats, Floats, Floats]:
         """The radii, as long as they leave something of the box; and the box that is left."""
         model, plant = self.model, self.certificate.rounding.plant
-        centre = {n: Num(v) for n, v in model.nominal().items()}
         spread = {c.name: (c.high - c.low) / 2 for c in model.disturbance}
         spread |= {c.name: TINY_STEP * (abs(c.low) + abs(c.high)) for c in model.action}
         matrix, constant = [], []
-        for n, t in zip(self.names, model.steps, strict=True):
+        for n, t, nominal in zip(self.names, model.steps, self.step, strict=True):
             rate = rates(t, self.box, self.box)
-            own = analyse(assign(t, centre), self.box, model.arithmetic.ulps).error
+            own = analyse(nominal, self.box, model.arithmetic.ulps).error
             matrix.append([Fraction(above(rate[x])) for x in self.names])
             constant.append(own + plant[n] + sum(rate[v] * e for v, e in spread.items()))
         r = [0.0] * len(self.names)
@@ -155,9 +160,10 @@ class _Making:
 
     def tube(self) -> Tube:
         parts = [self._part(rows) for rows in self.certificate.shield.invariant]
-        clauses = tuple(tuple((q, self._column(q)) for q in c) for c in self.clauses)
+        clauses = tuple(tuple(map(self._tested, c)) for c in self.clauses)
         shape = (len(self.radii), len(self.columns))
         return Tube(
+            step=self.step,
             steps=len(self.radii) - 1,
             radii=self.radii,
             low=self.low,
@@ -172,13 +178,15 @@ class _Making:
         for g in rows:
             line = affine_row(polynomial(g), self.names)
             if line is None:
-                others.append((g, self._column(g)))
+                others.append(self._tested(nested(g)))
             else:
                 affine.append(line)
                 terms = (
                     Num(Fraction(h)) * Var(n) for h, n in zip(line[1:], self.names, strict=True)
                 )
-                margins.append(self._margins(sum(terms, Num(Fraction(line[0]))), g))
+                computed = sum(terms, Num(Fraction(line[0])))
+                off = self._difference(polynomial(computed), polynomial(g))
+                margins.append(self._margins(computed, g, off))
         shape = (len(affine), len(self.radii))
         return Part(
             np.array(affine).reshape(len(affine), 1 + len(self.names)),
@@ -186,16 +194,19 @@ class _Making:
             tuple(others),
         )
 
-    def _column(self, q: Term) -> int:
-        self.columns.append(self._margins(q, q))
-        return len(self.columns) - 1
+    def _tested(self, q: Term) -> tuple[Term, int]:
+        """What is computed of ``q``, and its column of margins."""
+        form = hurried(q)
+        self.columns.append(self._margins(form, q))
+        return form, len(self.columns) - 1
 
-    def _margins(self, computed: Term, meant: Term) -> Floats:
-        """(N + 1,): with ``computed`` so great at y_k, ``meant`` is above 0 in all of the tube."""
+    def _margins(self, computed: Term, meant: Term, off: Fraction = Fraction(0)) -> Floats:
+        """(N + 1,): with ``computed`` so great at y_k, ``meant`` is above 0 in all of the tube.
+
+        ``off`` bounds how far the two are from each other, over the reals.
+        """
         change = rates(meant, self.names, self.box)
-        own = analyse(computed, self.box, self.model.arithmetic.ulps).error
-        if computed != meant:
-            own += self._difference(polynomial(computed), polynomial(meant))
+        own = off + analyse(computed, self.box, self.model.arithmetic.ulps).error
         slopes = np.array([above(change[n]) for n in self.names])
         result: Floats = (self.radii @ slopes + above(own)) * SLACK + LEAST
         return result
