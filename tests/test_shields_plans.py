@@ -20,6 +20,7 @@ from plan_examples import U, V, X, core, drives, planned
 from runtime_examples import box_certificate, ellipse_certificate, union_certificate
 
 import nprl.envs  # noqa: F401 - registers our ids
+from experiments.adversary_attack import Attack
 from nprl.env.gymnasium_vector import ModelVectorEnv
 from nprl.env.vector import ModelVecEnv
 from nprl.lang.build import cos, maximum, minimum, sin, sqrt, where
@@ -470,3 +471,11 @@ def test_a_shielded_policy_follows_its_plan_when_the_policy_fails(lanes) -> None
     assert policy.failures == 76
     assert policy.outside == 0
     assert COVERAGE.shield.inside_batch(x.reshape(-1, 2)).all()
+
+
+def test_the_adversary_attacks_plans_too(tmp_path) -> None:
+    attack = Attack(planned().save(tmp_path / "certificate.json"), seed=0, proved=False)
+    found = attack.run(3_000)
+    assert (found.violations, found.exits) == (0, 0)
+    assert found.on_plans > 500
+    assert found.faults == []
