@@ -81,7 +81,8 @@ class Decision:
 class Filter:
     """A proved shield, as a function of state and proposed action.
 
-    States and actions are in the units and the order of ``model``. Nothing is kept between calls.
+    States and actions are in the units and the order of ``model``. Nothing is kept between calls;
+    the certificate's plans, if any, are left to `nprl.shields.plans`.
     """
 
     def __init__(self, certificate: Certificate, *, trusted: bool = False) -> None:
