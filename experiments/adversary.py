@@ -59,6 +59,7 @@ def report(o: Outcome) -> str:
         f"  bare, the same actions: {o.bare_violations:,} of {o.bare_runs:,} runs of at "
         f"most {o.longest_run} steps violate",
         *(["  the attack was none: nothing violates here"] if not o.bare_violations else []),
+        *([f"  on committed plans after {o.on_plans:,} steps"] if o.on_plans else []),
         *(f"  FAULT {fault}" for fault in o.faults),
     ]
     return "\n".join(lines)

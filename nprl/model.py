@@ -14,7 +14,7 @@ from fractions import Fraction
 from typing import Any
 
 from nprl.lang import schema
-from nprl.lang.schema import NUMBER, TERM, TEXT, many, record
+from nprl.lang.schema import FLAG, NUMBER, TERM, TEXT, WHOLE, many, record, row
 from nprl.lang.serial import canonical
 from nprl.lang.terms import NAME, Formula, Num, Operand, Term, Truth, Var, exact, term, variables
 
@@ -149,9 +149,7 @@ class Model:
             put("observation", tuple(Observation(c.name, Var(c.name)) for c in self.state))
         xs, us = set(self.state_names), set(self.action_names)
         for c in self.state:
-            _known(
-                f"step[{c.name}]", term(self.step[c.name]), xs | us | set(self.disturbance_names)
-            )
+            _known(f"step[{c.name}]", term(self.step[c.name]), set(names))
         _known("safe", self.safe, xs)
         _known("terminal", self.terminal, xs)
         for o in self.observation:
@@ -244,17 +242,13 @@ MODEL = record(
         "init": schema.table(many(NUMBER)),
         "safe": schema.FORMULA,
         "terminal": schema.FORMULA,
-        "observation": many(
-            schema.row(Observation, {"name": TEXT, "value": TERM, "rounding": NUMBER})
-        ),
+        "observation": many(row(Observation, {"name": TEXT, "value": TERM, "rounding": NUMBER})),
         "reward": TERM,
         "unsafe_reward": schema.optional(NUMBER),
-        "horizon": schema.WHOLE,
+        "horizon": WHOLE,
         "dt": schema.optional(NUMBER),
         "integrator": TEXT,
-        "arithmetic": record(
-            Arithmetic, {"state": TEXT, "scaled": schema.FLAG, "ulps": schema.WHOLE}
-        ),
+        "arithmetic": record(Arithmetic, {"state": TEXT, "scaled": FLAG, "ulps": WHOLE}),
         "provenance": TEXT,
         "notes": TEXT,
     },

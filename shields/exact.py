@@ -263,7 +263,10 @@ class _Certificate(_Model):  # sections 3 to 5
         self.raw_step, self.step, self.again = steps
         self.edge = raw.term(["where", m.terminal, "1", "0"])
         shape = {"family": str, "invariant": ((plain.term,),), "backup": (off.term,)}
-        s = SimpleNamespace(**_read(c.shield, shape | {"margins": object}))
+        plans = {"policies": ([plain.term] * len(us),), "steps": int}  # may be absent
+        shape |= {"margins": object} | {k: plans for k in _read(c.shield, dict) if k == "plans"}
+        s = SimpleNamespace(**{"plans": {"policies": [us], "steps": 1}} | _read(c.shield, shape))
+        _require(s.plans["policies"] and 1 <= s.plans["steps"] <= 200, "no policy, or its steps")
         self.rows, self.backup = s.invariant, s.backup
         self.raw_backup = [raw.term(b) for b in c.shield["backup"]]
         _require('"where"' not in json.dumps(c.shield["invariant"]), "a row holds a where")
@@ -288,18 +291,17 @@ class _Certificate(_Model):  # sections 3 to 5
         parts = (zip(*pair, strict=True) for pair in both)
         return [[_node("-", _replace(g, after), _leaf(m)) for g, m in part] for part in parts]
     def domain(self) -> None:
-        r, edge, given = *(_Rounding(self.box, self.ulps) for _ in range(2)), self.rounding
+        r, edge, own = *(_Rounding(self.box, self.ulps) for _ in range(2)), self.rounding
         tests = self.tests(self.raw_step, [[ZERO] * len(part) for part in self.rows])
-        claims = [*zip(chain(*given.test), chain(*tests), strict=True)]
-        near = zip(given.backup, self.raw_backup, self.action.values(), strict=True)
+        claims = [*zip(chain(*own.test), chain(*tests), strict=True)]
+        near = zip(own.backup, self.raw_backup, self.action.values(), strict=True)
         claims += [(v - 16 * U * (abs(low) + abs(high)), t) for v, t, (low, high) in near]
         for x, t in self.raw_step.items():
             a, b, e = r.of(t)
             size = (max(-a, b) + e) * self.single
             _require(size < 2**127, "a float32 may overflow")
-            claims.append((given.plant[x] - 2**30 * U * size - Fraction(self.single, 2**149), t))
-        ok = all(v >= r.of(t)[2] for v, t in claims) and given.guard >= r.guard
-        _require(ok, "a rounding may be above its claim")
+            claims.append((own.plant[x] - 2**30 * U * size - Fraction(self.single, 2**149), t))
+        _require(all(v >= r.of(t)[2] for v, t in claims) and own.guard >= r.guard, "a claim is low")
         _require(edge.of(self.edge) and edge.guard == 0, "terminal is not exact in floats")
     def goals(self) -> dict[str, Sequent]:  # section 5
         r, goals = self.rounding, dict(init=(_box(self.init), self.rows, 0))
@@ -434,8 +436,7 @@ def _prove(premises: Terms, goals: list[Terms], given: int, names: set[str], tre
             p, q = _node("-", v, _node("-", p, q)), _node("-", _node("+", p, q), v)
             todo = [(swap(v, p, q, *_around(v, ONE)), sub)]
         case ["divide", "/", "+" | "-" as sign, first, sub]:
-            n, d = t.args
-            p = _node("-", _node("*", v, d), n)
+            p, d = _node("-", _node("*", v, t.args[1]), t.args[0]), t.args[1]
             side = _node(">0", d if sign == "+" else _node("neg", d))
             todo = [((premises, [[side]], given), first), (swap(v, p, _node("neg", p)), sub)]
         case ["root", "sqrt", first, sub]:
@@ -467,8 +468,7 @@ def check(data: bytes) -> dict[str, str]:
             sys.setrecursionlimit(max(limit, MAX_RECURSION))
             known = isinstance(value, dict) and value.get("format") == "nprl-impossible/1"
             c = (_Impossible if known else _Certificate)(_canonical(value))
-            goals = c.goals()
-            proofs = c.file.proofs
+            goals, proofs = c.goals(), c.file.proofs
             _require(proofs.keys() <= goals.keys(), "an unknown goal", [*proofs])
             jobs = {g: partial(_prove, *s, c.names, proofs.get(g)) for g, s in goals.items()}
             for goal, job in (c.direct | jobs).items():

@@ -15,10 +15,11 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv, VectorWrap
 from numpy.typing import NDArray
 
 from nprl.env.binding import Binding
-from nprl.env.foreign import filtered
+from nprl.env.foreign import arriving, filtered
 from nprl.env.gymnasium_vector import ModelVectorEnv, masked
 from nprl.env.plant import Bools
 from nprl.env.sampling import Floats
+from nprl.shields.plans import Coverage, Lanes
 from nprl.shields.shield import Filter
 from nprl.shields.watch import Watch
 from nprl.shields.wrapper import ShieldWarning, bound_to
@@ -31,7 +32,8 @@ class ShieldVector(VectorWrapper):
     ``shield/guaranteed``: False in a lane from the step on whose outcome is not the model's, or
     lies outside the invariant, until its episode ends. ``steps_total`` and ``overrides_total``
     count since construction; an action that the autoreset ignores counts for neither. Rows of NaN
-    mean the backup.
+    mean the backup. Where the certificate has plans each lane has its own; ``infos`` gains
+    ``shield/plan``, the actions of it that are to come, and a lane on its plan counts as inside.
     """
 
     def __init__(self, env: VectorEnv[Any, Any, Any], shield: Filter | str | Path) -> None:
@@ -45,6 +47,9 @@ class ShieldVector(VectorWrapper):
         self.filter = shield if isinstance(shield, Filter) else Filter.from_file(shield)
         certificate = self.filter.certificate
         self._bindings: list[Binding] = []
+        self._lanes: Lanes | None = None
+        if certificate.shield.plans is not None:
+            self._lanes = Lanes(Coverage(self.filter), env.num_envs)
         self._watch = Watch(certificate)
         if isinstance(env, ModelVectorEnv):
             if env.model.digest() != certificate.model.digest():
@@ -52,7 +57,7 @@ class ShieldVector(VectorWrapper):
                     f"the certificate is for the model {certificate.model.name}, and the lanes run "
                     f"another one, {env.model.name}: prove that one"
                 )
-            env.shield = self.filter
+            env.shield = self._lanes or self.filter
         elif isinstance(env, SyncVectorEnv):
             self._bindings = [bound_to(one, certificate) for one in env.envs]
         else:
@@ -88,7 +93,7 @@ class ShieldVector(VectorWrapper):
         self._usable = False
         obs, infos = self.env.reset(seed=seed, options=options)
         states = self.states()
-        outside = lanes & ~self.filter.inside_batch(states)
+        outside = lanes & ~self._inside(states, lanes)
         if outside.any():
             lane = int(np.flatnonzero(outside)[0])
             raise ValueError(
@@ -99,6 +104,26 @@ class ShieldVector(VectorWrapper):
         self.guaranteed |= lanes
         self._overrides[lanes] = 0
         return obs, {**infos, **masked({"shield/guaranteed": self.guaranteed}, lanes)}
+
+    def _filtered(self, states: Floats, actions: NDArray[Any]) -> tuple[NDArray[Any], Bools]:
+        """What is sent to bound environments, and which rows were replaced."""
+        binding = self._bindings[0]
+        if self._lanes is None:
+            return filtered(self.filter, binding, states, actions)
+        units, replaced = self._lanes.filter_batch(
+            states,
+            arriving(binding, actions),
+            lambda u: arriving(binding, np.asarray(binding.from_units(u))),
+        )
+        sent = np.asarray(binding.from_units(units))
+        sent[~replaced] = actions[~replaced]
+        return sent, replaced
+
+    def _inside(self, states: Floats, begun: Bools) -> Bools:
+        """Whether the shield holds in each lane, (n,), where episodes have ``begun`` in some."""
+        if self._lanes is None:
+            return self.filter.inside_batch(states)
+        return self._lanes.holds(states, begun)
 
     def step(self, actions: Any) -> tuple[Any, Any, Bools, Bools, dict[str, Any]]:
         """Step every lane with its action, or with what the shield puts in its place.
@@ -111,9 +136,7 @@ class ShieldVector(VectorWrapper):
         ignored = self._ended if self._mode is AutoresetMode.NEXT_STEP else self._ended & False
         before, active = self.states(), ~ignored
         if self._bindings:
-            sent, overridden = filtered(
-                self.filter, self._bindings[0], before, _without(actions, ignored)
-            )
+            sent, overridden = self._filtered(before, _without(actions, ignored))
             overridden = overridden & active
             stepped = self.env.step(sent)
         else:
@@ -125,12 +148,13 @@ class ShieldVector(VectorWrapper):
         self._overrides += overridden
         self.steps_total += int(np.count_nonzero(active))
         self.overrides_total += int(np.count_nonzero(overridden))
-        facts = {"shield/overridden": overridden, "shield/overrides": self._overrides}
+        facts: dict[str, NDArray[Any]] = {"shield/overridden": overridden}
+        facts["shield/overrides"] = self._overrides
         infos = {**infos, **masked(facts, active)}
         done = terminations | truncations
         reset = done if self._mode is AutoresetMode.SAME_STEP else ignored
         after = self.states()
-        left = ~self.filter.inside_batch(after)
+        left = ~self._inside(after, reset)
         if sent is not None:
             for lane in np.flatnonzero(~reset).tolist():
                 units = self._bindings[lane].to_units(sent[lane]).tolist()
@@ -151,7 +175,10 @@ class ShieldVector(VectorWrapper):
         self.guaranteed = fresh & ~left
         self._ended = done
         every = np.ones(self.num_envs, dtype=np.bool_)
-        infos = {**infos, **masked({"shield/guaranteed": self.guaranteed}, every)}
+        facts = {"shield/guaranteed": self.guaranteed}
+        if self._lanes is not None:
+            facts["shield/plan"] = np.array([p.steps_left for p in self._lanes.planners])
+        infos = {**infos, **masked(facts, every)}
         return obs, rewards, terminations, truncations, infos
 
 

@@ -71,6 +71,7 @@ def theorem(certificate: Certificate) -> str:
         f"  every disturbance: {disturbance_in_words(model)};",
         "  every policy, for ever, with the shield in charge:",
         f"  at each sampling instant{_period(model)} the state is in I, hence in S.",
+        *_plans(certificate),
         f"  S, {openness(model)}: {formula_to_text(model.safe)}",
         f"  I, closed: {shape(certificate)}",
         f"  actions: {actions_in_words(model)}",
@@ -86,6 +87,18 @@ def theorem(certificate: Certificate) -> str:
     if model.notes:
         lines.append(f"Notes of the model: {plain(model.notes)}")
     return "\n".join(lines)
+
+
+def _plans(certificate: Certificate) -> list[str]:
+    """What the theorem says of plans, where there are some."""
+    plans = certificate.shield.plans
+    if plans is None:
+        return []
+    count = "1 program" if len(plans.policies) == 1 else f"{len(plans.policies)} programs"
+    return [
+        "  With plans: S is kept by I or by a committed plan. Where the state is not in I it is in",
+        f"  the tube of a plan of at most {plans.steps} steps ({count}), which lies in S and ends in I.",
+    ]
 
 
 def openness(model: Model) -> str:
