@@ -22,6 +22,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from nprl.shields.cross import LIMIT, NoSolver, require
+
 if TYPE_CHECKING:
     from nprl.shields.cli_report import Checked
 
@@ -65,7 +67,7 @@ def _main(given: Sequence[str], stopped: threading.Event) -> int:
         code = exit_code(c.outcome for c in done)
     except KeyboardInterrupt:
         stopped.set()
-    except (UsageError, OSError) as problem:
+    except (UsageError, NoSolver, OSError) as problem:
         error, code = str(problem), BAD_INPUT
     except Exception as problem:  # an exit code of 1, Python's own, would say "refuted"
         error, code = f"not proved: {type(problem).__name__}: {problem}", NOT_PROVED
@@ -112,8 +114,13 @@ def _parse(given: Sequence[str]) -> argparse.Namespace:
         raise UsageError("--csv takes one certificate; without it each gets a file of its own")
     if args.out is not None and args.policy is None:
         raise UsageError("--out keeps the proof of a program: give --policy PROGRAM, too")
-    if args.timeout is not None and not (math.isfinite(args.timeout) and args.timeout > 0):
-        raise UsageError(f"--timeout is a positive number of seconds; got {args.timeout}")
+    for name in ("timeout", "cross_limit"):
+        seconds = getattr(args, name)
+        if seconds is not None and not (math.isfinite(seconds) and seconds > 0):
+            option = f"--{name.replace('_', '-')}"
+            raise UsageError(f"{option} is a positive number of seconds; got {seconds}")
+    if args.cross is not None:
+        require()
     if args.smtlib is not None:
         try:
             Path(args.smtlib).mkdir(parents=True, exist_ok=True)
@@ -147,6 +154,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--smtlib", metavar="DIR", help="write each solver query as SMT-LIB 2, for another solver")
     add("--csv", metavar="FILE", help="where a counterexample goes")
     add("--exact", action="store_true", help="ask the stand-alone exact checker, too")
+    add("--cross", choices=["cvc5"], help="put each solver query to this solver, too")
+    add("--cross-limit", type=float, metavar="S", default=LIMIT, help="its seconds for one query")
     add("--quiet", action="store_true", help="one line for each certificate")
     add("--debug", action="store_true", help="tracebacks")
     return parser
