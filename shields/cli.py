@@ -22,8 +22,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from nprl.shields.cross import LIMIT, NoSolver, require
-
 if TYPE_CHECKING:
     from nprl.shields.cli_report import Checked
 
@@ -67,7 +65,7 @@ def _main(given: Sequence[str], stopped: threading.Event) -> int:
         code = exit_code(c.outcome for c in done)
     except KeyboardInterrupt:
         stopped.set()
-    except (UsageError, NoSolver, OSError) as problem:
+    except (UsageError, OSError) as problem:
         error, code = str(problem), BAD_INPUT
     except Exception as problem:  # an exit code of 1, Python's own, would say "refuted"
         error, code = f"not proved: {type(problem).__name__}: {problem}", NOT_PROVED
@@ -120,7 +118,12 @@ def _parse(given: Sequence[str]) -> argparse.Namespace:
             option = f"--{name.replace('_', '-')}"
             raise UsageError(f"{option} is a positive number of seconds; got {seconds}")
     if args.cross is not None:
-        require()
+        from nprl.shields.cross import NoSolver, require
+
+        try:
+            require()
+        except NoSolver as error:
+            raise UsageError(str(error)) from None
     if args.smtlib is not None:
         try:
             Path(args.smtlib).mkdir(parents=True, exist_ok=True)
@@ -155,7 +158,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--csv", metavar="FILE", help="where a counterexample goes")
     add("--exact", action="store_true", help="ask the stand-alone exact checker, too")
     add("--cross", choices=["cvc5"], help="put each solver query to this solver, too")
-    add("--cross-limit", type=float, metavar="S", default=LIMIT, help="its seconds for one query")
+    add("--cross-limit", type=float, metavar="S", help="its seconds for one query (10)")
     add("--quiet", action="store_true", help="one line for each certificate")
     add("--debug", action="store_true", help="tracebacks")
     return parser

@@ -22,7 +22,7 @@ from nprl.shields.certificate import Certificate, CertificateError
 from nprl.shields.checker import Verdict, check
 from nprl.shields.cli_report import Checked, Outcome
 from nprl.shields.counterexample import Counterexample, Moment
-from nprl.shields.cross import Crossing, Other
+from nprl.shields.cross import LIMIT, Crossing, Other
 from nprl.shields.exact import MAX_BYTES
 from nprl.shields.load import claim_from_bytes
 from nprl.shields.losing import Impossible, losing_witness
@@ -144,7 +144,7 @@ def _check(found: Checked, args: argparse.Namespace, tell: Callable[[str], None]
     if args.cross is None:
         found.report = check(certificate, args.timeout, tell, folder)
     else:
-        with Other(args.cross_limit) as other:
+        with Other(args.cross_limit or LIMIT) as other:
             crossing = Crossing(other)
 
             def export(goal: str, leaf: int, text: str) -> None:

@@ -60,7 +60,7 @@ def test_the_query_at_which_z3_stopped_is_not_compared() -> None:
 def test_a_disagreement_is_loud_and_exits_1(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("nprl.shields.cli.require", lambda: None)
+    monkeypatch.setattr(cross, "require", lambda: None)
     monkeypatch.setattr(cli_run, "Other", lambda _: Scripted("unsat", "sat"))
     file = proved().save(tmp_path / "cart.json")
     assert main([str(file), "--cross", "cvc5"]) == 1
