@@ -152,8 +152,9 @@ def _check(found: Checked, args: argparse.Namespace, tell: Callable[[str], None]
                     folder(goal, leaf, text)
                 crossing(goal, leaf, text)
 
-            found.report = check(certificate, args.timeout, tell, export)
-        found.crossed = crossing.result({r.goal: r.proved for r in found.report.results})
+            report = check(certificate, args.timeout, tell, export)
+        found.report = report
+        found.crossed = crossing.result({r.goal: r.proved for r in report.results})
     if folder is not None:
         found.files.append(f"{args.smtlib}: {folder.count} queries, each must be unsat")
 
