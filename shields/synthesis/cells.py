@@ -23,7 +23,7 @@ from nprl.lang.terms import Num, Term, Var
 from nprl.shields.polynomial import Polynomial, Range, add, constant, names
 from nprl.shields.sequent import Sequent, expand
 from nprl.shields.synthesis.bernstein import MAX_COEFFICIENTS, bound
-from nprl.shields.synthesis.combine import bernstein_matrix, values
+from nprl.shields.synthesis.combine import bernstein_matrix, float_bound, values
 from nprl.shields.synthesis.quadratic import degree
 from nprl.shields.synthesis.search import NotProved, Search, Tree, box_of, hint, polynomials
 
@@ -32,6 +32,10 @@ SAMPLES = 4_000
 SURE = 1e-9
 """A bound in floats counts from here on, relative to the polynomial's size."""
 MOST_MULTIPLIER = 1e9
+
+
+class TooFar(NotProved):
+    """A conclusion that fails at a sample point: it is false, or was weakened too much before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +103,7 @@ class Cells:
         k = int(best.argmin())
         if best[k] < 0:
             where = ", ".join(f"{v} = {x[k, i]:.6g}" for i, v in enumerate(self.order))
-            raise NotProved(f"it fails, or what is lost to enclosures is too much, at {where}")
+            raise TooFar(f"it fails, or what is lost to enclosures is too much, at {where}")
 
     def _dense(self, p: Polynomial, top: Sequence[int]) -> Floats:
         table = np.zeros([d + 1 for d in top])
@@ -238,7 +242,10 @@ class Cells:
         rest = target.p
         for k, exact in chosen.items():
             rest = add(rest, self.rows[k], -exact)
-        if not _positive(rest, box, target.strict):
+        well = float_bound(rest, box) > SURE * float(
+            np.abs(form).max()
+        )  # then the exact one is, too
+        if not well and not _positive(rest, box, target.strict):
             return None, left
         if target.lemma is not None:
             chosen[target.lemma] = Fraction(1)
@@ -277,4 +284,4 @@ def _multipliers(form: Floats, rows: Sequence[Floats]) -> list[float]:
     return [float(v) * size / q for v, q in zip(answer.x[:-1], scale, strict=True)]
 
 
-__all__ = ["Cells", "Target"]
+__all__ = ["Cells", "Target", "TooFar"]

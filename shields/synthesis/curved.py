@@ -20,7 +20,7 @@ import numpy as np
 from nprl.lang import exact
 from nprl.lang.floats import compile_batch
 from nprl.lang.ranges import Interval
-from nprl.lang.serial import to_json
+from nprl.lang.serial import number_to_json, to_json
 from nprl.lang.terms import Binary, BinaryOp, Num, Pi, Term, Unary, UnaryOp, Var, variables
 from nprl.lang.terms import replace as substitute
 from nprl.shields.certificate import Certificate
@@ -28,7 +28,7 @@ from nprl.shields.goals import tolerant
 from nprl.shields.polynomial import Polynomial, add, constant, names, polynomial
 from nprl.shields.sequent import Sequent, expand, expanded
 from nprl.shields.synthesis.bernstein import bound, from_polynomial, lower_bound
-from nprl.shields.synthesis.cells import Cells, Target
+from nprl.shields.synthesis.cells import Cells, Target, TooFar
 from nprl.shields.synthesis.combine import values
 from nprl.shields.synthesis.functions import clear_denominator, innermost_functions, taylor_order
 from nprl.shields.synthesis.near import Move, move
@@ -44,9 +44,13 @@ from nprl.shields.synthesis.search import (
     polynomials,
 )
 
-DEGREES = (3, 5, 7, 9)
-"""Of the polynomials that stand for functions, in this order."""
+DEGREE = 3
+"""Of the polynomials that stand for functions."""
+SLICES = 5
+"""How often the range of what a function depends on is halved, where its polynomial is too far off."""
 SAMPLES = 2_000
+BITS = 26
+"""Of the coefficients of polynomials that stand for a step."""
 MAX_LEAVES = 20_000
 Then = Callable[["State"], Tree]
 
@@ -86,15 +90,7 @@ def prove_curved(goal: str, sequent: Sequent, draft: Certificate, seconds: float
         return _tested(sequent, draft, end)
     if kind != "backup":
         return _static(sequent, draft, _search(end))
-    problem = ""
-    for most in DEGREES:
-        try:
-            return _kept(sequent, draft, most, _search(end))
-        except NotProved as error:
-            problem = str(error)
-            if "enclosures" not in problem:
-                break
-    raise NotProved(problem)
+    return _kept(sequent, draft, _search(end))
 
 
 def _search(end: float) -> Search:
@@ -140,6 +136,10 @@ def _pieces(state: State, then: Then) -> Tree:
                 for s, new in zip(parts, _branches(piece), strict=True)
             ),
         ]
+    for k, t in enumerate(state.s.premises):
+        if isinstance(t, Binary) and not variables(t) and polynomial(t).get((), 0) < 0:
+            c = -1 / polynomial(t)[()]
+            return ["absurd", {"products": [[number_to_json(c), [k]]]}]
     return then(state)
 
 
@@ -153,7 +153,7 @@ def _branches(piece: Term) -> tuple[Term, Term]:
             return piece.then, piece.other  # type: ignore[union-attr]
 
 
-def _kept(s: Sequent, draft: Certificate, most: int, search: Search) -> Tree:
+def _kept(s: Sequent, draft: Certificate, search: Search) -> Tree:
     """The backup leads into the invariant."""
     model, rounding = draft.model, draft.rounding
     steps = tolerant(model.steps, "plant", rounding.guard)[0]
@@ -164,12 +164,31 @@ def _kept(s: Sequent, draft: Certificate, most: int, search: Search) -> Tree:
         return _steps(state, draft, search)
 
     def functions(state: State) -> Tree:
-        return _functions(state, draft, most, search, named)
+        return _sliced(state, draft, search, named, 0)
 
     return _pieces(State(s, (*after, *inputs), {}), functions)
 
 
-def _functions(state: State, draft: Certificate, most: int, search: Search, then: Then) -> Tree:
+def _sliced(state: State, draft: Certificate, search: Search, then: Then, depth: int) -> Tree:
+    """The rest, on slices of the ranges where functions are too curved for their polynomials."""
+    try:
+        return _functions(state, draft, search, then)
+    except TooFar:
+        used = {v for t in state.watched for f in innermost_functions(t) for v in variables(f)}
+        box = box_of(state.s, search)
+        width = {c.name: c.high - c.low for c in draft.model.state if c.name in used}
+        if not width or depth == SLICES:
+            raise
+        v = max(width, key=lambda n: (box[n][1] - box[n][0]) / width[n])
+        head: Tree = ["split", to_json(Var(v) - Num(sum(box[v]) / 2))]
+        sides = expand([*head, None, None], state.s)
+        return [
+            *head,
+            *(_sliced(replace(state, s=s), draft, search, then, depth + 1) for s in sides),
+        ]
+
+
+def _functions(state: State, draft: Certificate, search: Search, then: Then) -> Tree:
     """Name each function in what is watched, with the cuts that enclose it by a polynomial."""
     t = next((f for w in state.watched for f in innermost_functions(w)), None)
     if t is None:
@@ -191,12 +210,12 @@ def _functions(state: State, draft: Certificate, most: int, search: Search, then
     sides = expand([*head, *([None] * (2 if head[0] in ("root", "divide") else 1))], s)
     inner = [prove(side, _part(search)) for side in sides[:-1]]
     original = substitute(t, {Var(n): f for n, f in state.atoms.items()})
-    centre, radius = _fit(original, box, most)
+    centre, radius = _fit(original, box, DEGREE)
     now, cuts = sides[-1], list[tuple[Term, Tree]]()
     away = name - from_polynomial(centre)
     for lemma in (Num(radius) + away, Num(radius) - away):
         try:
-            cuts.append((lemma, _near(now.concluding(lemma), t, name, search)))
+            cuts.append((lemma, _near(now, lemma, t, name, search)))
         except NotProved as error:
             raise NotProved(f"the enclosures of {str(t)[:40]}: {error}") from None
         now = now.given(lemma)
@@ -207,16 +226,24 @@ def _functions(state: State, draft: Certificate, most: int, search: Search, then
         atoms={**state.atoms, name.name: original},
         moves=(moved, *state.moves),
     )
-    return [*head, *inner, _cut(cuts + ends, _functions(further, draft, most, search, then))]
+    return [*head, *inner, _cut(cuts + ends, _functions(further, draft, search, then))]
 
 
-def _near(s: Sequent, t: Term, name: Var, search: Search) -> Tree:
-    if not isinstance(t, Binary):
-        return prove(s, _part(search))
-    found = clear_denominator(s, t, name, _lemmas(search), 0)
-    if found is None:
-        raise NotProved("its quotient is not enclosed")
-    return found
+def _near(s: Sequent, lemma: Term, t: Term, name: Var, search: Search) -> Tree:
+    """A proof of ``lemma``, which says on one side how near a function's name is to a polynomial."""
+    goal = s.concluding(lemma)
+    if isinstance(t, Binary):
+        found = clear_denominator(goal, t, name, _lemmas(search), 0)
+        if found is None:
+            raise NotProved("its quotient is not enclosed")
+        return found
+    box = box_of(s, search)
+    for k, premise in polynomials(s, search).items():  # Taylor's polynomial, on the same side
+        rest = add(polynomial(lemma), premise, Fraction(-1))
+        known = not any(v not in box or ":" in v for v in names(rest))
+        if known and name.name in names(premise) and len(names(premise)) > 1:
+            return Cells([[Target(rest, lemma=k)]], sorted(names(rest)), search).prove(goal)
+    return prove(goal, _part(search))
 
 
 def _lemmas(search: Search) -> Search:
@@ -279,17 +306,17 @@ def _fit(t: Term, box: Mapping[str, Interval], most: int) -> tuple[Polynomial, F
     found = np.linalg.lstsq(design, y, rcond=None)[0]
     centre: Polynomial = {}
     for k, c in zip(powers, found, strict=True):
-        coefficient = _short(float(c) / float(np.prod(reach ** np.array(k))))
+        coefficient = _short(float(c) / float(np.prod(reach ** np.array(k))), BITS)
         if abs(c) > 2**-40:
             centre[tuple((v, p) for v, p in zip(used, k, strict=True) if p)] = coefficient
     rest = float(np.abs(y - values(centre, used, x)).max())
     return centre, Fraction(math.ceil((1.2 * rest + 1e-6) * 2**40), 2**40)
 
 
-def _short(value: float) -> Fraction:
-    """A nearby number of 36 bits."""
+def _short(value: float, bits: int) -> Fraction:
+    """A nearby number of so many bits."""
     mantissa, exponent = math.frexp(value)
-    return Fraction(round(mantissa * 2**36)) * Fraction(2) ** (exponent - 36)
+    return Fraction(round(mantissa * 2**bits)) * Fraction(2) ** (exponent - bits)
 
 
 def _steps(state: State, draft: Certificate, search: Search) -> Tree:
@@ -303,12 +330,24 @@ def _steps(state: State, draft: Certificate, search: Search) -> Tree:
         f = polynomial(t)
         above = move(f, moves, s, search)
         below = move({m: -c for m, c in f.items()}, moves, s, search)
-        radius = max(above.loss, below.loss)
         away = t - from_polynomial(above.moved)
         for lemma, found in ((away, above), (-away, below)):
             cuts.append((Num(found.loss) + lemma, found.proof))
             s = s.given(Num(found.loss) + lemma)
-        near.append((above.moved, radius, len(s.premises) - 2))
+        centre = {m: _short(float(c), BITS) for m, c in above.moved.items()}
+        rest = add(above.moved, centre, Fraction(-1))
+        box = box_of(s, search)
+        spare = [lower_bound(rest, box), lower_bound({m: -c for m, c in rest.items()}, box)]
+        radius = max(above.loss, below.loss) - min(spare)
+        radius = outward(radius, True, radius / 64)
+        place = len(s.premises) - 2
+        for k, sign in enumerate((1, -1)):
+            lemma = Num(radius) + sign * (t - from_polynomial(centre))
+            left = add(constant(radius - (above, below)[k].loss), rest, Fraction(sign))
+            leaf = hint(left, {place + k: Fraction(1)}, s, polynomials(s, search), box)
+            cuts.append((lemma, ["leaf", [leaf]]))
+            s = s.given(lemma)
+        near.append((centre, radius, len(s.premises) - 2))
     heads: list[Tree] = []
     named: list[Move] = []
     for t, (centre, radius, place) in zip(state.watched[:n], near, strict=True):
