@@ -22,7 +22,7 @@ from nprl.lang.terms import Num, Term, Var
 from nprl.model import Model
 from nprl.program import Program
 from nprl.shields.certificate import Certificate, CertificateError
-from nprl.shields.checker import Report, Verdict, check, check_goal
+from nprl.shields.checker import Report, Verdict, check
 from nprl.shields.counterexample import Counterexample, point_text, values_at
 from nprl.shields.escape import escape, steps_of
 from nprl.shields.goals import domain, goals, witnesses
@@ -244,6 +244,7 @@ def _prove(
     curved = _family(parts) == "polynomial"
     within = _bounded(loop.model, parts)
     tried = [within] if curved else [parts, within]
+    shown = parts
     for k, rows in enumerate(tried):
         try:
             draft = _draft(loop, rows, _family(parts))
@@ -251,12 +252,18 @@ def _prove(
             found.obligations = [Obligation("domain", Finding.OPEN, str(error))]
             return
         left = end - time.monotonic()
-        until = end if k + 1 == len(tried) else time.monotonic() + left / 2
-        found.obligations = _goals(found, draft, until, tell)
-        if all(o.finding is Finding.PROVED for o in found.obligations) or found.counterexamples:
+        until = end if k + 1 == len(tried) else time.monotonic() + 2 * left / 3
+        seen = _goals(found, draft, until, tell)
+        if _count(seen) >= _count(found.obligations):
+            found.obligations, shown = seen, rows
+        if all(o.finding is Finding.PROVED for o in seen) or found.counterexamples:
             break
-    if rows is within and within != parts:
+    if shown is within and within != parts:
         found.notes.append("the set that is examined is its part within the model's ranges")
+
+
+def _count(seen: Sequence[Obligation]) -> int:
+    return sum(o.finding is Finding.PROVED for o in seen)
 
 
 def _goals(
@@ -283,37 +290,40 @@ def _goals(
         state = Finding.OPEN if reason else Finding.PROVED
         result[kind] = Obligation(kind, state, reason)
     most = degree_of(draft)
+    why: dict[str, str] = {}
+    spent: dict[str, float] = {}
     for goal, sequent in goals(draft).items():
         kind = goal.split("/")[0]
-        before = result.get(kind, Obligation(kind, Finding.PROVED))
         witness = refuted.get("inductive" if kind == "backup" else kind)
         if witness is not None:
-            result[kind] = replace(before, finding=Finding.REFUTED, reason=witness.text)
-            continue
-        if before.finding is Finding.OPEN:
+            result[kind] = Obligation(kind, Finding.REFUTED, witness.text)
             continue
         tell(goal)
         began = time.monotonic()
-        reason, leaves = "", 0
         try:
             share = (end - began) / (2 if kind == "backup" else 1)
             proofs[goal] = prove_goal(goal, sequent, draft, most, share)
-            checked = check_goal(goal, sequent, proofs[goal])
-            reason, leaves = checked.reason, checked.leaves
         except (NotProved, DomainError) as error:
-            reason = f"{goal}: {error}"
+            why[goal] = f"{goal}: {error}"
+        spent[kind] = spent.get(kind, 0.0) + time.monotonic() - began
+    tell("the checker")
+    own = replace(draft, proofs=proofs)
+    report = check(own)
+    for r in report.results:
+        kind = r.goal.split("/")[0]
+        before = result.get(kind, Obligation(kind, Finding.PROVED))
+        reason = why.get(r.goal, r.reason)
+        if kind not in spent or before.finding is not Finding.PROVED:
+            continue
         result[kind] = Obligation(
             kind,
             Finding.OPEN if reason else Finding.PROVED,
             f"{reason}; {_help(reason)}" if reason else "",
-            before.leaves + leaves,
-            before.seconds + time.monotonic() - began,
+            before.leaves + r.leaves,
+            spent[kind],
         )
-    if not refuted and all(o.finding is Finding.PROVED for o in result.values()):
-        own = replace(draft, proofs=proofs)
-        found.report = check(own)
-        if found.report.verdict is Verdict.VERIFIED:
-            found.certificate = own
+    if report.verdict is Verdict.VERIFIED and not found.counterexamples:
+        found.certificate, found.report = own, report
     return [result[k] for k in OBLIGATIONS if k in result]
 
 

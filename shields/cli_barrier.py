@@ -133,6 +133,10 @@ def read_program(given: str | None, model: Model) -> Program:
     return program_for(model, [terms[n] for n in names], "given")
 
 
+class BadBarrier(OSError):
+    """What was given cannot be read, or does not fit together; one line."""
+
+
 class BarrierRun:
     """One run of `shield-check --barrier`: what was found, and the files that it left."""
 
@@ -281,8 +285,15 @@ def table(model: Model, run: Counterexample, most: int = 12) -> str:
 
 
 def run(args: argparse.Namespace, write: Callable[[Callable[[], None]], None]) -> tuple[int, Any]:
-    """The whole of it; the exit code and the JSON data."""
-    one = BarrierRun(args)
+    """The whole of it; the exit code and the JSON data.
+
+    Raises:
+        BadBarrier: one line, for what cannot be read.
+    """
+    try:
+        one = BarrierRun(args)
+    except ValueError as error:
+        raise BadBarrier(str(error)) from None
     code = one.work(_tell if sys.stderr.isatty() and not args.quiet else None)
     if not args.json:
         write(one.report)

@@ -157,7 +157,7 @@ class Cells:
         assert best is not None
         if depth >= self.search.max_depth:
             raise NotProved(f"{self._where(box)}: halved {depth} times")
-        return self._halved(s, box, depth, closed, best)
+        return self._halved(s, box, depth, closed, best, list(rows.values()))
 
     def _halved(
         self,
@@ -166,6 +166,7 @@ class Cells:
         depth: int,
         closed: Mapping[int, int],
         best: tuple[int, dict[int, dict[str, object]], Floats],
+        rows: Sequence[Floats],
     ) -> Tree:
         cuts: list[tuple[Term, Tree]] = []
         known = dict(closed)
@@ -176,7 +177,7 @@ class Cells:
                 known[i] = len(s.premises)
                 s = s.given(conclusion.term)
                 self.search.leaves += 1
-        v = self._axis(best[2], box)
+        v = self._axis(best[2], rows, box)
         low, high = box[v]
         middle = (low + high) / 2
         head: Tree = ["split", to_json(Var(v) - Num(middle))]
@@ -190,22 +191,20 @@ class Cells:
             tree = ["cut", to_json(term), proof, tree]
         return tree
 
-    def _axis(self, form: Floats, box: Mapping[str, Range]) -> str:
-        """The variable along which the coefficients bend most; else the one halved least."""
+    def _axis(self, form: Floats, rows: Sequence[Floats], box: Mapping[str, Range]) -> str:
+        """Of the variables that are halved least, the one along which the polynomials bend most."""
+        size = {v: float((box[v][1] - box[v][0]) / _width(self._whole[v])) for v in self.split}
+        wide = [v for v in self.split if 4 * size[v] >= max(size.values())]
 
-        def bend(v: str) -> tuple[float, float]:
-            axis = self.order.index(v)
-            low, high = self._whole[v]
-            size = float((box[v][1] - box[v][0]) / (high - low)) if high > low else 0.0
-            second = np.diff(form, n=2, axis=axis) if form.shape[axis] > 2 else np.zeros(1)
-            return (float(np.abs(second).max()) if size > 2**-12 else 0.0, size)
+        def bend(v: str) -> float:
+            axis, total = self.order.index(v), 0.0
+            for f in (form, *rows):
+                if f.shape[axis] > 2:
+                    second = float(np.abs(np.diff(f, n=2, axis=axis)).max())
+                    total += second / max(float(np.abs(f).max()), 1e-300)
+            return total
 
-        weights = {v: bend(v) for v in self.split}
-        most = max(w for w, _ in weights.values())
-        if most <= 0:
-            return max(self.split, key=lambda v: weights[v][1])
-        near = [v for v in self.split if weights[v][0] > 0.2 * most]
-        return max(near, key=lambda v: weights[v][1])
+        return max(wide, key=lambda v: (round(bend(v), 6), size[v]))
 
     def _absurd(self, s: Sequent, box: Mapping[str, Range], k: int, most: float) -> Tree | None:
         """A row is negative on the cell."""
@@ -257,6 +256,10 @@ class Cells:
             f"{v} in [{float(box[v][0]):.4g}, {float(box[v][1]):.4g}]" for v in self.split
         )
         return f"the cell {ends}"
+
+
+def _width(ends: Range) -> Fraction:
+    return ends[1] - ends[0] or Fraction(1)
 
 
 def _positive(p: Polynomial, box: Mapping[str, Range], strict: bool) -> bool:
