@@ -122,9 +122,9 @@ def print_report(found: Checked, args: argparse.Namespace) -> None:
     if args.explain:
         print()
         if isinstance(claim, Impossible):
-            print(losing_words.explain(claim, found.report.solver))
+            print(losing_words.explain(claim, found.report.solver, _alone(found)))
         else:
-            print(explain(claim, found.report.solver))
+            print(explain(claim, found.report.solver, _alone(found)))
     if found.policy is not None:
         print()
         _print_policy(found, args)
@@ -170,6 +170,16 @@ def _print_open(found: Checked) -> None:
             print(f"REFUTED, confirmed exactly: {c.text}")
     if not found.counterexamples:
         print("No counterexample was found: this is unknown, which is neither safe nor unsafe.")
+
+
+def _alone(found: Checked) -> str:
+    """Which leaves rest on Z3 alone in this run."""
+    leaves = sum(r.leaves for r in found.report.results) if found.report else 0
+    if found.exact is not None and not any(found.exact.values()):
+        return f"none of {leaves}, the exact checker decides them without a solver"
+    if found.crossed is not None and found.crossed.agree == found.crossed.asked:
+        return f"none of {leaves}, {found.crossed.solver} agrees on every query"
+    return f"all {leaves} in this run; --exact decides them without a solver"
 
 
 def _print_policy(found: Checked, args: argparse.Namespace) -> None:

@@ -207,7 +207,7 @@ def test_a_union_is_written_with_or_or_as_lists(files: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("x**2 + v**2", "accepted"),
+        ("x**2 + v**2", "a condition (a comparison) belongs here"),
         ("sin(x) <= 1", "no polynomial"),
         ("x <= y", "'y' is unknown; the state is x, v"),
         ("", "no inequality"),

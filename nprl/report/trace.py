@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -10,11 +11,12 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from nprl.env.plant import Plant
+from nprl.files import write_atomic
 from nprl.lang.floats import compile_batch
 from nprl.lang.terms import Term
 from nprl.model import Model
-from nprl.report.picture import BLUE, GREEN, INK, ORANGE, PALE, RED, figure
-from nprl.shields.counterexample import Moment
+from nprl.report.picture import BLUE, GREEN, INK, ORANGE, PALE, RED, figure, png
+from nprl.shields.counterexample import Counterexample, Moment
 
 Floats = NDArray[np.float64]
 GRID = 201
@@ -65,4 +67,10 @@ def _plane(ax: Axes, model: Model, x: Floats, parts: Sequence[Sequence[Term]]) -
     ax.legend(fontsize=8, frameon=False)
 
 
-__all__ = ["draw_trace"]
+def save_trace(model: Model, run: Counterexample, stem: Path) -> list[Path]:
+    """Write a run as ``STEM-counterexample.csv`` and ``.png``, atomically; the files."""
+    table = run.save(stem.with_name(f"{stem.name}-counterexample.csv"), model)
+    return [table, write_atomic(table.with_suffix(".png"), png(draw_trace(model, run.rows)))]
+
+
+__all__ = ["draw_trace", "save_trace"]
