@@ -163,7 +163,7 @@ def _inside(model: Model, parts: Parts) -> Floats:
         return np.zeros((0, len(model.state)))
     x = np.vstack(every)
     low, high = np.array([[float(c.low), float(c.high)] for c in model.state]).T
-    return x[((x >= low) & (x <= high)).all(axis=1)]
+    return np.asarray(x[((x >= low) & (x <= high)).all(axis=1)])
 
 
 def _inputs(found: BarrierReport, loop: ClosedLoop) -> None:

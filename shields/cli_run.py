@@ -114,6 +114,7 @@ def _prove(
     certificate = found.certificate
     assert certificate is not None
     _check(found, args, tell)
+    assert found.report is not None
     if args.exact:
         from nprl.shields import exact
 

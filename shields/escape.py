@@ -9,19 +9,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from fractions import Fraction
 
 import numpy as np
 
 from nprl.lang import exact
 from nprl.lang.floats import compile_batch
-from nprl.lang.ranges import DomainError
-from nprl.lang.terms import Num, Term
+from nprl.lang.terms import Term
 from nprl.model import Model
-from nprl.shields.counterexample import Counterexample, Moment, next_state, point_text, values_at
-from nprl.shields.goals import rounding_of
-from nprl.shields.sampling import Floats, bounds_of, part_of
-from nprl.shields.traces import Plant, starts
+from nprl.shields.counterexample import Counterexample, Values, point_text
+from nprl.shields.sampling import Floats, Part, bounds_of, part_of
+from nprl.shields.traces import Plant, moments, starts
 
 Parts = Sequence[Sequence[Term]]
 SECONDS = 1.0
@@ -60,7 +57,7 @@ def escape(
     return found[0] if found else None
 
 
-def _regions(model: Model, parts: Parts) -> list[object]:
+def _regions(model: Model, parts: Parts) -> list[Part]:
     middle = np.array([float(low + high) / 2 for low, high in model.init.values()])
     regions = [part_of(model, list(p), middle) for p in parts]
     return [r for r in regions if r is not None]
@@ -116,8 +113,10 @@ def _runs(
         lanes = np.flatnonzero(until)
         for lane in lanes[np.argsort(until[lanes], kind="stable")][:CONFIRMED]:
             end = int(until[lane]) + 1
-            run = [np.array([v[lane] for v in kept[:end]]) for kept in (path, actions, noise)]
-            shown = confirmed(model, parts, *run, text, what)
+            ran, applied, met = (
+                np.array([v[lane] for v in kept[:end]]) for kept in (path, actions, noise)
+            )
+            shown = confirmed(model, parts, ran, applied, met, text, what)
             if shown is not None:
                 results.append(shown)
                 break
@@ -134,23 +133,9 @@ def confirmed(
     what: str,
 ) -> Counterexample | None:
     """The run as a counterexample, if exact arithmetic agrees with each of its steps."""
-    try:
-        rounding = rounding_of(model, [], [Num(Fraction(0))] * len(model.action))
-    except (DomainError, ValueError):
+    rows = moments(model, states, actions, disturbances)
+    if rows is None:
         return None
-    rows: list[Moment] = []
-    for k, x in enumerate(states):
-        now = values_at(model.state_names, x)
-        last = k == len(states) - 1
-        u = {} if last else values_at(model.action_names, actions[k])
-        w = {} if last else values_at(model.disturbance_names, disturbances[k])
-        rows.append(Moment(k, now, u, w))
-        if last:
-            break
-        after = next_state(model, now, u, w)
-        for i, e, v in zip(after.values(), rounding.plant.values(), states[k + 1], strict=True):
-            if not i.lo - e <= Fraction(float(v)) <= i.hi + e:
-                return None
     if _inside(parts, rows[0].state) is not True:
         return None
     end = rows[-1].state
@@ -160,16 +145,16 @@ def confirmed(
     return Counterexample(
         "inductive",
         "trace",
-        tuple(rows),
+        rows,
         f"from {text}, {point_text(rows[0].state)}, the program's run {what} at step "
         f"{len(rows) - 1}: {point_text(end)}",
     )
 
 
-def _inside(parts: Parts, at: dict[str, Fraction]) -> bool:
+def _inside(parts: Parts, at: Values) -> bool:
     return any(all(exact.enclose(g, at).lo >= 0 for g in part) for part in parts)
 
 
-def _maybe(parts: Parts, at: dict[str, Fraction]) -> bool:
+def _maybe(parts: Parts, at: Values) -> bool:
     """Whether the point may be in the set."""
     return any(all(exact.enclose(g, at).hi >= 0 for g in part) for part in parts)

@@ -62,8 +62,9 @@ def _plane(ax: Axes, model: Model, x: Floats, parts: Sequence[Sequence[Term]]) -
     ax.plot(x[:, 0], x[:, 1], color=BLUE, lw=1.3)
     ax.plot(*x[0, :2], "o", color=ORANGE, ms=6, mec=INK, label="begins")
     ax.plot(*x[-1, :2], "X", color=RED, ms=8, mec=INK, label="ends")
-    for name, c in zip((ax.set_xlabel, ax.set_ylabel), model.state[:2], strict=True):
-        name(f"{c.name} [{c.unit}]" if c.unit else c.name, fontsize=9)
+    across, up = (f"{c.name} [{c.unit}]" if c.unit else c.name for c in model.state[:2])
+    ax.set_xlabel(across, fontsize=9)
+    ax.set_ylabel(up, fontsize=9)
     ax.legend(fontsize=8, frameon=False)
 
 

@@ -180,7 +180,7 @@ def _sliced(state: State, draft: Certificate, search: Search, then: Then, depth:
         if not width or depth == SLICES:
             raise
         v = max(width, key=lambda n: (box[n][1] - box[n][0]) / width[n])
-        head: Tree = ["split", to_json(Var(v) - Num(sum(box[v]) / 2))]
+        head: Tree = ["split", to_json(Var(v) - Num((box[v][0] + box[v][1]) / 2))]
         sides = expand([*head, None, None], state.s)
         return [
             *head,
