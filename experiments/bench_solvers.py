@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m experiments.bench_solvers", description=__doc__.split("\n")[0]
     )
-    parser.add_argument("names", nargs="*", default=LIST, help="shipped certificates")
+    parser.add_argument("names", nargs="*", default=LIST, help="shipped certificates, or files")
     parser.add_argument("--seconds", type=float, default=30.0, help="for each solver and goal")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     args = parser.parse_args(argv)
@@ -66,7 +66,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def measured(name: str, seconds: float) -> list[str]:
     """One row: the induction step of a certificate, by its hints and raw."""
-    certificate = load_certificate(PROVED / f"{name}.json")
+    file = Path(name) if name.endswith(".json") else PROVED / f"{name}.json"
+    certificate = load_certificate(file)
     built = {g: s for g, s in goals(certificate).items() if g.startswith("backup/")}
     began = time.process_time()
     good = all(check_goal(g, s, certificate.proofs.get(g)).proved for g, s in built.items())
@@ -76,7 +77,7 @@ def measured(name: str, seconds: float) -> list[str]:
     by_cvc5 = [ask_cvc5(t, seconds) for t in texts]
     shield = certificate.shield
     return [
-        *(name, str(len(certificate.model.state)), shield.family, _rows(certificate)),
+        *(file.stem, str(len(certificate.model.state)), shield.family, _rows(certificate)),
         *(f"{took:.2f}" if good else "not proved", worst(by_z3), worst(by_cvc5)),
     ]
 

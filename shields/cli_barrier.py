@@ -235,6 +235,9 @@ class BarrierRun:
             print(f"  the exact checker {says}")
             print()
             print(theorem(found.certificate))
+            print(
+                "The program alone keeps I, too: it is the backup, which is proved to lead back into I."
+            )
         for line in self.files:
             print(f"wrote {plain(line)}")
 
