@@ -33,8 +33,8 @@ from nprl.shields.sequent import Sequent
 
 PROVED = Path(__file__).resolve().parent.parent / "shields" / "proved"
 LIST = (
-    *("cruise", "satellite", "pendulum_linear", "tape", "magnetic_pointer", "suspension"),
-    *("linear_cartpole", "lanekeeping", "biology", "selfdriving", "pendulum", "pendulum_v1"),
+    *("suspension", "linear_cartpole", "lanekeeping", "platoon4", "biology", "selfdriving"),
+    *("duffing", "pendulum", "pendulum_v1"),
 )
 COLUMNS = ["certificate", "n", "family", "rows", "checked, s", "Z3 raw", "cvc5 raw"]
 ASK_Z3 = "import sys, z3\ns = z3.Solver()\ns.from_string(sys.stdin.read())\nprint(s.check())\n"
