@@ -30,11 +30,13 @@ from nprl.envs import HORIZONS
 from nprl.model import Model
 from nprl.report.proofs import Shares, volumes
 from nprl.report.tables import text_table
+from nprl.report.trace import save_trace
 from nprl.shields.certificate import Certificate
 from nprl.shields.checker import Verdict, check
+from nprl.shields.counterexample import Counterexample
 from nprl.shields.exact import check as check_exactly
 from nprl.shields.losing import Impossible
-from nprl.shields.losing_replay import bound
+from nprl.shields.losing_replay import bound, replayed
 from nprl.shields.records import SHIPPED, ship
 from nprl.shields.synthesis.losing import impossible
 from nprl.shields.synthesis.synthesize import synthesize
@@ -146,12 +148,19 @@ def prove_one(model: Model, target: Path, seconds: float, seed: int, with_volume
     size, began = (model.name, len(model.state), len(model.action)), time.perf_counter()
     found: Impossible | Certificate | None = impossible(model, AT_FIRST)
     reason = ""
+    run: Counterexample | None = None
     if found is None:
         outcome = synthesize(model, seconds, seed, say)
-        found, reason = outcome.certificate, outcome.reason
+        found, reason, run = outcome.certificate, outcome.reason, outcome.counterexample
     if found is None:
         found = impossible(model, AT_LAST)
     took = round(time.perf_counter() - began, 2)
+    if isinstance(found, Impossible):
+        run = replayed(found)
+    for file in save_trace(model, run, target.with_suffix("")) if run is not None else ():
+        say(f"wrote {file}")
+    if found is None and run is not None:
+        return Row(*size, "run", "impossible", False, took, None, None, None, reason)
     if found is None:
         return Row(*size, None, "unknown", False, took, None, None, None, reason)
     found.save(target)

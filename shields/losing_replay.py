@@ -172,3 +172,12 @@ def _problem(claim: Impossible, part: Part, x: _Point, move: _Move) -> tuple[str
         if fallen and all(after.of(g).hi >= 0 for g in other.rows):
             return None
     return "losing", "a next state is safe, and in no part of L with a rank that has fallen"
+
+
+def replayed(claim: Impossible) -> Counterexample | None:
+    """The last replayed run of a claim, from its witness; None where none can be replayed."""
+    runs = replay(claim)
+    if not runs:
+        return None
+    text = f"under inputs {runs[-1].inputs}, the run from the witness"
+    return Counterexample("theorem", "trace", tuple(runs[-1].moments), text)

@@ -14,11 +14,12 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from itertools import product
 from typing import Any
 
 from nprl.lang.serial import number_to_json, to_json
-from nprl.lang.terms import Num, Power, Term, Var
+from nprl.lang.terms import MAX_EXPONENT, Num, Power, Term, Var
 from nprl.shields.polynomial import Monomial, Polynomial, Range, bound_of, names
 
 MAX_VARIABLES = 6
@@ -143,6 +144,7 @@ def _bernstein(p: Polynomial, box: Mapping[str, Range]) -> Form | None:
     return Form(least, tuple(entries))
 
 
+@lru_cache(maxsize=2_000)
 def _change_of_basis(n: int, low: Fraction, width: Fraction) -> tuple[list[list[int]], int]:
     """Row k: the coefficients of ``v^k``, as integers over a common denominator.
 
@@ -236,7 +238,7 @@ def from_polynomial(p: Polynomial) -> Term:
     for m, c in sorted(p.items()):
         part: Term = Num(c)
         for i, (n, k) in enumerate(m):
-            factor: Term = Var(n) if k == 1 else Power(Var(n), k)
+            factor = _power(n, k)
             part = factor if i == 0 and c == 1 else part * factor
         parts.append(part)
     while len(parts) > 1:
@@ -245,3 +247,9 @@ def from_polynomial(p: Polynomial) -> Term:
             for i in range(0, len(parts), 2)
         ]
     return parts[0] if parts else Num(Fraction(0))
+
+
+def _power(name: str, k: int) -> Term:
+    """A power of a variable; the language's exponents end at `MAX_EXPONENT`."""
+    factor: Term = Var(name) if k == 1 else Power(Var(name), min(k, MAX_EXPONENT))
+    return factor if k <= MAX_EXPONENT else factor * _power(name, k - MAX_EXPONENT)

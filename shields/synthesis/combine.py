@@ -93,12 +93,12 @@ def _float_form(part: Polynomial, box: Mapping[str, Range]) -> float:
         table[tuple(dict(m).get(v, 0) for v in order)] = float(c)
     for axis, (v, n) in enumerate(zip(order, degrees, strict=True)):
         low, high = float(box[v][0]), float(box[v][1])
-        change = _bernstein_matrix(n, low, high - low)
+        change = bernstein_matrix(n, low, high - low)
         table = np.moveaxis(np.tensordot(table, change, axes=([axis], [0])), -1, axis)
     return float(table.min())
 
 
-def _bernstein_matrix(n: int, low: float, width: float) -> Floats:
+def bernstein_matrix(n: int, low: float, width: float) -> Floats:
     """Row k: the Bernstein coefficients of degree n of ``(low + width s)^k``."""
     result = np.zeros((n + 1, n + 1))
     for k in range(n + 1):

@@ -93,8 +93,7 @@ def eliminate(t: Term, s: Sequent, search: Search, depth: int) -> Tree:
             node: Tree = ["function", to_json(t), 1]
             return [*node, search.close(expand([*node, None], s)[0], search, depth)]
         case Unary(UnaryOp.SIN | UnaryOp.COS, a):
-            size = _magnitude(a, at)
-            node = ["function", to_json(t), _order(size)]
+            node = ["function", to_json(t), taylor_order(a, at)]
             after = expand([*node, None], s)[0]
             return [*node, _bounded(t, at, s, after, search, depth)]
         case Unary(UnaryOp.SQRT, a):
@@ -112,8 +111,9 @@ def eliminate(t: Term, s: Sequent, search: Search, depth: int) -> Tree:
             raise NotProved(f"no rule for {str(t)[:60]}")
 
 
-def _order(size: Fraction) -> int:
-    """The Taylor order that makes the remainder small for arguments up to ``size``."""
+def taylor_order(a: Term, at: dict[str, Interval]) -> int:
+    """The Taylor order that makes the remainder small for the argument ``a`` on a box."""
+    size = _magnitude(a, at)
     rest, k = Fraction(1), 0
     while k < MAX_ORDER and (k == 0 or rest > TAYLOR_ERROR):
         k += 1

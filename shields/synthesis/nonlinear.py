@@ -51,7 +51,7 @@ def enclose_steps(sequent: Sequent, draft: Certificate, seconds: float) -> Tree:
     cuts: list[tuple[Term, Tree]] = []
     kept = _state_box(s, draft)
     if not kept:  # the test's goal: the premises speak of the same steps, so their names are enough
-        terms = [u for t in terms for u in _undisturbed(t, set(model.disturbance_names))]
+        terms = [u for t in terms for u in undisturbed(t, set(model.disturbance_names))]
     for name, edge in kept if terms else ():
         s, tree = _cut(s, edge, end, f"the box in {name}")
         cuts.append((edge, tree))
@@ -84,7 +84,7 @@ def _left(end: float) -> float:
     return left
 
 
-def _undisturbed(t: Term, disturbance: set[str]) -> list[Term]:
+def undisturbed(t: Term, disturbance: set[str]) -> list[Term]:
     """The largest parts of a step that are not affine and hold no disturbance."""
     try:
         if degree(polynomial(t)) <= 1:
@@ -93,7 +93,7 @@ def _undisturbed(t: Term, disturbance: set[str]) -> list[Term]:
         pass
     if not variables(t) & disturbance:
         return [t]
-    return [u for c in children(t) if isinstance(c, Term) for u in _undisturbed(c, disturbance)]
+    return [u for c in children(t) if isinstance(c, Term) for u in undisturbed(c, disturbance)]
 
 
 def _cut(s: Sequent, lemma: Term, end: float, what: str) -> tuple[Sequent, Tree]:

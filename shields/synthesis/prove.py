@@ -90,23 +90,24 @@ def _branch(s: Sequent, search: Search, depth: int) -> Tree:
 def _first_piece(s: Sequent, search: Search) -> Term | None:
     """The first outermost min, max, abs or where of the conclusions, then of the goal's premises."""
     for t in (*(c.term for c in s.alternatives[0]), *s.premises[: search.original]):
-        found = _outermost(t)
+        found = outermost(t)
         if found is not None:
             return found
     return None
 
 
-def _outermost(t: Any) -> Term | None:
+def outermost(t: Any) -> Term | None:
+    """The first min, max, abs or where of a term, from outside."""
     match t:
         case Binary(BinaryOp.MIN | BinaryOp.MAX) | Unary(UnaryOp.ABS) | Where():
             return t
         case _:
-            return next((f for c in children(t) if (f := _outermost(c)) is not None), None)
+            return next((f for c in children(t) if (f := outermost(c)) is not None), None)
 
 
 def _first_function(s: Sequent, search: Search) -> Term | None:
     for t in (*(c.term for c in s.alternatives[0]), *(s.premises if search.scan else ())):
-        if _outermost(t) is None:
+        if outermost(t) is None:
             for f in innermost_functions(t):
                 return f
     return None
@@ -213,7 +214,7 @@ def _polynomial_stage(s: Sequent, search: Search, depth: int) -> Tree:
         absurd = _absurd(s, search)
         if absurd is not None:
             return absurd
-    piece = next((f for t in s.premises if (f := _outermost(t)) is not None), None)
+    piece = next((f for t in s.premises if (f := outermost(t)) is not None), None)
     if piece is not None:
         head = ["pieces", to_json(piece)]
         return [*head, *(_branch(c, search, depth) for c in expand([*head, None, None], s))]
