@@ -70,7 +70,7 @@ class _Analysis:
     def __init__(
         self, box: Mapping[str, Interval], ulps: int, errors: Mapping[str, Fraction] | None
     ) -> None:
-        self.box, self.function, self.errors = box, ulps * 2 * U, errors
+        self.box, self.ulps, self.errors = box, ulps, errors
         self.known: dict[Term, Pair] = {}
         self.guards = Fraction(0)
 
@@ -124,13 +124,19 @@ class _Analysis:
         value = apply(t, (a,), BITS)
         if op is tm.UnaryOp.NEG or op is tm.UnaryOp.ABS:
             return value, error
-        own = self.function
-        if op is tm.UnaryOp.SQRT:
-            least = _finite(a.lo, t) - error
-            if least <= 0:
+        seen = Interval(_finite(a.lo, t) - error, _finite(a.hi, t) + error)
+        steepest, ulps = Fraction(1), self.ulps  # over what the function sees
+        if op is tm.UnaryOp.LOG or op is tm.UnaryOp.SQRT:
+            if seen.lo <= 0:
                 raise DomainError(f"the argument is not proved positive: {t}")
-            error, own = error / functions.sqrt(least, BITS)[0], 2 * U
-        return value, error + own * (_size(value, t) + error) + TINY
+            steepest = 1 / Fraction(seen.lo)
+            if op is tm.UnaryOp.SQRT:
+                steepest, ulps = 1 / functions.sqrt(Fraction(seen.lo), BITS)[0], 1
+        elif op is tm.UnaryOp.EXP or op is tm.UnaryOp.TAN:
+            size = _size(apply(t, (seen,), BITS), t)
+            steepest = size if op is tm.UnaryOp.EXP else 1 + size * size
+        error *= steepest
+        return value, error + ulps * (2 * U * (_size(value, t) + error) + TINY)
 
     def power(self, t: Term, a: Interval, error: Fraction, exponent: int) -> Pair:
         """A power: products from left to right."""
