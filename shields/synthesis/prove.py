@@ -23,6 +23,7 @@ from nprl.shields.polynomial import (
 )
 from nprl.shields.sequent import Sequent, expand
 from nprl.shields.synthesis.bernstein import from_polynomial
+from nprl.shields.synthesis.cleared import substituted
 from nprl.shields.synthesis.combine import (
     Proposal,
     closes,
@@ -137,6 +138,24 @@ def _opposite(premises: dict[int, Polynomial]) -> list[tuple[int, int]]:
     return pairs
 
 
+def _close_near(
+    goal: Polynomial,
+    strict: bool,
+    s: Sequent,
+    premises: dict[int, Polynomial],
+    box: dict[str, Range],
+    original: int,
+) -> tuple[dict[str, Any] | None, Proposal | None]:
+    """`_close_one`, after polynomials have been put for the names that are near them."""
+    near = substituted(goal, premises, box)
+    if near is None:
+        return _close_one(goal, strict, s, premises, box, original)
+    found, proposal = _close_one(near[0], strict, s, premises, box, original)
+    if found is not None:
+        found = found | {"products": [*found.get("products", []), *near[1]]}
+    return found, proposal
+
+
 def _close_one(
     goal: Polynomial,
     strict: bool,
@@ -205,7 +224,7 @@ def _polynomial_stage(s: Sequent, search: Search, depth: int) -> Tree:
         goals = [(polynomial(c.term), c.strict) for c in s.alternatives[0]]
     except NotPolynomial as error:
         raise NotProved(str(error)) from None
-    tries = [_close_one(p, strict, s, premises, box, search.original) for p, strict in goals]
+    tries = [_close_near(p, strict, s, premises, box, search.original) for p, strict in goals]
     if all(hint is not None for hint, _ in tries):
         search.leaves += 1
         return ["leaf", [hint for hint, _ in tries]]
