@@ -14,6 +14,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from itertools import product
 from typing import Any
 
@@ -143,6 +144,7 @@ def form_on(p: Polynomial, box: Mapping[str, Range]) -> Form | None:
     return Form(least, tuple(entries))
 
 
+@lru_cache(maxsize=1024)
 def _change_of_basis(n: int, low: Fraction, width: Fraction) -> tuple[list[list[int]], int]:
     """Row k: the coefficients of ``v^k``, as integers over a common denominator.
 

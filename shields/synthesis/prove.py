@@ -7,12 +7,25 @@ where the true dynamics are too curved for one. Nothing here is trusted.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from contextlib import suppress
 from fractions import Fraction
 from typing import Any
 
 from nprl.lang.serial import number_to_json, to_json
-from nprl.lang.terms import Binary, BinaryOp, Num, Term, Unary, UnaryOp, Var, Where, children
+from nprl.lang.terms import (
+    Binary,
+    BinaryOp,
+    Num,
+    Term,
+    Unary,
+    UnaryOp,
+    Var,
+    Where,
+    children,
+    subterms,
+)
 from nprl.shields.polynomial import (
     NotPolynomial,
     Polynomial,
@@ -44,10 +57,13 @@ from nprl.shields.synthesis.search import (
     place,
     polynomials,
 )
+from nprl.shields.synthesis.smooth import argument
 from nprl.shields.synthesis.squares import square_combination
 
 MANY = 8
 """Variables of a goal of degree two beyond which only squares are looked for."""
+LEVELS = {math.inf: 0, 2.0**-4: 4, 2.0**-7: 6}
+"""How far polynomials may be from functions, as a part of their range, and how often a box is halved then."""
 MINUS_ONE: Polynomial = {(): Fraction(-1)}
 
 
@@ -59,6 +75,14 @@ def prove(sequent: Sequent, search: Search | None = None) -> Tree:
     """
     search = search or Search()
     search.original, search.close = len(sequent.premises), _close
+    terms = (*(c.term for a in sequent.alternatives for c in a), *sequent.premises)
+    if any(argument(s) is not None for t in terms for s in subterms(t) if isinstance(s, Term)):
+        finest, deepest = search.near, search.max_depth
+        for search.near, depth in LEVELS.items():
+            search.max_depth, search.leaves = min(deepest, depth), 0
+            with suppress(NotProved):
+                return _close(sequent, search, 0)
+        search.near, search.max_depth, search.leaves = finest, deepest, 0
     return _close(sequent, search, 0)
 
 
@@ -146,10 +170,11 @@ def _close_near(
     box: dict[str, Range],
     original: int,
 ) -> tuple[dict[str, Any] | None, Proposal | None]:
-    """`_close_one`, after polynomials have been put for the names that are near them."""
-    near = substituted(goal, premises, box)
+    """`_close_one`; then again, with polynomials put for the names that are near them."""
+    found, proposal = _close_one(goal, strict, s, premises, box, original)
+    near = substituted(goal, premises, box) if found is None else None
     if near is None:
-        return _close_one(goal, strict, s, premises, box, original)
+        return found, proposal
     found, proposal = _close_one(near[0], strict, s, premises, box, original)
     if found is not None:
         found = found | {"products": [*found.get("products", []), *near[1]]}

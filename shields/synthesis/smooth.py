@@ -16,7 +16,7 @@ from nprl.lang.floats import compile_batch
 from nprl.lang.serial import number_to_json, to_json
 from nprl.lang.terms import Binary, Num, Term, Unary, UnaryOp, Var, replace, variables
 from nprl.shields.polynomial import NotPolynomial, Polynomial, add, polynomial
-from nprl.shields.sequent import MAX_ORDER, Sequent, expand
+from nprl.shields.sequent import Sequent, expand
 from nprl.shields.synthesis import bernstein
 from nprl.shields.synthesis.cleared import clear_name
 from nprl.shields.synthesis.search import (
@@ -30,9 +30,9 @@ from nprl.shields.synthesis.search import (
 )
 
 SMOOTH = (UnaryOp.EXP, UnaryOp.LOG, UnaryOp.TANH, UnaryOp.SQRT)
-NEAR = 2.0**-9
-"""How far the polynomial may be from the function, as a part of the function's range."""
 DEGREES = (2, 3, 4, 5)
+ORDER = 4
+"""Of the sums for exp: higher ones cost more than the slices that they spare."""
 MAX_PIECES = 5
 """How often the argument's range is halved for better polynomials."""
 MAX_SLICES = 12
@@ -57,6 +57,9 @@ def eliminate_smooth(t: Term, a: Term, s: Sequent, search: Search, depth: int) -
     Raises:
         NotProved: where ``a`` has no bounds, or they meet the edge of the function's domain.
     """
+    if search.near == math.inf:  # what is said of it need not be known where it cancels
+        node = ["name", to_json(t)]
+        return [*node, search.close(expand([*node, None], s)[0], search, depth)]
     box = box_of(s, search)
     try:
         p = polynomial(a)
@@ -83,8 +86,8 @@ def _pieces(
     t: Term, a: Term, ends: Ends, s: Sequent, search: Search, depth: int, halved: int
 ) -> Tree:
     """Halve the argument's range until the polynomial is near enough."""
-    form, radius, size = _fit(t, a, ends)
-    if radius <= NEAR * size or halved == MAX_PIECES:
+    form, radius, size = _fit(t, a, ends, search.near)
+    if radius <= search.near * size or halved == MAX_PIECES:
         return _named(t, a, ends, (form, Num(radius)), s, search, depth)
     middle = outward(sum(ends, Fraction(0)) / 2, False, (ends[1] - ends[0]) / 2**8)
     head = ["split", to_json(a - Num(middle))]
@@ -96,7 +99,7 @@ def _pieces(
     ]
 
 
-def _fit(t: Term, a: Term, ends: Ends) -> tuple[Term, Fraction, float]:
+def _fit(t: Term, a: Term, ends: Ends, near: float) -> tuple[Term, Fraction, float]:
     """A polynomial in ``a`` near ``t``, a number that the distance should stay below, the function's range."""
     low, high = map(float, ends)
     middle = outward(sum(ends, Fraction(0)) / 2, False, max(ends[1] - ends[0], Fraction(1, 2**20)))
@@ -109,16 +112,16 @@ def _fit(t: Term, a: Term, ends: Ends) -> tuple[Term, Fraction, float]:
     z = (x - float(middle)) / float(half)
     for degree in DEGREES:
         found = np.polynomial.polynomial.polyfit(z, values, degree)
-        unit = Fraction(2) ** math.frexp(NEAR * size / 64)[1]
+        unit = Fraction(2) ** math.frexp(near * size / 64)[1]
         numbers = [round(Fraction(float(c)) / unit) * unit for c in found]
         rest = values - np.polynomial.polynomial.polyval(z, [float(c) for c in numbers])
-        away = 1.2 * float(np.abs(rest).max()) + NEAR * size / 16
-        if away <= NEAR * size:
+        away = 1.2 * float(np.abs(rest).max()) + near * size / 16
+        if away <= near * size:
             break
     form: Term = Num(numbers[-1])
     for c in reversed(numbers[:-1]):
         form = form * (a - Num(middle)) / half + Num(c)
-    return form, outward(Fraction(away), False, Fraction(NEAR * size / 32)), size
+    return form, outward(Fraction(away), False, Fraction(near * size / 32)), size
 
 
 def _named(
@@ -226,7 +229,7 @@ def _rule(t: Term, ends: Ends, radius: Fraction) -> Tree:
             reach = float(max(scale * high - centre, centre - scale * low))
             size = 1.0 if op is UnaryOp.TANH else math.exp(min(float(high), 700.0))
             k, rest = 0, math.exp(min(reach, 700.0)) * size
-            while k < MAX_ORDER and (k == 0 or rest > float(radius) / 32):
+            while k < ORDER and (k == 0 or rest > float(radius) / 32):
                 k += 1
                 rest *= reach * reach / ((2 * k - 1) * (2 * k))
             return ["exp", to_json(t), k, *_about(centre), ["leaf", []]]
