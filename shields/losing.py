@@ -60,9 +60,8 @@ class Impossible(Claim):
 
 
 _PART = record(Part, {"rows": many(TERM), "rank": TERM, "disturbance": table(TERM)})
-Impossible.shape = IMPOSSIBLE = claim(
-    Impossible, {"losing": many(_PART), "decrease": NUMBER}, FORMAT
-)
+_PARTS = {"losing": many(_PART), "decrease": NUMBER}
+Impossible.shape = IMPOSSIBLE = claim(Impossible, _PARTS, FORMAT)
 """How an impossibility certificate stands in a file: section 7 of docs/certificate.md."""
 
 

@@ -22,6 +22,7 @@ from nprl.lang.terms import Formula, Node, Num, Term, Var, rebuilt, subterms, va
 from nprl.lang.terms import replace as substitute
 
 MAX_ORDER, BITS = 12, 96
+ORDERS = range(1, MAX_ORDER + 1)
 MAX_NODES = 100_000
 MAX_CLAUSES = 1_000
 PI_LOW = Fraction(314159265358979323846, 10**20)
@@ -114,7 +115,7 @@ def expand(node: list[Any], s: Sequent) -> list[Sequent]:
         case "function", tm.Pi(), [int(), _]:
             return [after.given(v - PI_LOW, PI_HIGH - v)]
         case "function", tm.Unary(tm.UnaryOp.SIN | tm.UnaryOp.COS as op, a), [int(k), _] if (
-            type(k) is int and 1 <= k <= MAX_ORDER
+            type(k) is int and k in ORDERS
         ):
             low, high = taylor(op, a, k)
             return [after.given(v - low, high - v, 1 - v, 1 + v)]
@@ -123,13 +124,9 @@ def expand(node: list[Any], s: Sequent) -> list[Sequent]:
             return [positive, after.given(v * d - n, n - v * d)]
         case "root", tm.Unary(tm.UnaryOp.SQRT, a), [_, _]:
             return [s.concluding(a), after.given(v * v - a, a - v * v, v)]
-        case "exp", tm.Unary(tm.UnaryOp.EXP, a), [*bounds, _, _]:
-            return [replace(s, alternatives=((),)), after.given(*growth(v, ONE, a, *bounds))]
-        case "exp", tm.Unary(tm.UnaryOp.TANH, a), [*bounds, _, _]:
-            grown = growth(1 + v, 1 - v, 2 * a, *bounds)
-            return [replace(s, alternatives=((),)), after.given(*grown)]
-        case "exp", tm.Unary(tm.UnaryOp.LOG, a), [*bounds, _, _]:
-            return [s.concluding(a, strict=True), after.given(*growth(a, ONE, v, *bounds))]
+        case "exp", tm.Unary(op, a), [int(k), *ends, _, _] if type(k) is int and k in ORDERS:
+            side = (Conclusion(a, strict=True),) if op is tm.UnaryOp.LOG else ()
+            return [replace(s, alternatives=(side,)), after.given(*growth(op, a, v, k, *ends))]
         case _:
             raise ProofError(f"the rule {node[0]} with {len(rest)} more does not fit {str(t)[:60]}")
 
@@ -148,15 +145,17 @@ def taylor(op: tm.UnaryOp, a: Term, k: int) -> tuple[Term, Term]:
     return total - rest, total + rest
 
 
-def growth(n: Term, d: Term, x: Term, k: Any = None, *ends: Any) -> tuple[Term, ...]:
+def growth(op: tm.UnaryOp, a: Term, v: Term, k: int, *ends: Any) -> tuple[Term, ...]:
     """What ``n = d exp(x)`` with n, d >= 0 implies: exp is at least its Taylor sum of odd degree.
 
     ``ends`` are c and numbers that must bound exp(c): about c the sum has ``2 k`` terms.
     """
+    forms = {"exp": (v, ONE, a), "tanh": (1 + v, 1 - v, 2 * a), "log": (a, ONE, v)}
     c, low, high = map(number_from_json, ends)
     least, most = functions.exp(c, BITS)
-    if type(k) is not int or not 1 <= k <= MAX_ORDER or not 0 <= low <= least or high < most:
-        raise ProofError(f"[order, c, low, high] with low <= exp(c) <= high; got {[k, *ends]}")
+    if op.value not in forms or not 0 <= low <= least or high < most:
+        raise ProofError(f"exp, tanh or log, and c, low <= exp(c) <= high; got {op.value}, {ends}")
+    n, d, x = forms[op.value]
     above, below = (_series(y, range(1, 2 * k)) for y in (x - c, c - x))
     return n - low * above * d, high * d - below * n, n, d
 

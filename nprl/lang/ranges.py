@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import reduce
 from typing import Any, assert_never
 
 from nprl.lang import functions
@@ -112,9 +113,6 @@ def _times(a: End, b: End) -> End:
 
 
 def _product(a: Interval, b: Interval) -> Interval:
-    if a.lo == a.hi and b.lo == b.hi:
-        value = _times(a.lo, b.lo)
-        return Interval(value, value)
     ends = [_times(x, y) for x in (a.lo, a.hi) for y in (b.lo, b.hi)]
     return Interval(min(ends), max(ends))
 
@@ -131,11 +129,7 @@ def quotient(a: Interval, b: Interval) -> Interval:
 
 def power(x: Interval, exponent: int) -> Interval:
     """The interval of ``x ** exponent``."""
-    ends: list[End] = []
-    for end in (x.lo, x.hi):
-        ends.append(Fraction(1) if exponent == 0 else end)
-        for _ in range(1, exponent):
-            ends[-1] = _times(ends[-1], end)
+    ends = [reduce(_times, [end] * exponent, Fraction(1)) for end in (x.lo, x.hi)]
     if exponent % 2 == 0 and exponent and x.lo < 0 < x.hi:
         ends.append(Fraction(0))
     return Interval(min(ends), max(ends))
@@ -190,7 +184,7 @@ def _increasing(op: tm.UnaryOp, x: Interval, bits: int) -> Interval:
         if end <= 0 and (total or isinstance(end, float)):
             end = -math.inf if op is tm.UnaryOp.LOG and not k and x.hi > 0 else Fraction(0)
         elif not isinstance(end, float):
-            end = _FUNCTIONS[op](end, bits)[k]
+            end = getattr(functions, op.value)(end, bits)[k]
         ends.append(end)
     return Interval(ends[0], max(Fraction(0), ends[1]) if x.lo <= 0 else ends[1])
 
@@ -199,13 +193,6 @@ def _tangent(x: Interval, bits: int) -> Interval:
     if wave(x, tm.UnaryOp.COS, bits).contains(0):
         return WHOLE
     return hull(*(enclose(_TAN, {"x": Interval(end, end)}, bits) for end in (x.lo, x.hi)))
-
-
-_FUNCTIONS: dict[tm.UnaryOp, Callable[[Fraction, int], tuple[Fraction, End]]] = {
-    tm.UnaryOp.EXP: functions.exp,
-    tm.UnaryOp.LOG: functions.log,
-    tm.UnaryOp.SQRT: functions.sqrt,
-}
 
 
 _BINARY: dict[tm.BinaryOp, Callable[[Interval, Interval], Interval]] = {
