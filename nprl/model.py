@@ -126,7 +126,7 @@ class Model:
             if names.count(name) > 1:
                 raise ModelError(f"the name {name!r} is used twice; all coordinates' names differ")
             if name.startswith(NEXT):
-                raise ModelError(f"{name!r}: the prefix {NEXT!r} is for the reward's next state")
+                raise ModelError(f"{name!r}: the prefix {NEXT!r} is kept for the next state")
         if not self.state:
             raise ModelError("a model has at least one state coordinate")
         for c in (*self.state, *self.action, *self.disturbance):
@@ -222,6 +222,7 @@ class Model:
 
 
 COORDINATE = record(Coordinate, {"name": TEXT, "unit": TEXT, "low": NUMBER, "high": NUMBER})
+CHOICES = schema.optional(many(many(NUMBER)))
 OBSERVATION = schema.row(Observation, {"name": TEXT, "value": TERM, "rounding": NUMBER})
 ARITHMETIC = record(Arithmetic, {"state": TEXT, "scaled": schema.FLAG, "ulps": schema.WHOLE})
 MODEL = record(
@@ -230,7 +231,7 @@ MODEL = record(
         "name": TEXT,
         "state": many(COORDINATE),
         "action": many(COORDINATE),
-        "choices": schema.optional(many(many(NUMBER))),
+        "choices": CHOICES,
         "disturbance": many(COORDINATE),
         "step": schema.table(TERM),
         "init": schema.table(many(NUMBER)),

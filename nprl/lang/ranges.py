@@ -129,7 +129,8 @@ def quotient(a: Interval, b: Interval) -> Interval:
 
 def power(x: Interval, exponent: int) -> Interval:
     """The interval of ``x ** exponent``."""
-    ends = [reduce(_times, [end] * exponent, Fraction(1)) for end in (x.lo, x.hi)]
+    one: End = Fraction(1)
+    ends = [reduce(_times, [end] * exponent, one) for end in (x.lo, x.hi)]
     if exponent % 2 == 0 and exponent and x.lo < 0 < x.hi:
         ends.append(Fraction(0))
     return Interval(min(ends), max(ends))

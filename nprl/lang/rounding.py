@@ -96,6 +96,8 @@ class _Analysis:
                 return apply(t, (), BITS), 4 * U
             case Var(name):
                 return self.box[name], self.errors[name] if self.errors else Fraction(0)
+            case tm.Unary(tm.UnaryOp.TAN, arg):
+                return self.of(tm.Unary(tm.UnaryOp.SIN, arg) / tm.Unary(tm.UnaryOp.COS, arg))
             case tm.Unary(op, arg):
                 return self.unary(t, op, arg)
             case tm.Power(base, exponent):
@@ -132,9 +134,8 @@ class _Analysis:
             steepest = 1 / Fraction(seen.lo)
             if op is tm.UnaryOp.SQRT:
                 steepest, ulps = 1 / functions.sqrt(Fraction(seen.lo), BITS)[0], 1
-        elif op is tm.UnaryOp.EXP or op is tm.UnaryOp.TAN:
-            size = _size(apply(t, (seen,), BITS), t)
-            steepest = size if op is tm.UnaryOp.EXP else 1 + size * size
+        elif op is tm.UnaryOp.EXP:
+            steepest = _size(apply(t, (seen,), BITS), t)
         error *= steepest
         return value, error + ulps * (2 * U * (_size(value, t) + error) + TINY)
 

@@ -68,7 +68,9 @@ def _absurd(
 ) -> Tree:
     """If ``-q >= 0``: ``(-q)(|d| - floor) + floor (-q) + |s| h + cleared = 0``, and cleared > 0."""
     q = goal.alternatives[0][0].term
-    s, cuts, lowered = goal, [], []
+    s = goal
+    cuts: list[Tree] = []
+    lowered: list[Fraction] = []
     for p, least in (size, cleared):
         shift = outward(least / 2, False, least / 8)
         p = add(p, {(): -shift})
