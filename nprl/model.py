@@ -130,9 +130,9 @@ class Model:
         if not self.state:
             raise ModelError("a model has at least one state coordinate")
         for c in (*self.state, *self.action, *self.disturbance):
-            relation = "<=" if c in self.disturbance else "<"
-            if c.low > c.high or (c.low == c.high and relation == "<"):
-                raise ModelError(f"{c.name}: low {relation} high is needed; got {c.low}, {c.high}")
+            sign = "<=" if c in self.disturbance else "<"
+            if c.low > c.high or (c.low == c.high and sign == "<"):
+                raise ModelError(f"{c.name}: low {sign} high is needed; got {c.low} and {c.high}")
         try:
             put("step", _by_state("step", self.step, self.state, term))
             put("init", _by_state("init", self.init, self.state, _interval))

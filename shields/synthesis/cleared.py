@@ -101,7 +101,7 @@ def substituted(
     its factor. The difference is a sum of products of those premises with bounds of the box. None:
     there is no such name, or a form is too large.
     """
-    near = _near(premises)
+    near = near_names(premises)
     used = [n for n in sorted(near, key=lambda n: -int(n[2:])) if n in names(goal)]
     if not used:
         return None
@@ -127,7 +127,7 @@ def _lowered(m: tuple[tuple[str, int], ...], name: str) -> tuple[tuple[str, int]
     return tuple((n, k - (n == name)) for n, k in m if n != name or k > 1)
 
 
-def _near(premises: dict[int, Polynomial]) -> dict[str, tuple[Polynomial, Fraction, int, int]]:
+def near_names(premises: dict[int, Polynomial]) -> dict[str, tuple[Polynomial, Fraction, int, int]]:
     """For each name between two polynomials a constant apart: their mean, half that constant, and the two premises."""
     below: dict[str, list[tuple[int, Polynomial]]] = {}
     result: dict[str, tuple[Polynomial, Fraction, int, int]] = {}

@@ -36,7 +36,7 @@ from nprl.shields.polynomial import (
 )
 from nprl.shields.sequent import Sequent, expand
 from nprl.shields.synthesis.bernstein import from_polynomial
-from nprl.shields.synthesis.cleared import substituted
+from nprl.shields.synthesis.cleared import near_names, substituted
 from nprl.shields.synthesis.combine import (
     Proposal,
     closes,
@@ -64,6 +64,8 @@ MANY = 8
 """Variables of a goal of degree two beyond which only squares are looked for."""
 LEVELS = {math.inf: 0, 2.0**-4: 4, 2.0**-7: 6}
 """How far polynomials may be from functions, as a part of their range, and how often a box is halved then."""
+MAX_BLIND = 8
+"""How often a box is halved where nothing says which variable it should be."""
 MINUS_ONE: Polynomial = {(): Fraction(-1)}
 
 
@@ -284,6 +286,12 @@ def _split(
     basis = proposal.remainder if proposal is not None else goals[open_goals[0]][0]
     order = variables_to_split(basis, box, [v for v in allowed if v in names(basis)])
     order = [v for v in order if not v.startswith("a:")] or order
+    if not order and near_names(premises):  # no use of them was found on so wide a box
+        curved: Polynomial = {}
+        for p in premises.values():
+            curved |= {m: abs(c) for m, c in p.items() if abs(c) > curved.get(m, 0)}
+        own = [v for v in allowed if not v.startswith("a:")]
+        order = variables_to_split(curved, box, own) if depth < MAX_BLIND else []
     if not order:
         raise NotProved(f"{place(s, open_goals[0])}: no combination, and nothing to split")
     cuts = []
