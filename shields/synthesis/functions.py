@@ -79,7 +79,7 @@ def eliminate(t: Term, s: Sequent, search: Search, depth: int) -> Tree:
             node = ["function", to_json(t), _order(size)]
             after = expand([*node, None], s)[0]
             return [*node, _bounded(t, at, s, after, search, depth)]
-        case _ if (argument := smooth.argument(t)) is not None and _inside(t, argument, at):
+        case _ if (argument := smooth.argument(t)) is not None and _inside(t, argument, at, search):
             return smooth.eliminate_smooth(t, argument, s, search, depth)
         case Unary(UnaryOp.SQRT, a):
             node = ["root", to_json(t)]
@@ -96,8 +96,10 @@ def eliminate(t: Term, s: Sequent, search: Search, depth: int) -> Tree:
             raise NotProved(f"no rule for {str(t)[:60]}")
 
 
-def _inside(t: Term, a: Term, at: dict[str, Interval]) -> bool:
-    """Whether a root's argument, or a denominator, keeps away from 0."""
+def _inside(t: Term, a: Term, at: dict[str, Interval], search: Search) -> bool:
+    """Whether a polynomial is to be near: for a root or a quotient, away from 0, where the rule alone did not do."""
+    if search.near == math.inf and not (isinstance(t, Unary) and t.op is not UnaryOp.SQRT):
+        return False
     match t:
         case Unary(UnaryOp.SQRT):
             return variables(a) <= at.keys() and exact.enclose(a, at).lo > 0

@@ -62,7 +62,7 @@ from nprl.shields.synthesis.squares import square_combination
 
 MANY = 8
 """Variables of a goal of degree two beyond which only squares are looked for."""
-LEVELS = {math.inf: 0, 2.0**-4: 4, 2.0**-7: 6}
+LEVELS = {math.inf: 3, 2.0**-4: 4, 2.0**-7: 6}
 """How far polynomials may be from functions, as a part of their range, and how often a box is halved then."""
 MAX_BLIND = 8
 """How often a box is halved where nothing says which variable it should be."""
