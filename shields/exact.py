@@ -473,8 +473,8 @@ def _prove(premises: Terms, goals: list[Terms], given: int, names: set[str], tre
             above, below = (_taylor(y, [1] * (2 * k)) for y in (x, _node("neg", x)))
             p = _node("-", n, _node("*", _node("*", _leaf(low), above), d))
             q = _node("-", _node("*", _leaf(high), d), _node("*", below, n))
-            side = premises, [[_node(">0", a)] * (t.op == "log")], given
-            todo = [(side, first), (swap(v, p, q, n, d), sub)]
+            positive = [_node(">0", a)] * (t.op == "log")
+            todo = [((premises, [positive], given), first), (swap(v, p, q, n, d), sub)]
         case ["name", _, sub]:
             todo = [(swap(v), sub)]
         case ["leaf", _] if len(goals) == 1 and isinstance(tree[1], list):
