@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice, product
 
-from nprl.lang import exact
 from nprl.lang.ranges import BITS, Enclosure, Interval, decide
 from nprl.lang.terms import Formula
 from nprl.model import Model
@@ -87,7 +86,7 @@ class _Point:
 
     def __init__(self, at: Mapping[str, Interval | Fraction]) -> None:
         self.at = at
-        self.of = Enclosure(at, BITS, exact.apply).of
+        self.of = Enclosure(at, BITS).of
 
     def holds(self, f: Formula) -> bool | None:
         """Whether the formula holds, if that is certain."""

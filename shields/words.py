@@ -186,6 +186,10 @@ AXIOMS = {
     "cos": "Taylor's polynomial with Lagrange's remainder, for all real numbers; -1 <= cos <= 1",
     "quotient": "(n / d) d = n, where d > 0 or d < 0 is proved",
     "sqrt": "sqrt(a) >= 0 and sqrt(a)^2 = a, where a >= 0 is proved",
+    "exp": "Taylor's polynomials of odd degree are below exp, for all real numbers; exp(a) exp(-a) = 1",
+    "tanh": "1 + tanh(a) = exp(2 a) (1 - tanh(a)), with the axioms of exp; -1 <= tanh <= 1",
+    "log": "exp(log(a)) = a, where a > 0 is proved, with the axioms of exp",
+    "tan": "tan(a) = sin(a) / cos(a), with the axioms of sin and cos",
 }
 
 

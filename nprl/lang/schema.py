@@ -100,9 +100,8 @@ def record(
             raise ValueError(f"{place(path)} {problem} {key!r}; the keys are {', '.join(keys)}")
         for key, text in fixed.items():
             if data[key] != text:
-                raise ValueError(
-                    f"{place((path, key))}: got {data[key]!r}; accepted is {text!r}{remedy}"
-                )
+                got = f"{place((path, key))}: got {data[key]!r}"
+                raise ValueError(f"{got}; accepted is {text!r}{remedy}")
         return make(**{k: s.read(data[k], (path, k)) for k, s in parts.items() if k in data})
 
     def write(value: T) -> Any:

@@ -81,7 +81,7 @@ def forms(parts: Sequence[Polynomial], least: Fraction, box: Mapping[str, Range]
     apart = [_apart(p, box) for p in parts]
     if None not in apart and least + sum((f.least for f in apart if f), Fraction(0)) > 0:
         return [f for f in apart if f]
-    whole = [_bernstein(p, box) for p in parts]
+    whole = [form_on(p, box) for p in parts]
     found = [
         max((f for f in pair if f), key=lambda f: f.least, default=None)
         for pair in zip(apart, whole, strict=True)
@@ -106,10 +106,10 @@ def _of_monomial(m: Monomial, c: Fraction, box: Mapping[str, Range]) -> Form | N
         half = tuple((n, k // 2) for n, k in m)
         if monomial_range(half, box)[0] < 0 < monomial_range(half, box)[1]:
             return Form(Fraction(0), (), ((c, half),))
-    return _bernstein({m: c}, box)
+    return form_on({m: c}, box)
 
 
-def _bernstein(p: Polynomial, box: Mapping[str, Range]) -> Form | None:
+def form_on(p: Polynomial, box: Mapping[str, Range]) -> Form | None:
     """The Bernstein form; in a variable whose range is a point, the Taylor form."""
     order = sorted(names(p))
     degree = [max(dict(m).get(v, 0) for m in p) for v in order]
@@ -195,16 +195,10 @@ def entries(
         ValueError: a number is too long to be written.
     """
     rest, parts = components(p)
-    sides = dict(_sides(box, premises)) if parts else {}
     products: dict[tuple[int, ...], Fraction] = {}
     squares: dict[Monomial, Fraction] = {}
     for form in forms(parts, lower_bound(rest, box), box):
-        for c, factors in form.products:
-            numbers: tuple[int, ...] = ()
-            for v, *powers in factors:
-                for power, (k, slope) in zip(powers, sides[v], strict=True):
-                    c /= slope**power
-                    numbers += (k,) * power
+        for c, numbers in numbered(form.products, box, premises):
             products[numbers] = products.get(numbers, Fraction(0)) + c
         for c, m in form.squares:
             squares[m] = squares.get(m, Fraction(0)) + c
@@ -216,6 +210,22 @@ def entries(
         ],
     }
     return {key: found for key, found in result.items() if found}
+
+
+def numbered(
+    terms: Sequence[tuple[Fraction, Factors]],
+    box: Mapping[str, Range],
+    premises: Mapping[int, Polynomial],
+) -> Iterator[tuple[Fraction, tuple[int, ...]]]:
+    """The products of a form as products of premises: the factor, and the premises' numbers."""
+    sides = dict(_sides(box, premises)) if terms else {}
+    for c, factors in terms:
+        numbers: tuple[int, ...] = ()
+        for v, *powers in factors:
+            for power, (k, slope) in zip(powers, sides[v], strict=True):
+                c /= slope**power
+                numbers += (k,) * power
+        yield c, numbers
 
 
 def _sides(

@@ -29,8 +29,9 @@ from nprl.shields.polynomial import Polynomial, add, constant, names, polynomial
 from nprl.shields.sequent import Sequent, expand, expanded
 from nprl.shields.synthesis.bernstein import bound, from_polynomial, lower_bound
 from nprl.shields.synthesis.cells import Cells, Target, TooFar
+from nprl.shields.synthesis.cleared import clear_name
 from nprl.shields.synthesis.combine import values
-from nprl.shields.synthesis.functions import clear_denominator, innermost_functions, taylor_order
+from nprl.shields.synthesis.functions import innermost_functions, taylor_order
 from nprl.shields.synthesis.near import Move, move
 from nprl.shields.synthesis.nonlinear import undisturbed
 from nprl.shields.synthesis.prove import outermost, prove
@@ -233,7 +234,7 @@ def _near(s: Sequent, lemma: Term, t: Term, name: Var, search: Search) -> Tree:
     """A proof of ``lemma``, which says on one side how near a function's name is to a polynomial."""
     goal = s.concluding(lemma)
     if isinstance(t, Binary):
-        found = clear_denominator(goal, t, name, _lemmas(search), 0)
+        found = clear_name(goal, name, _lemmas(search))
         if found is None:
             raise NotProved("its quotient is not enclosed")
         return found

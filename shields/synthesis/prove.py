@@ -7,12 +7,25 @@ where the true dynamics are too curved for one. Nothing here is trusted.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from contextlib import suppress
 from fractions import Fraction
 from typing import Any
 
 from nprl.lang.serial import number_to_json, to_json
-from nprl.lang.terms import Binary, BinaryOp, Num, Term, Unary, UnaryOp, Var, Where, children
+from nprl.lang.terms import (
+    Binary,
+    BinaryOp,
+    Num,
+    Term,
+    Unary,
+    UnaryOp,
+    Var,
+    Where,
+    children,
+    subterms,
+)
 from nprl.shields.polynomial import (
     NotPolynomial,
     Polynomial,
@@ -23,6 +36,7 @@ from nprl.shields.polynomial import (
 )
 from nprl.shields.sequent import Sequent, expand
 from nprl.shields.synthesis.bernstein import from_polynomial
+from nprl.shields.synthesis.cleared import near_names, substituted
 from nprl.shields.synthesis.combine import (
     Proposal,
     closes,
@@ -43,10 +57,15 @@ from nprl.shields.synthesis.search import (
     place,
     polynomials,
 )
+from nprl.shields.synthesis.smooth import argument
 from nprl.shields.synthesis.squares import square_combination
 
 MANY = 8
 """Variables of a goal of degree two beyond which only squares are looked for."""
+LEVELS = {math.inf: 3, 2.0**-4: 4, 2.0**-7: 6}
+"""How far polynomials may be from functions, as a part of their range, and how often a box is halved then."""
+MAX_BLIND = 8
+"""How often a box is halved where nothing says which variable it should be."""
 MINUS_ONE: Polynomial = {(): Fraction(-1)}
 
 
@@ -58,6 +77,14 @@ def prove(sequent: Sequent, search: Search | None = None) -> Tree:
     """
     search = search or Search()
     search.original, search.close = len(sequent.premises), _close
+    terms = (*(c.term for a in sequent.alternatives for c in a), *sequent.premises)
+    if any(argument(s) is not None for t in terms for s in subterms(t) if isinstance(s, Term)):
+        finest, deepest = search.near, search.max_depth
+        for search.near, depth in LEVELS.items():
+            search.max_depth, search.leaves = min(deepest, depth), 0
+            with suppress(NotProved):
+                return _close(sequent, search, 0)
+        search.near, search.max_depth, search.leaves = finest, deepest, 0
     return _close(sequent, search, 0)
 
 
@@ -138,6 +165,25 @@ def _opposite(premises: dict[int, Polynomial]) -> list[tuple[int, int]]:
     return pairs
 
 
+def _close_near(
+    goal: Polynomial,
+    strict: bool,
+    s: Sequent,
+    premises: dict[int, Polynomial],
+    box: dict[str, Range],
+    original: int,
+) -> tuple[dict[str, Any] | None, Proposal | None]:
+    """`_close_one`; then again, with polynomials put for the names that are near them."""
+    found, proposal = _close_one(goal, strict, s, premises, box, original)
+    near = substituted(goal, premises, box) if found is None else None
+    if near is None:
+        return found, proposal
+    found, proposal = _close_one(near[0], strict, s, premises, box, original)
+    if found is not None:
+        found = found | {"products": [*found.get("products", []), *near[1]]}
+    return found, proposal
+
+
 def _close_one(
     goal: Polynomial,
     strict: bool,
@@ -206,7 +252,7 @@ def _polynomial_stage(s: Sequent, search: Search, depth: int) -> Tree:
         goals = [(polynomial(c.term), c.strict) for c in s.alternatives[0]]
     except NotPolynomial as error:
         raise NotProved(str(error)) from None
-    tries = [_close_one(p, strict, s, premises, box, search.original) for p, strict in goals]
+    tries = [_close_near(p, strict, s, premises, box, search.original) for p, strict in goals]
     if all(hint is not None for hint, _ in tries):
         search.leaves += 1
         return ["leaf", [hint for hint, _ in tries]]
@@ -241,6 +287,12 @@ def _split(
     basis = proposal.remainder if proposal is not None else goals[open_goals[0]][0]
     order = variables_to_split(basis, box, [v for v in allowed if v in names(basis)])
     order = [v for v in order if not v.startswith("a:")] or order
+    if not order and near_names(premises):  # no use of them was found on so wide a box
+        curved: Polynomial = {}
+        for p in premises.values():
+            curved |= {m: abs(c) for m, c in p.items() if abs(c) > curved.get(m, 0)}
+        own = [v for v in allowed if not v.startswith("a:")]
+        order = variables_to_split(curved, box, own) if depth < MAX_BLIND else []
     if not order:
         raise NotProved(f"{place(s, open_goals[0])}: no combination, and nothing to split")
     cuts = []

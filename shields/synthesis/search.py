@@ -35,6 +35,8 @@ class Search:
     max_depth: int = 40
     scan: bool = True
     """Whether functions are named that occur in premises only; lemmas do without."""
+    near: float = 2.0**-10
+    """How far a polynomial may be from a function, as a part of the function's range."""
     original: int = 0
     leaves: int = 0
     close: Callable[[Sequent, Search, int], Tree] = field(init=False)
