@@ -23,6 +23,9 @@ from nprl.shields.synthesis.numeric import Array
 from nprl.shields.synthesis.polytope import irredundant, samples, vertices
 from nprl.shields.synthesis.problem import Problem
 
+HASTES = (64.0, 32.0, 16.0, 4.0)
+"""From few rows to many."""
+MARGIN, LEAST_ROOM = 3e-4, 1e-2
 MAX_ROUNDS, MAX_ROWS = 250, 120
 SAMPLES, LAST_SAMPLES = 800, 6_000
 EACH = 40
@@ -41,7 +44,11 @@ class Hurried:
     problem: Problem
     maps: Inclusion
     haste: float
-    contraction: float
+
+    @property
+    def contraction(self) -> float:
+        """V is to be at most this; the step itself keeps about ``MARGIN`` of a row's range."""
+        return 1 - min(LEAST_ROOM, MARGIN * self.haste)
 
     def tangents(self, h: Array, z: Array) -> tuple[Array, Array]:
         """V at points z (N, n) for the rows h (r, n), shape (N,), and its gradients (N, n)."""
@@ -76,7 +83,7 @@ def tangent_cuts(
     budget: Budget | None = None,
     seed: int = 0,
 ) -> Array | None:
-    """A polytope ``h z <= 1`` within ``first`` that holds the starts and that some input keeps; None where none was found.
+    """A polytope ``h z <= 1`` within ``first`` that holds the starts and some input keeps; None: none was found.
 
     With ``owed``, a row g, only states with ``g z <= 1`` need an input that keeps it.
 
