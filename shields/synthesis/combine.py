@@ -137,7 +137,7 @@ def combine(
             return found
     free = sorted(everything - set(mixed))
     points = _samples([bounded[v] for v in mixed])
-    return _proposal(goal, used, box, _solve(goal, used, bounded, mixed, free, points))
+    return proposal(goal, used, box, _solve(goal, used, bounded, mixed, free, points))
 
 
 def _apart(
@@ -152,10 +152,11 @@ def _apart(
     everything = {v for p in (lowered, *flat.values()) for v in names(p)}
     bounded = {v: box[v] for v in everything if v in box}
     solution = _solve(lowered, flat, bounded, [], sorted(everything), np.zeros((1, 0)))
-    return _proposal(goal, flat, box, solution)
+    found = proposal(lowered, flat, box, solution)
+    return None if found is None else _rated(goal, premises, found.multipliers, box)
 
 
-def _proposal(
+def proposal(
     goal: Polynomial,
     premises: Mapping[int, Polynomial],
     box: Mapping[str, Range],
@@ -175,7 +176,18 @@ def _proposal(
         fixed = _balance(goal, premises, multipliers, box)
         if fixed is None:
             return None
-        multipliers, r = fixed, _rest(goal, premises, fixed)
+        multipliers = fixed
+    return _rated(goal, premises, multipliers, box)
+
+
+def _rated(
+    goal: Polynomial,
+    premises: Mapping[int, Polynomial],
+    multipliers: dict[int, Fraction],
+    box: Mapping[str, Range],
+) -> Proposal | None:
+    """The multipliers with what they leave."""
+    r = _rest(goal, premises, multipliers)
     slack = remainder_bound(r, box)
     return None if slack is None else Proposal(multipliers, slack, r)
 
@@ -349,4 +361,4 @@ def variables_to_split(
     return sorted((v for v in allowed if weights[v] > 0), key=lambda v: -weights[v])
 
 
-__all__ = ["Proposal", "closes", "combine", "remainder_bound", "variables_to_split"]
+__all__ = ["Proposal", "closes", "combine", "proposal", "remainder_bound", "variables_to_split"]
