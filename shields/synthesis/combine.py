@@ -137,7 +137,7 @@ def combine(
             return found
     free = sorted(everything - set(mixed))
     points = _samples([bounded[v] for v in mixed])
-    return proposal(goal, used, box, _solve(goal, used, bounded, mixed, free, points))
+    return _proposal(goal, used, box, _solve(goal, used, bounded, mixed, free, points))
 
 
 def _apart(
@@ -152,11 +152,11 @@ def _apart(
     everything = {v for p in (lowered, *flat.values()) for v in names(p)}
     bounded = {v: box[v] for v in everything if v in box}
     solution = _solve(lowered, flat, bounded, [], sorted(everything), np.zeros((1, 0)))
-    found = proposal(lowered, flat, box, solution)
+    found = _proposal(lowered, flat, box, solution)
     return None if found is None else _rated(goal, premises, found.multipliers, box)
 
 
-def proposal(
+def _proposal(
     goal: Polynomial,
     premises: Mapping[int, Polynomial],
     box: Mapping[str, Range],
@@ -361,4 +361,4 @@ def variables_to_split(
     return sorted((v for v in allowed if weights[v] > 0), key=lambda v: -weights[v])
 
 
-__all__ = ["Proposal", "closes", "combine", "proposal", "remainder_bound", "variables_to_split"]
+__all__ = ["Proposal", "closes", "combine", "remainder_bound", "variables_to_split"]

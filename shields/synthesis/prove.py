@@ -31,7 +31,6 @@ from nprl.shields.synthesis.combine import (
     remainder_bound,
     variables_to_split,
 )
-from nprl.shields.synthesis.envelopes import Curve, Farkas, curves, lines, wrapped
 from nprl.shields.synthesis.functions import eliminate, innermost_functions
 from nprl.shields.synthesis.quadratic import degree
 from nprl.shields.synthesis.search import (
@@ -48,10 +47,6 @@ from nprl.shields.synthesis.squares import square_combination
 
 MANY = 8
 """Variables of a goal of degree two beyond which only squares are looked for."""
-LINES = 7
-"""Splits after which what lines do not close is left to curved combinations."""
-MANY_ROWS = 12
-"""Conclusions for which lines are worth their cuts."""
 MINUS_ONE: Polynomial = {(): Fraction(-1)}
 
 
@@ -221,9 +216,6 @@ def _polynomial_stage(s: Sequent, search: Search, depth: int) -> Tree:
         goals = [(polynomial(c.term), c.strict) for c in s.alternatives[0]]
     except NotPolynomial as error:
         raise NotProved(str(error)) from None
-    found = curves([p for p, _ in goals], premises, box) if depth < LINES else None
-    if found and len(goals) >= MANY_ROWS:
-        return _between_lines(s, found, goals, search, depth)
     tries = [_close_one(p, strict, s, premises, box, search.original) for p, strict in goals]
     if all(hint is not None for hint, _ in tries):
         search.leaves += 1
@@ -241,39 +233,6 @@ def _polynomial_stage(s: Sequent, search: Search, depth: int) -> Tree:
     return _split(s, goals, tries, premises, box, search, depth)
 
 
-def _between_lines(
-    s: Sequent,
-    found: Sequence[Curve],
-    goals: Sequence[tuple[Polynomial, bool]],
-    search: Search,
-    depth: int,
-) -> Tree:
-    """Lines for the curves, and the goals by them; what is left goes to the halves of the box."""
-    cuts, stated, gaps = lines(found, s, search)
-    now = s.given(*(term for term, _ in cuts))
-    premises, box = polynomials(now, search), box_of(now, search)
-    farkas = Farkas(premises, stated, box)
-    tries: list[tuple[dict[str, Any] | None, Proposal | None]] = []
-    for p, strict in goals:
-        one = farkas.closes(p, strict)
-        leaf = None
-        if one is not None:
-            leaf = hint(one.remainder, one.multipliers, now, premises, box)
-        tries.append((leaf, None))
-    if all(leaf is not None for leaf, _ in tries):
-        search.leaves += 1
-        return wrapped(cuts, ["leaf", [leaf for leaf, _ in tries]])
-    if not gaps:
-        raise NotProved(f"{place(s)}: no lines, and nothing to split")
-    absurd = farkas.closes(MINUS_ONE, False) if depth else None
-    if absurd is not None:
-        search.leaves += 1
-        combination = hint(absurd.remainder, absurd.multipliers, now, premises, box)
-        return wrapped(cuts, ["absurd", combination])
-    widest = max(gaps, key=lambda v: gaps[v])
-    return wrapped(cuts, _split(now, goals, tries, premises, box, search, depth, widest))
-
-
 def _split(
     s: Sequent,
     goals: Sequence[tuple[Polynomial, bool]],
@@ -282,9 +241,8 @@ def _split(
     box: dict[str, Range],
     search: Search,
     depth: int,
-    along: str | None = None,
 ) -> Tree:
-    """Cut what is closed already, then halve the box along a variable, or the most curved one."""
+    """Cut what is closed already, then halve the box along the most curved variable."""
     open_goals = [i for i, (hint, _) in enumerate(tries) if hint is None]
     proposal = next((p for _, p in tries if p is not None), None)
     allowed = [
@@ -293,7 +251,6 @@ def _split(
     basis = proposal.remainder if proposal is not None else goals[open_goals[0]][0]
     order = variables_to_split(basis, box, [v for v in allowed if v in names(basis)])
     order = [v for v in order if not v.startswith("a:")] or order
-    order = order if along is None else [along]
     if not order:
         raise NotProved(f"{place(s, open_goals[0])}: no combination, and nothing to split")
     cuts = []
