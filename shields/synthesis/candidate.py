@@ -54,7 +54,7 @@ FEW_ROWS = 40
 SAFE, LQR = "safe set itself", "invariant polytope of an LQR gain"
 GOAL, TANGENTS = "polytope kept until the goal", "polytope cut by tangents"
 WORTH = 0.8
-"""A coarser polytope by tangents, relative to the best known, from which a finer one is looked for."""
+"""The part of the largest volume so far that a finer polytope by tangents has, or it is the last."""
 
 
 def candidates(model: Model, seed: int = 0, budget: Budget | None = None) -> Iterator[Candidate]:
@@ -96,10 +96,6 @@ def _ways(problem: Problem, seed: int, budget: Budget) -> list[Iterator[Candidat
     return [
         noted(SAFE, _safe_itself(problem, maps[0], seed, budget)),
         *(
-            noted(TANGENTS, _of_true_step(problem, points[0], maps[0], seed, budget))
-            for _ in curved
-        ),
-        *(
             noted(
                 _about("control-invariant polytope", scale),
                 _control_invariant(problem, p, one, scale, seed, budget),
@@ -107,6 +103,7 @@ def _ways(problem: Problem, seed: int, budget: Budget) -> list[Iterator[Candidat
             for scale in boxes
             for p, one in (pairs[:1] if scale == 1 else reversed(pairs))
         ),
+        *(noted(TANGENTS, _of_true_step(problem, maps[0], seed, budget)) for _ in curved),
         noted(GOAL, _until_goal(problem, points[0], maps[0], seed, budget)),
         noted(PRODUCT, decoupled(problem, partial(_small, budget=budget), seed)),
         *(noted("ellipsoid", _ellipsoids(problem, p, one, seed, budget)) for p, one in pairs),
@@ -115,23 +112,20 @@ def _ways(problem: Problem, seed: int, budget: Budget) -> list[Iterator[Candidat
 
 
 def _of_true_step(
-    problem: Problem, point: Point, maps: Inclusion, seed: int, budget: Budget
+    problem: Problem, maps: Inclusion, seed: int, budget: Budget
 ) -> Iterator[Candidate]:
-    """The control-invariant polytope of the inclusion and those by tangents, the largest first."""
-    found = list(_control_invariant(problem, point, maps, 1.0, seed, budget))
-    best = max((volume(problem.model, c).value for c in found), default=0.0)
+    """Polytopes by tangents, coarse ones first; finer ones unless they are much smaller."""
     starts = (problem.init_vertices() - maps.centre) / maps.unit
+    best = 0.0
     for haste in HASTES:
         h = tangent_cuts(Hurried(problem, maps, haste), maps.h, starts, budget=budget, seed=seed)
         if h is None or len(h) > MOST_CURVED_ROWS:
             continue
-        size = polytope_volume(h) * float(np.prod(maps.unit))
-        if size > best:
-            found += kept_polytope(problem, maps, h, TANGENTS, seed, budget)
+        size = polytope_volume(h)
         if size < WORTH * best:
-            break
+            return
         best = max(best, size)
-    yield from sorted(found, key=lambda c: -volume(problem.model, c).value)
+        yield from kept_polytope(problem, maps, h, TANGENTS, seed, budget)
 
 
 def _until_goal(
