@@ -236,9 +236,9 @@ def _balance(
         return None
     kept = [c for c in range(len(support)) if c not in pivots]
     solved = {support[c]: multipliers[support[c]] for c in kept}
-    for row, pivot in zip(table, pivots, strict=False):
-        rest = sum((row[c] * solved[support[c]] for c in kept), zero)
-        solved[support[pivot]] = row[-1] - rest
+    for line, pivot in zip(table, pivots, strict=False):
+        rest = sum((line[c] * solved[support[c]] for c in kept), zero)
+        solved[support[pivot]] = line[-1] - rest
     return solved if all(c >= 0 for c in solved.values()) else None
 
 
