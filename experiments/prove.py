@@ -50,7 +50,9 @@ SUITES = {
     "all": list(STEMS),
 }
 AT_FIRST, AT_LAST = 0.5, 10.0
-"""Seconds for a proof that nothing can be kept: before anything else, and when nothing was found."""
+"""Seconds for a proof that nothing can be kept: before anything else, and at most for later ones."""
+ROUNDS, SHARE = (0.25, 1.0), 0.25
+"""A synthesis gets these parts of its seconds, in turn; such a proof gets this share of each after it."""
 PROVED = Path(__file__).resolve().parent.parent / "shields" / "proved"
 COLUMNS = [
     *("system", "n", "m", "family", "init inside", "synthesis s", "proof s", "of S", "of kernel"),
@@ -149,11 +151,12 @@ def prove_one(model: Model, target: Path, seconds: float, seed: int, with_volume
     found: Impossible | Certificate | None = impossible(model, AT_FIRST)
     reason = ""
     run: Counterexample | None = None
-    if found is None:
-        outcome = synthesize(model, seconds, seed, say)
-        found, reason, run = outcome.certificate, outcome.reason, outcome.counterexample
-    if found is None:
-        found = impossible(model, AT_LAST)
+    for part in ROUNDS:
+        if found is None and run is None:
+            outcome = synthesize(model, part * seconds, seed, say)
+            found, reason, run = outcome.certificate, outcome.reason, outcome.counterexample
+        if found is None:
+            found = impossible(model, min(AT_LAST, max(AT_FIRST, SHARE * part * seconds)))
     took = round(time.perf_counter() - began, 2)
     if isinstance(found, Impossible):
         run = replayed(found)

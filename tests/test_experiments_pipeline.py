@@ -111,9 +111,7 @@ def test_options_are_not_abbreviated(capsys: pytest.CaptureFixture[str]) -> None
     assert "--qui" in capsys.readouterr().err
 
 
-OPEN = ("nprl/AdaptiveCruise-v0", "nprl/NoisyRoad-v0")
-"""Not proved yet."""
-PROVED = [i for i in nprl.envs.IDS if "Stated" not in i and i not in OPEN]
+PROVED = [i for i in nprl.envs.IDS if "Stated" not in i]
 
 
 @pytest.mark.parametrize("env_id", [*PROVED, "Pendulum-v1"])

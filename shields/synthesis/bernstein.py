@@ -78,15 +78,21 @@ def forms(parts: Sequence[Polynomial], least: Fraction, box: Mapping[str, Range]
     Monomial by monomial if that is enough for ``least + p > 0``, for it is shorter; else the better
     of that and the Bernstein form.
     """
-    apart = [_apart(p, box) for p in parts]
-    if None not in apart and least + sum((f.least for f in apart if f), Fraction(0)) > 0:
-        return [f for f in apart if f]
-    whole = [form_on(p, box) for p in parts]
-    found = [
-        max((f for f in pair if f), key=lambda f: f.least, default=None)
-        for pair in zip(apart, whole, strict=True)
-    ]
-    return [] if None in found else [f for f in found if f]
+    simple = [lower_bound(p, box) for p in parts]
+    if least + sum(simple, Fraction(0)) > 0:
+        apart = [f for p in parts if (f := _apart(p, box))]
+        if len(apart) == len(parts) and least + sum((f.least for f in apart), Fraction(0)) > 0:
+            return apart
+    found = []
+    for p, below in zip(parts, simple, strict=True):
+        pair = [form_on(p, box)]
+        if pair[0] is None or pair[0].least < below:
+            pair.append(_apart(p, box))
+        best = max((f for f in pair if f), key=lambda f: f.least, default=None)
+        if best is None:
+            return []
+        found.append(best)
+    return found
 
 
 def _apart(p: Polynomial, box: Mapping[str, Range]) -> Form | None:
@@ -144,7 +150,7 @@ def form_on(p: Polynomial, box: Mapping[str, Range]) -> Form | None:
     return Form(least, tuple(entries))
 
 
-@lru_cache(maxsize=2_000)
+@lru_cache(maxsize=4096)
 def _change_of_basis(n: int, low: Fraction, width: Fraction) -> tuple[list[list[int]], int]:
     """Row k: the coefficients of ``v^k``, as integers over a common denominator.
 

@@ -27,6 +27,7 @@ from nprl.shields.synthesis.linearise import Inclusion, inclusion
 from nprl.shields.synthesis.lqr import gain_sets
 from nprl.shields.synthesis.pieces import pieces
 from nprl.shields.synthesis.polytope import HULL_DIMENSIONS, irredundant
+from nprl.shields.synthesis.polytope import volume as polytope_volume
 from nprl.shields.synthesis.problem import Problem, Unsuitable, problem_of
 from nprl.shields.synthesis.proposal import (
     Candidate,
@@ -34,6 +35,7 @@ from nprl.shields.synthesis.proposal import (
     kept_polytope,
     polytope_with_gain,
 )
+from nprl.shields.synthesis.tangent_cuts import HASTES, Hurried, tangent_cuts
 from nprl.shields.synthesis.volume import volume
 
 __all__ = ["Candidate", "candidates"]
@@ -50,7 +52,9 @@ MOST_CURVED_ROWS = 40
 FEW_ROWS = 40
 """Of one group in a product."""
 SAFE, LQR = "safe set itself", "invariant polytope of an LQR gain"
-GOAL = "polytope kept until the goal"
+GOAL, TANGENTS = "polytope kept until the goal", "polytope cut by tangents"
+WORTH = 0.8
+"""The part of the largest volume so far that a finer polytope by tangents has, or it is the last."""
 
 
 def candidates(model: Model, seed: int = 0, budget: Budget | None = None) -> Iterator[Candidate]:
@@ -82,7 +86,8 @@ def _ways(problem: Problem, seed: int, budget: Budget) -> list[Iterator[Candidat
     points = equilibria(problem)
     maps = [inclusion(problem, point, seed=seed) for point in points]
     small = problem.n <= CONTROL_INVARIANT_DIMENSIONS
-    boxes = SCALES if small and not maps[0].linear else (1.0,)
+    curved = [True] if small and problem.m <= 1 and not maps[0].linear else []
+    boxes = (SCALES if not maps[0].linear else (1.0,)) if small else ()
     pairs = list(zip(points, maps, strict=True))
 
     def noted(method: str, found: Iterator[Candidate]) -> Iterator[Candidate]:
@@ -95,9 +100,10 @@ def _ways(problem: Problem, seed: int, budget: Budget) -> list[Iterator[Candidat
                 _about("control-invariant polytope", scale),
                 _control_invariant(problem, p, one, scale, seed, budget),
             )
-            for scale in (boxes if small else ())
+            for scale in boxes
             for p, one in (pairs[:1] if scale == 1 else reversed(pairs))
         ),
+        *(noted(TANGENTS, _of_true_step(problem, maps[0], seed, budget)) for _ in curved),
         noted(GOAL, _until_goal(problem, points[0], maps[0], seed, budget)),
         noted(PRODUCT, decoupled(problem, partial(_small, budget=budget), seed)),
         *(noted("ellipsoid", _ellipsoids(problem, p, one, seed, budget)) for p, one in pairs),
@@ -105,12 +111,35 @@ def _ways(problem: Problem, seed: int, budget: Budget) -> list[Iterator[Candidat
     ]
 
 
-def _until_goal(
-    problem: Problem, point: Point, maps: Inclusion, seed: int, budget: Budget
+def _of_true_step(
+    problem: Problem, maps: Inclusion, seed: int, budget: Budget
 ) -> Iterator[Candidate]:
-    if problem.n <= CONTROL_INVARIANT_DIMENSIONS:
-        for near, h in until_goal(problem, point, maps, budget):
-            yield from kept_polytope(problem, near, h, GOAL, seed, budget)
+    """Polytopes by tangents, coarse ones first; finer ones unless they are much smaller."""
+    starts = (problem.init_vertices() - maps.centre) / maps.unit
+    best = 0.0
+    for haste in HASTES:
+        h = tangent_cuts(Hurried(problem, maps, haste), maps.h, starts, budget=budget, seed=seed)
+        if h is None or len(h) > MOST_CURVED_ROWS:
+            continue
+        size = polytope_volume(h)
+        if size < WORTH * best:
+            return
+        best = max(best, size)
+        yield from kept_polytope(problem, maps, h, TANGENTS, seed, budget)
+
+
+def _until_goal(
+    problem: Problem, point: Point, whole: Inclusion, seed: int, budget: Budget
+) -> Iterator[Candidate]:
+    if problem.n > CONTROL_INVARIANT_DIMENSIONS or problem.m > 1:
+        return
+    for haste in HASTES:
+        for maps, first, owed in until_goal(problem, point, whole):
+            starts = (problem.init_vertices() - maps.centre) / maps.unit
+            hurried = Hurried(problem, maps, haste)
+            h = tangent_cuts(hurried, first, starts, owed, budget, seed)
+            if h is not None:
+                yield from kept_polytope(problem, maps, h, GOAL, seed, budget)
 
 
 def _small(problem: Problem, seed: int, budget: Budget) -> Iterator[Candidate]:

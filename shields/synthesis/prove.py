@@ -211,6 +211,12 @@ def _close_one(
         rest = add(goal, p, Fraction(-1))
         if (p == goal or degree(rest) < degree(p)) and enough(rest):
             return hint(rest, {k: Fraction(1)}, s, premises, box), None
+    if degree(goal) > 1:
+        for k, p in premises.items():
+            if k < original and len(p) > 2 and _has_slopes_of(goal, p):
+                rest = add(goal, p, Fraction(-1))
+                if enough(rest):
+                    return hint(rest, {k: Fraction(1)}, s, premises, box), None
     quadratic = bool(curved) and _is_quadratic(goal, curved, box, original)
     first = {k: p for k, p in premises.items() if k >= original or k not in curved}
     tries = [first, premises] if len(first) < len(premises) else [premises]
@@ -233,6 +239,11 @@ def _close_one(
             return hint(proposal.remainder, proposal.multipliers, s, premises, box), None
         nearest = nearest or proposal
     return None, nearest
+
+
+def _has_slopes_of(goal: Polynomial, p: Polynomial) -> bool:
+    """Whether p is affine, and the goal has each of its slopes: what a test says of a nominal row."""
+    return degree(p) == 1 and all(goal.get(m) == c for m, c in p.items() if m)
 
 
 def _is_quadratic(
