@@ -18,6 +18,7 @@ from nprl.shields.certificate import Certificate, Rounding, ShieldData
 from nprl.shields.goals import goals, rounding_of
 from nprl.shields.polynomial import Polynomial, add, polynomial
 from nprl.shields.sequent import Sequent, assign, expand, expanded
+from nprl.shields.synthesis import enclosed_rows
 from nprl.shields.synthesis.bernstein import lower_bound
 from nprl.shields.synthesis.candidate import Candidate
 from nprl.shields.synthesis.nonlinear import enclose_steps
@@ -186,6 +187,9 @@ def _prove_goal(
         raise NotProved("the time is over")
     if quadratic and goal.split("/")[0] in ("backup", "test"):
         return enclose_steps(sequent, draft, seconds)
+    if goal.split("/")[0] in ("backup", "test") and enclosed_rows.suits(draft):
+        by = enclosed_rows.enclose_rows if goal.startswith("backup") else enclose_steps
+        return by(sequent, draft, seconds)
     search = Search(seconds=seconds)
     return prove(sequent, search)
 

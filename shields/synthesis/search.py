@@ -35,6 +35,8 @@ class Search:
     max_depth: int = 40
     scan: bool = True
     """Whether functions are named that occur in premises only; lemmas do without."""
+    first: int = 0
+    """Premises before this number are used for the box only: rows that bear on no lemma."""
     original: int = 0
     leaves: int = 0
     close: Callable[[Sequent, Search, int], Tree] = field(init=False)
@@ -69,7 +71,7 @@ def box_of(s: Sequent, search: Search) -> dict[str, Range]:
 def polynomials(s: Sequent, search: Search) -> dict[int, Polynomial]:
     """The premises that are polynomials, by number."""
     premises = Premises(s.premises, search.cache)
-    found = ((k, premises.polynomial(k)) for k in range(len(s.premises)))
+    found = ((k, premises.polynomial(k)) for k in range(search.first, len(s.premises)))
     return {k: p for k, p in found if p is not None}
 
 
