@@ -71,8 +71,13 @@ def box_of(s: Sequent, search: Search) -> dict[str, Range]:
 def polynomials(s: Sequent, search: Search) -> dict[int, Polynomial]:
     """The premises that are polynomials, by number."""
     premises = Premises(s.premises, search.cache)
-    found = ((k, premises.polynomial(k)) for k in range(search.first, len(s.premises)))
-    return {k: p for k, p in found if p is not None}
+    found = ((k, premises.polynomial(k)) for k in range(len(s.premises)))
+    return {k: p for k, p in found if p is not None and (k >= search.first or _is_bound(p))}
+
+
+def _is_bound(p: Polynomial) -> bool:
+    """Whether it bounds one variable."""
+    return len(p.keys() - {()}) == 1
 
 
 def hint(
