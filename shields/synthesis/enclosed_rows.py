@@ -33,7 +33,9 @@ from nprl.shields.synthesis.quadratic import degree
 from nprl.shields.synthesis.search import NotProved, Search, Tree, outward, polynomials
 
 MOST_HALVINGS = 4
-SPARE = ((1.15, 3), (1.5, 3), (2.5, 4))
+FEW_ROWS = 40
+"""So many can be proved one by one, each with slices of its own."""
+SPARE = ((1.3, 3), (2.0, 4))
 """How much more than the sampled remainder is claimed, with how many halvings, in this order."""
 
 
@@ -59,10 +61,11 @@ def enclose_rows(sequent: Sequent, draft: Certificate, seconds: float) -> Tree:
 
 
 def suits(draft: Certificate) -> bool:
-    """Whether this is the way for a certificate: a backup with branches, a smooth nonlinear step."""
+    """Whether this is the way: many rows, a backup with branches, a smooth nonlinear step."""
     steps = draft.model.steps
     return (
-        any(isinstance(s, Where) for t in draft.shield.backup for s in subterms(t))
+        len(draft.shield.invariant[0]) > FEW_ROWS
+        and any(isinstance(s, Where) for t in draft.shield.backup for s in subterms(t))
         and not all(map(_is_affine, steps))
         and not any(map(has_pieces, steps))
     )
