@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from itertools import product
+from itertools import pairwise, product
 
 import numpy as np
 
@@ -23,14 +23,14 @@ from nprl.lang.terms import Clip, Num, Term, Var
 from nprl.lang.terms import replace as substitute
 from nprl.model import Coordinate, Model
 from nprl.shields.polynomial import NotPolynomial, polynomial
-from nprl.shields.synthesis.numeric import Array
 from nprl.shields.synthesis.polytope import affine_term
 
 SHRUNK = (Fraction(1), Fraction(3, 4), Fraction(1, 2), Fraction(1, 4))
 """The parts of the choices' bounding box that are tried as requests, where they are no grid."""
 PER_AXIS = 33
 MOST_POINTS = 40_000
-SPARE = Fraction(51, 50)
+NEAR = 0.02
+"""Choices that are farther by so much (in the box's squared widths) than the nearest may be it at points between."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ def requests(model: Model) -> list[Requests]:
     grid = levels(model)
     if grid is None:
         return [_around(model, part) for part in SHRUNK]
-    gaps = [max((b - a for a, b in zip(v, v[1:], strict=False)), default=Fraction(0)) for v in grid]
+    gaps = [max((b - a for a, b in pairwise(v)), default=Fraction(0)) for v in grid]
     return [
         Requests(
             tuple(v[0] - g / 2 for v, g in zip(grid, gaps, strict=True)),
@@ -79,11 +79,13 @@ def _around(model: Model, part: Fraction) -> Requests:
     size = np.array([float(b - a) or 1.0 for a, b in zip(low, high, strict=True)])
     table = np.array([[float(c) for c in u] for u in model.choices or ()])
     away = (((v[:, None] - table) / size) ** 2).sum(axis=2)
-    error = np.abs(table[away.argmin(axis=1)] - v).max(axis=0)
+    close = away <= away.min(axis=1, keepdims=True) + NEAR
+    off = np.abs(v[:, None] - table) * close[:, :, None]
+    error = off.max(axis=(0, 1))
     return Requests(
         tuple(c - h for c, h in zip(middle, half, strict=True)),
         tuple(c + h for c, h in zip(middle, half, strict=True)),
-        tuple(Fraction(float(e)).limit_denominator(10**6) * SPARE for e in error),
+        tuple(Fraction(float(e)).limit_denominator(10**6) for e in error),
     )
 
 
@@ -139,7 +141,9 @@ def answer(model: Model, request: Sequence[Term]) -> tuple[Term, ...]:
 
     def nearness(c: Sequence[Fraction]) -> Term:
         """Half of ``|v|^2 - |v - c|^2``, in the weights."""
-        total: Term = Num(-sum((w * v * v / 2 for w, v in zip(weight, c, strict=True)), Fraction(0)))
+        total: Term = Num(
+            -sum((w * v * v / 2 for w, v in zip(weight, c, strict=True)), Fraction(0))
+        )
         for w, v, r in zip(weight, c, asked, strict=True):
             total = total + w * v * r if v else total
         return total
@@ -147,12 +151,7 @@ def answer(model: Model, request: Sequence[Term]) -> tuple[Term, ...]:
     result = tuple(Num(v) for v in model.choices[-1])
     for k in range(len(model.choices) - 2, -1, -1):
         own = nearness(model.choices[k])
-        condition = all_of(
-            *(
-                _affine(own - nearness(c)) >= 0
-                for c in model.choices[k + 1 :]
-            )
-        )
+        condition = all_of(*(_affine(own - nearness(c)) >= 0 for c in model.choices[k + 1 :]))
         result = tuple(
             where(condition, v, other) for v, other in zip(model.choices[k], result, strict=True)
         )
@@ -178,12 +177,3 @@ def _affine(t: Term) -> Term:
     if any(sum(k for _, k in m) > 1 for m in p):
         return t
     return affine_term([(c, m[0][0]) for m, c in p.items() if m], p.get((), Fraction(0)))
-
-
-def nearest(model: Model, v: Array) -> Array:
-    """The choices nearest to requests (N, m), in the bounding box's measure, shape (N, m)."""
-    low, high = _bounding(model)
-    size = np.array([float(b - a) or 1.0 for a, b in zip(low, high, strict=True)])
-    table = np.array([[float(c) for c in u] for u in model.choices or ()])
-    away = (((v[:, None] - table) / size) ** 2).sum(axis=2)
-    return np.asarray(table[away.argmin(axis=1)])

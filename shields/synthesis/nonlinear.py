@@ -56,7 +56,7 @@ def enclose_steps(sequent: Sequent, draft: Certificate, seconds: float) -> Tree:
         s, tree = proved_cut(s, edge, end, f"the box in {name}")
         cuts.append((edge, tree))
     for t in terms if kept else ():
-        for lemma, tree in remainder(t, s, end):
+        for lemma, tree in _remainder(t, s, end):
             s = s.given(lemma)
             cuts.append((lemma, tree))
     heads: list[Tree] = []
@@ -97,6 +97,11 @@ def _undisturbed(t: Term, disturbance: set[str]) -> list[Term]:
 
 
 def proved_cut(s: Sequent, lemma: Term, end: float, what: str) -> tuple[Sequent, Tree]:
+    """The sequent with a lemma that is proved from it, and the proof.
+
+    Raises:
+        NotProved: saying what the lemma is, in the words of ``what``.
+    """
     try:
         tree = prove(s.concluding(lemma), Search(seconds=time_left(end), scan=False))
     except NotProved as error:
@@ -132,7 +137,7 @@ def _extent(p: Polynomial, names: tuple[str, ...]) -> tuple[list[float], list[fl
     return list(centre), list(np.sqrt(np.diag(inverse) * level))
 
 
-def remainder(t: Term, s: Sequent, end: float) -> list[tuple[Term, Tree]]:
+def _remainder(t: Term, s: Sequent, end: float) -> list[tuple[Term, Tree]]:
     """``R - (t - affine) >= 0`` and ``R + (t - affine) >= 0``, for the first R that is proved quickly."""
     box = Premises(s.premises).box()
     unbounded = variables(t) - box.keys()

@@ -91,9 +91,7 @@ class Rollouts:
     def inside(self, x: Array) -> Mask:
         """Which states (N, k) lie in some part of the invariant; shape (N,)."""
         names = self.certificate.model.state_names
-        parts = [
-            (values(p, names, x) >= 0).all(axis=1) for p in self.certificate.shield.invariant
-        ]
+        parts = [(values(p, names, x) >= 0).all(axis=1) for p in self.certificate.shield.invariant]
         return np.asarray(np.any(parts, axis=0))
 
     def within(self, x: Array) -> Mask:
