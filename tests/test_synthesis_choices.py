@@ -6,19 +6,25 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction as F
+from pathlib import Path
 
+import gymnasium as gym
 import numpy as np
 import pytest
 
 from nprl.lang.terms import Var, Where
 from nprl.model import Coordinate, Model
 from nprl.shields import exact
+from nprl.shields import proved as shipped
 from nprl.shields.certificate import Certificate
 from nprl.shields.checker import Verdict, check
+from nprl.shields.load import load_certificate
+from nprl.shields.shield import Filter
 from nprl.shields.synthesis.choices import answer, relaxed, requests
 from nprl.shields.synthesis.numeric import values
 from nprl.shields.synthesis.plans import Rollouts, propose_plans
 from nprl.shields.synthesis.synthesize import synthesize
+from nprl.shields.wrapper import Shield
 
 X, V, Y, U, U2 = map(Var, ("x", "v", "y", "u", "u2"))
 NEAR = (F(-1, 10), F(1, 10))
@@ -128,14 +134,32 @@ def test_errors_of_choices_that_are_no_grid_are_bounded_by_what_is_seen() -> Non
 
 def test_plans_lead_states_outside_of_the_set_into_it() -> None:
     certificate = proved(integrator())
-    small = replace(certificate.shield, invariant=((F(1, 20) - X**2 - V**2,),))
-    certificate = replace(certificate, shield=small)
-    plans = propose_plans(certificate, n=2)
-    rollouts = Rollouts(certificate)
+    shield, rounding = certificate.shield, certificate.rounding
+    ball = replace(shield, invariant=((F(1, 20) - X**2 - V**2,),), margins=((F(1),),))
+    small = replace(certificate, shield=ball, rounding=replace(rounding, test=((F(0),),)))
+    plans = propose_plans(small, n=2)
+    rollouts = Rollouts(small)
     x = np.random.default_rng(3).uniform([-1, -2], [1, 2], (1000, 2))
     alone = rollouts.inside(x)
     held = alone.copy()
     for plan in plans:
         held |= rollouts.led(plan, x, 80)
     assert 1 <= len(plans) <= 2
-    assert held.sum() > alone.sum()
+    assert held.sum() > 2 * alone.sum()
+
+
+def test_stock_cartpole_is_kept_up_by_its_shield_against_every_constant_and_random_push(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    file = Path(str(shipped.__file__)).parent / "cartpole_v1.json"
+    known = Filter(load_certificate(file), trusted=True)
+    monkeypatch.setattr(Filter, "from_file", lambda _: known)
+    env = Shield(gym.make("CartPole-v1", max_episode_steps=2000), file)
+    rng = np.random.default_rng(0)
+    for push in (lambda: 0, lambda: 1, lambda: int(rng.integers(2))):
+        env.reset(seed=1)
+        for _ in range(700):
+            _, _, terminated, _, info = env.step(push())
+            assert not terminated
+            assert info["shield/guaranteed"]
+        assert info["shield/overrides"] > 0

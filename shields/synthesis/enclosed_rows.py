@@ -35,7 +35,7 @@ from nprl.shields.synthesis.search import NotProved, Search, Tree, outward, poly
 MOST_HALVINGS = 4
 FEW_ROWS = 40
 """So many can be proved one by one, each with slices of its own."""
-SPARE = ((1.15, 3), (1.5, 3), (2.5, 4))
+SPARE = ((1.3, 3), (2.0, 4))
 """How much more than the sampled remainder is claimed, with how many halvings, in this order."""
 
 

@@ -44,9 +44,9 @@ SCALES = (1.0, 0.7, 0.5, 0.35, 0.25)
 """Of the box of analysis, for a step that is not linear."""
 REFINEMENTS = 2
 TRIALS = 60
-MAX_ROWS, MAX_STEPS = 200, 100
-MOST = 4
-"""Polytopes of gains that are proposed, the largest first."""
+MAX_ROWS, MAX_STEPS = 180, 100
+ENOUGH, MOST = 6, 3
+"""Polytopes of gains that are looked for, and proposed, the largest first."""
 REMAINDER = 1.5
 """How much more than its sampled remainder one map is said to leave."""
 GAIN_DIGITS, DIGITS = 3, 9
@@ -136,7 +136,7 @@ def _refined(
         except Unsuitable:
             return best
         maps = _asking(maps, asked)
-        found = _gain_sets(free, maps, seed, budget, 1 if turn else TRIALS)
+        found = _gain_sets(free, maps, seed, budget, 1 if turn else ENOUGH)
         if not found:
             return best
         best = maps, found
@@ -148,7 +148,7 @@ def _refined(
 
 
 def _gain_sets(
-    free: Problem, maps: Inclusion, seed: int, budget: Budget, enough: int = TRIALS
+    free: Problem, maps: Inclusion, seed: int, budget: Budget, enough: int = ENOUGH
 ) -> Found:
     """Invariant polytopes of gains that hold the initial box: the first found, or the largest first.
 
