@@ -97,7 +97,9 @@ def _bounding(model: Model) -> tuple[list[Fraction], list[Fraction]]:
 def relaxed(model: Model, asked: Requests) -> Model:
     """The model whose inputs are the requests, the errors of the answers among its disturbances."""
     known = {*model.state_names, *model.action_names, *model.disturbance_names}
-    action, errors, at = [], [], {}
+    action: list[Coordinate] = []
+    errors: list[Coordinate] = []
+    at: dict[Term, Term] = {}
     for c, low, high, error in zip(model.action, asked.low, asked.high, asked.error, strict=True):
         spare = Fraction(0) if low < high else Fraction(1, 2**20)  # one choice only
         action.append(Coordinate(c.name, c.unit, low - spare, high + spare))
@@ -148,7 +150,7 @@ def answer(model: Model, request: Sequence[Term]) -> tuple[Term, ...]:
             total = total + w * v * r if v else total
         return total
 
-    result = tuple(Num(v) for v in model.choices[-1])
+    result: tuple[Term, ...] = tuple(Num(v) for v in model.choices[-1])
     for k in range(len(model.choices) - 2, -1, -1):
         own = nearness(model.choices[k])
         condition = all_of(*(_affine(own - nearness(c)) >= 0 for c in model.choices[k + 1 :]))

@@ -92,7 +92,8 @@ def _shared_piece(s: Sequent) -> Term | None:
         {p for c in a for p in children(c.term) if isinstance(p, Where)} for a in s.alternatives
     ]
     shared = set.intersection(*found)
-    return next((p for c in s.alternatives[0] for p in children(c.term) if p in shared), None)
+    inner = (p for c in s.alternatives[0] for p in children(c.term))
+    return next((p for p in inner if isinstance(p, Where) and p in shared), None)
 
 
 def _branch(s: Sequent, search: Search, depth: int) -> Tree:
