@@ -42,7 +42,7 @@ from nprl.shields.synthesis.losing import impossible
 from nprl.shields.synthesis.synthesize import synthesize
 
 STEMS = {e: m.replace(":", "_").lower() for e, (m, _) in HORIZONS.items()}
-STEMS |= {"Pendulum-v1": "pendulum_v1"}
+STEMS |= {"Pendulum-v1": "pendulum_v1", "CartPole-v1": "cartpole_v1"}
 """Each system that can be proved, with the name of its certificate's file."""
 SUITES = {
     **{s: [e for e, p in PUBLISHED.items() if p.name.startswith(s)] for s in ("vrl", "revel")},

@@ -130,6 +130,39 @@ def test_the_binding_of_stock_pendulum_has_its_dynamics_reward_and_observation()
             assert (np.abs(seen - obs.astype(np.float64)) <= rounding).all()
 
 
+def test_the_binding_of_stock_cartpole_has_its_dynamics_reward_end_and_observation() -> None:
+    env = gym.make("CartPole-v1")
+    binding = binding_for(env)
+    assert binding is not None
+    plant = Plant(binding.model)
+    rounding = [float(o.rounding) for o in binding.model.observation]
+    env.reset(seed=0)
+    for k, x in enumerate(cartpole_states()[0]):
+        binding.write_state(env, x)
+        assert binding.read_state(env) == tuple(x)
+        u = binding.to_units(k % 2)
+        assert binding.from_units(u) == k % 2
+        obs, reward, terminated, _, _ = env.unwrapped.step(k % 2)
+        after = binding.read_state(env)
+        close(plant.step(x.tolist(), u.tolist(), ()), after, scale=8.0)
+        assert terminated is not plant.safe(after)
+        assert plant.reward(x.tolist(), u.tolist(), after) == reward
+        if plant.safe(after) and np.abs(after).max() <= 4.0:
+            assert (np.abs(np.array(after) - obs.astype(np.float64)) <= rounding).all()
+
+
+def test_stock_cartpole_starts_inside_the_initial_box_of_its_model() -> None:
+    task = load_task("CartPole-v1")
+    assert task.binding is not None
+    env = task.make()
+    for seed in range(300):
+        env.reset(seed=seed)
+        state = task.binding.read_state(env)
+        for name, value in zip(task.binding.model.state_names, state, strict=True):
+            low, high = task.binding.model.init[name]
+            assert low <= value <= high
+
+
 def test_stock_pendulum_starts_inside_the_initial_box_of_its_model() -> None:
     task = load_task("Pendulum-v1")
     assert task.binding is not None

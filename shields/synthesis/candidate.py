@@ -22,6 +22,7 @@ from nprl.shields.synthesis.decoupled import METHOD as PRODUCT
 from nprl.shields.synthesis.decoupled import decoupled
 from nprl.shields.synthesis.ellipsoid import Ellipsoid, Impossible, invariant_ellipsoid
 from nprl.shields.synthesis.equilibrium import Point, equilibria
+from nprl.shields.synthesis.finite import finite_candidates
 from nprl.shields.synthesis.invariance_of_safe import farkas_gain
 from nprl.shields.synthesis.linearise import Inclusion, inclusion
 from nprl.shields.synthesis.lqr import gain_sets
@@ -53,6 +54,7 @@ FEW_ROWS = 40
 """Of one group in a product."""
 SAFE, LQR = "safe set itself", "invariant polytope of an LQR gain"
 GOAL, TANGENTS = "polytope kept until the goal", "polytope cut by tangents"
+FINITE = "polytope, nearest choice"
 WORTH = 0.8
 """The part of the largest volume so far that a finer polytope by tangents has, or it is the last."""
 
@@ -72,7 +74,11 @@ def candidates(model: Model, seed: int = 0, budget: Budget | None = None) -> Ite
     reasons = []
     for piece in pieces(model):
         try:
-            ways.append(_ways(problem_of(piece), seed, budget))
+            if model.choices is None:
+                ways.append(_ways(problem_of(piece), seed, budget))
+            else:
+                finite = finite_candidates(piece, seed, budget)
+                ways.append([_noted(budget, FINITE, finite)])
         except Unsuitable as error:
             reasons.append(str(error))
     if not ways:

@@ -19,6 +19,7 @@ from nprl.shields.certificate import Certificate, Rounding, ShieldData
 from nprl.shields.goals import goals, rounding_of
 from nprl.shields.polynomial import Polynomial, add, polynomial
 from nprl.shields.sequent import Sequent, assign, expand, expanded
+from nprl.shields.synthesis import enclosed_rows
 from nprl.shields.synthesis.bernstein import from_polynomial, lower_bound
 from nprl.shields.synthesis.candidate import Candidate
 from nprl.shields.synthesis.curved import prove_curved
@@ -214,6 +215,9 @@ def prove_goal(goal: str, sequent: Sequent, draft: Certificate, most: int, secon
         return prove_curved(goal, sequent, draft, seconds)
     if most == 2 and goal.split("/")[0] in ("backup", "test"):
         return enclose_steps(sequent, draft, seconds)
+    if goal.split("/")[0] in ("backup", "test") and enclosed_rows.suits(draft):
+        by = enclosed_rows.enclose_rows if goal.startswith("backup") else enclose_steps
+        return by(sequent, draft, seconds)
     search = Search(seconds=seconds)
     return prove(sequent, search)
 

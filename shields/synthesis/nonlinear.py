@@ -53,7 +53,7 @@ def enclose_steps(sequent: Sequent, draft: Certificate, seconds: float) -> Tree:
     if not kept:  # the test's goal: the premises speak of the same steps, so their names are enough
         terms = [u for t in terms for u in undisturbed(t, set(model.disturbance_names))]
     for name, edge in kept if terms else ():
-        s, tree = _cut(s, edge, end, f"the box in {name}")
+        s, tree = proved_cut(s, edge, end, f"the box in {name}")
         cuts.append((edge, tree))
     for t in terms if kept else ():
         for lemma, tree in _remainder(t, s, end):
@@ -64,7 +64,7 @@ def enclose_steps(sequent: Sequent, draft: Certificate, seconds: float) -> Tree:
         head: Tree = ["name", to_json(t)]
         s = expand([*head, None], s)[0]
         heads.append(head)
-    result = prove(s, Search(seconds=_left(end)))
+    result = prove(s, Search(seconds=time_left(end)))
     for head in reversed(heads):
         result = [*head, result]
     for lemma, tree in reversed(cuts):
@@ -72,7 +72,7 @@ def enclose_steps(sequent: Sequent, draft: Certificate, seconds: float) -> Tree:
     return result
 
 
-def _left(end: float) -> float:
+def time_left(end: float) -> float:
     """Seconds until the end.
 
     Raises:
@@ -96,9 +96,14 @@ def undisturbed(t: Term, disturbance: set[str]) -> list[Term]:
     return [u for c in children(t) if isinstance(c, Term) for u in undisturbed(c, disturbance)]
 
 
-def _cut(s: Sequent, lemma: Term, end: float, what: str) -> tuple[Sequent, Tree]:
+def proved_cut(s: Sequent, lemma: Term, end: float, what: str) -> tuple[Sequent, Tree]:
+    """The sequent with a lemma that is proved from it, and the proof.
+
+    Raises:
+        NotProved: saying what the lemma is, in the words of ``what``.
+    """
     try:
-        tree = prove(s.concluding(lemma), Search(seconds=_left(end), scan=False))
+        tree = prove(s.concluding(lemma), Search(seconds=time_left(end), scan=False))
     except NotProved as error:
         raise NotProved(f"{what}: {error}") from None
     return s.given(lemma), tree
@@ -147,7 +152,7 @@ def _remainder(t: Term, s: Sequent, end: float) -> list[tuple[Term, Tree]]:
         result, now = [], s
         try:
             for lemma in lemmas:
-                search = Search(seconds=_left(end), max_depth=splits, scan=False)
+                search = Search(seconds=time_left(end), max_depth=splits, scan=False)
                 result.append((lemma, prove(now.concluding(lemma), search)))
                 now = now.given(lemma)
         except NotProved as error:

@@ -91,6 +91,10 @@ def prove(sequent: Sequent, search: Search | None = None) -> Tree:
 def _close(s: Sequent, search: Search, depth: int) -> Tree:
     search.step("proof")
     if len(s.alternatives) > 1:
+        piece = _shared_piece(s)
+        if piece is not None:
+            head = ["pieces", to_json(piece)]
+            return [*head, *(_branch(c, search, depth) for c in expand([*head, None, None], s))]
         problem = ""
         for k in range(len(s.alternatives)):
             node: Tree = ["part", k, None]
@@ -99,7 +103,7 @@ def _close(s: Sequent, search: Search, depth: int) -> Tree:
             except NotProved as error:
                 problem = str(error)
         raise NotProved(problem)
-    piece = _first_piece(s, search)
+    piece = first_piece(s, search.original)
     if piece is not None:
         head = ["pieces", to_json(piece)]
         return [*head, *(_branch(c, search, depth) for c in expand([*head, None, None], s))]
@@ -109,14 +113,24 @@ def _close(s: Sequent, search: Search, depth: int) -> Tree:
     return _polynomial_stage(s, search, depth)
 
 
+def _shared_piece(s: Sequent) -> Term | None:
+    """A ``where`` that is itself bounded in every alternative: which one holds depends on its branch."""
+    found = [
+        {p for c in a for p in children(c.term) if isinstance(p, Where)} for a in s.alternatives
+    ]
+    shared = set.intersection(*found)
+    inner = (p for c in s.alternatives[0] for p in children(c.term))
+    return next((p for p in inner if isinstance(p, Where) and p in shared), None)
+
+
 def _branch(s: Sequent, search: Search, depth: int) -> Tree:
     absurd = _absurd(s, search)
     return absurd if absurd is not None else _close(s, search, depth)
 
 
-def _first_piece(s: Sequent, search: Search) -> Term | None:
-    """The first outermost min, max, abs or where of the conclusions, then of the goal's premises."""
-    for t in (*(c.term for c in s.alternatives[0]), *s.premises[: search.original]):
+def first_piece(s: Sequent, original: int) -> Term | None:
+    """The first outermost min, max, abs or where of the conclusions, then of the first premises."""
+    for t in (*(c.term for c in s.alternatives[0]), *s.premises[:original]):
         found = outermost(t)
         if found is not None:
             return found
@@ -130,6 +144,11 @@ def outermost(t: Any) -> Term | None:
             return t
         case _:
             return next((f for c in children(t) if (f := outermost(c)) is not None), None)
+
+
+def has_pieces(t: Term) -> bool:
+    """Whether a term holds min, max, abs or where."""
+    return outermost(t) is not None
 
 
 def _first_function(s: Sequent, search: Search) -> Term | None:
