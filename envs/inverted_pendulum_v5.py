@@ -20,26 +20,33 @@ from nprl.env.state import read_state, write_state
 from nprl.lang.terms import Num, Var
 from nprl.model import Arithmetic, Coordinate, Model, model_from_json
 
-X, THETA, V, OMEGA, FORCE = Var("x"), Var("theta"), Var("v"), Var("omega"), Var("force")
+POSITION, ANGLE, VELOCITY, ANGULAR = (
+    Var("position"), Var("angle"), Var("velocity"), Var("angular_velocity")
+)
 DT = Fraction(1, 25)  # s: two steps of MuJoCo, of 0.02 s
-MAX_X = Fraction(9, 10)  # m; the slider ends at 1
+MAX_POSITION = Fraction(9, 10)  # m; the slider ends at 1
 MAX_ANGLE = Fraction(0.2)  # rad, the float at which the environment ends an episode
-MAX_V = Fraction(8, 5)  # m/s
-MAX_OMEGA = Fraction(2)  # rad/s
+MAX_VELOCITY = Fraction(8, 5)  # m/s
+MAX_ANGULAR = Fraction(2)  # rad/s
 START = Fraction(0.01)
 
 STATED = Model(
     name="gymnasium/InvertedPendulum-v5",
     state=(
-        Coordinate("x", "m", -MAX_X, MAX_X),
-        Coordinate("theta", "rad", -MAX_ANGLE, MAX_ANGLE),
-        Coordinate("v", "m/s", -MAX_V, MAX_V),
-        Coordinate("omega", "rad/s", -MAX_OMEGA, MAX_OMEGA),
+        Coordinate("position", "m", -MAX_POSITION, MAX_POSITION),
+        Coordinate("angle", "rad", -MAX_ANGLE, MAX_ANGLE),
+        Coordinate("velocity", "m/s", -MAX_VELOCITY, MAX_VELOCITY),
+        Coordinate("angular_velocity", "rad/s", -MAX_ANGULAR, MAX_ANGULAR),
     ),
     action=(Coordinate("force", "100 N", Fraction(-3), Fraction(3)),),
-    step={X: X + DT * V, THETA: THETA + DT * OMEGA, V: V, OMEGA: OMEGA},
-    init={c: (-START, START) for c in (X, THETA, V, OMEGA)},
-    safe=(X >= -MAX_X) & (X <= MAX_X) & (THETA >= -MAX_ANGLE) & (THETA <= MAX_ANGLE),
+    step={
+        POSITION: POSITION + DT * VELOCITY,
+        ANGLE: ANGLE + DT * ANGULAR,
+        VELOCITY: VELOCITY,
+        ANGULAR: ANGULAR,
+    },
+    init={c: (-START, START) for c in (POSITION, ANGLE, VELOCITY, ANGULAR)},
+    safe=(POSITION >= -MAX_POSITION) & (POSITION <= MAX_POSITION) & (ANGLE >= -MAX_ANGLE) & (ANGLE <= MAX_ANGLE),
     reward=Num(Fraction(1)),
     unsafe_reward=Fraction(0),
     horizon=1000,
@@ -50,8 +57,8 @@ STATED = Model(
         "Gymnasium's InvertedPendulum-v5 as it is, with float64 actions. The state is MuJoCo's "
         "positions and velocities. Safe: the angle at which the environment does not end the "
         "episode, and the cart 0.1 m at least from the ends of its slider, which act in no step "
-        "from the box of analysis, so that the step does not depend on x. |v| <= 1.6 and "
-        "|omega| <= 2 are that box; leaving it is not unsafe."
+        "from the box of analysis, so that the step does not depend on the position. |velocity| <= "
+        "1.6 and |angular_velocity| <= 2 are that box; leaving it is not unsafe."
     ),
 )
 """What is asked, with the step that is known without data: no forces."""
