@@ -21,7 +21,10 @@ from nprl.lang.terms import Num, Var
 from nprl.model import Arithmetic, Coordinate, Model, model_from_json
 
 POSITION, ANGLE, VELOCITY, ANGULAR = (
-    Var("position"), Var("angle"), Var("velocity"), Var("angular_velocity")
+    Var("position"),
+    Var("angle"),
+    Var("velocity"),
+    Var("angular_velocity"),
 )
 DT = Fraction(1, 25)  # s: two steps of MuJoCo, of 0.02 s
 MAX_POSITION = Fraction(9, 10)  # m; the slider ends at 1
@@ -46,7 +49,10 @@ STATED = Model(
         ANGULAR: ANGULAR,
     },
     init={c: (-START, START) for c in (POSITION, ANGLE, VELOCITY, ANGULAR)},
-    safe=(POSITION >= -MAX_POSITION) & (POSITION <= MAX_POSITION) & (ANGLE >= -MAX_ANGLE) & (ANGLE <= MAX_ANGLE),
+    safe=(POSITION >= -MAX_POSITION)
+    & (POSITION <= MAX_POSITION)
+    & (ANGLE >= -MAX_ANGLE)
+    & (ANGLE <= MAX_ANGLE),
     reward=Num(Fraction(1)),
     unsafe_reward=Fraction(0),
     horizon=1000,

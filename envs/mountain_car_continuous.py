@@ -55,7 +55,8 @@ MODEL = Model(
         "step from the box of analysis that they change leaves the safe set: these two limits; and "
         "that at 0.6, which no step to the goal or before it meets. The goal is "
         "absorbing. Gymnasium asks there for velocity >= 0, too, which every step across it has, and "
-        "asks before the state is rounded: it ends no later than the model. The disturbance is the float32 rounding of 3 * position, "
+        "asks before the state is rounded: it ends no later than the model. The disturbance is the "
+        "float32 rounding of 3 * position, "
         "times 0.0025. The reward of 100 at the goal is left out."
     ),
 )

@@ -77,7 +77,10 @@ class Attack:
         witness = self.filter.certificate.witness["invariant"]
         self.starts = Starts(self.model, witness, self.referee, self.rng, FACETS)
         low, high = self.plant.actions.low, self.plant.actions.high
-        axes = [np.linspace(a, b, max(2, round(GRID ** (1 / len(low))))) for a, b in zip(low, high, strict=True)]
+        axes = [
+            np.linspace(a, b, max(2, round(GRID ** (1 / len(low)))))
+            for a, b in zip(low, high, strict=True)
+        ]
         self.grid = np.stack([g.ravel() for g in np.meshgrid(*axes)], axis=1)
         self.extremes = self.grid[((self.grid == low) | (self.grid == high)).all(axis=1)]
         self.centre = np.array([[float(v) for v in self.model.nominal().values()]])

@@ -82,9 +82,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--env", required=True, help="the environment's id")
     parser.add_argument("--known", help="the model without data: a .json file or module:NAME")
-    parser.add_argument("--out", type=Path, help="the measured model's file (default: measured.json)")
+    parser.add_argument(
+        "--out", type=Path, help="the measured model's file (default: measured.json)"
+    )
     parser.add_argument("--degree", type=int, default=DEGREE, help="of the dictionary's monomials")
-    parser.add_argument("--tolerance", type=float, default=default.tolerance, help="of half a range")
+    parser.add_argument(
+        "--tolerance", type=float, default=default.tolerance, help="of half a range"
+    )
     parser.add_argument("--train", type=int, default=default.train)
     parser.add_argument("--held-out", type=int, default=default.held_out)
     parser.add_argument("--beta", type=float, default=default.beta)

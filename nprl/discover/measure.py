@@ -80,12 +80,8 @@ def measure(
         rest.append(Coordinate(name, c.unit, Fraction(0), Fraction(0)))
     model = replace(known, step=step, disturbance=tuple(rest))
     held_out = transitions(simulator, known, settings.held_out, rng)
-    residual = bound_residual(
-        model, simulator, held_out, rng, settings.beta, settings.inflation
-    )
-    sized = tuple(
-        replace(c, low=-b, high=b) for c, b in zip(rest, residual.bound, strict=True)
-    )
+    residual = bound_residual(model, simulator, held_out, rng, settings.beta, settings.inflation)
+    sized = tuple(replace(c, low=-b, high=b) for c, b in zip(rest, residual.bound, strict=True))
     provenance = (
         f"measured: {source}; fitted to {settings.train} transitions over the box of analysis "
         f"(seed {settings.seed}), a further one exceeds the greatest of {settings.held_out} "
@@ -96,5 +92,3 @@ def measure(
     return Measured(
         replace(model, disturbance=sized, provenance=provenance), residual, tuple(counts)
     )
-
-

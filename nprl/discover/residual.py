@@ -48,8 +48,9 @@ class Residual:
 
 
 def exceeded_with(n: int, beta: float, coordinates: int) -> float:
-    """eps, such that the maximum of n samples is exceeded with probability <= eps, for all
-    coordinates together, with confidence 1 - beta: for each, (1 - eps/k)^n = beta/k.
+    """The eps with which a sample may exceed the maximum of n in some coordinate, at confidence 1 - beta.
+
+    For each of k coordinates ``(1 - eps/k)^n <= beta/k``.
 
     Raises:
         ValueError: for a count below 1, or beta not between 0 and 1.

@@ -145,7 +145,11 @@ def _programmed(
 ) -> tuple[float, list[float], float] | None:
     """The multipliers with the greatest least eigenvalue."""
     size = max(float(np.abs(goal).max()), 1e-300)
-    c, shares, margin = cp.Variable(nonneg=True), cp.Variable(len(noise), nonneg=True), cp.Variable()
+    c, shares, margin = (
+        cp.Variable(nonneg=True),
+        cp.Variable(len(noise), nonneg=True),
+        cp.Variable(),
+    )
     units = np.eye(len(goal))
     spread = sum(
         shares[k] * (np.outer(units[0], units[0]) - np.outer(units[i], units[i]))

@@ -100,9 +100,7 @@ def _placed(
     return i, numbers, radius
 
 
-def _tightest(
-    v: str, known: set[str], pairs: Sequence[Pair]
-) -> Bounds | None:
+def _tightest(v: str, known: set[str], pairs: Sequence[Pair]) -> Bounds | None:
     """The bounds that tell most about v, given the known variables."""
     best: Bounds | None = None
     for numbers, below, above in pairs:

@@ -135,7 +135,9 @@ def _input_box(s: Sequent, draft: Certificate) -> list[tuple[str, Term]]:
         middle = float(law.get((), 0)) + float(slope @ centre)
         half = float(np.sqrt(slope @ spread @ slope))
         if 0 < 1.02 * half < float(c.high - c.low) / 2:
-            result += _edges(c.name, expanded(b), middle, half)  # first of the law, then of the input
+            result += _edges(
+                c.name, expanded(b), middle, half
+            )  # first of the law, then of the input
             result += _edges(c.name, Var(c.name), middle, half * 1.002)
     return result
 
