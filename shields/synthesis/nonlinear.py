@@ -53,8 +53,14 @@ def enclose_steps(sequent: Sequent, draft: Certificate, seconds: float) -> Tree:
     kept = _state_box(s, draft)
     if not kept:  # the test's goal: the premises speak of the same steps, so their names are enough
         terms = [u for t in terms for u in _undisturbed(t, set(model.disturbance_names))]
-    for name, edge in [*kept, *_input_box(s, draft)] if kept and terms else ():
+    for name, edge in kept if terms else ():
         s, tree = _cut(s, edge, end, f"the box in {name}")
+        cuts.append((edge, tree))
+    for name, edge in _input_box(s, draft) if kept and terms else ():
+        try:  # a smaller box makes a smaller remainder, but the inputs' own may do
+            s, tree = _cut(s, edge, end, f"the box in {name}")
+        except NotProved:
+            break
         cuts.append((edge, tree))
     for t in terms if kept else ():
         for lemma, tree in _remainder(t, s, end):
