@@ -33,6 +33,8 @@ from nprl.shields.wrapper import Shield, ShieldWarning
 
 SEGMENT = 40
 """Steps from a start to the next."""
+BARE = 300
+"""Steps of a run without the shield, at most; about one for four shielded."""
 GRID = 17
 FACETS = 1000
 POLICIES = ("random", "bang-bang", "worst facet", "worst allowed")
@@ -150,13 +152,13 @@ class Attack:
     def _bare(self, policy: str) -> None:
         """The same kind of run without the shield: an attack that never harms is none."""
         o = self.outcome
-        if o.bare_runs * 8 * SEGMENT > o.steps:
+        if o.bare_runs * 4 * BARE > o.steps:
             return
         self._start()
         o.bare_runs += 1
         held = self.extremes[self.rng.integers(len(self.extremes))]
         inner = self.shield.env.unwrapped
-        for _ in range(SEGMENT):
+        for _ in range(BARE):
             state = np.array(self.binding.read_state(self.shield.env))
             name = "worst facet" if policy == "worst allowed" else policy
             inner.step(self.binding.from_units(self._action(name, state, held)))
@@ -192,7 +194,7 @@ def report(o: Outcome) -> str:
         f"{o.env}: {o.steps:,} shielded steps in the simulator, {o.seconds} s: {o.violations} "
         f"violations, {o.exits} exits from I, {o.unexplained} steps that are not the model's; "
         f"{o.overrides:,} overrides, {o.fallbacks:,} by the backup untested\n"
-        f"  bare: {o.bare_violations:,} of {o.bare_runs:,} runs of {SEGMENT} steps violate"
+        f"  bare: {o.bare_violations:,} of {o.bare_runs:,} runs of up to {BARE} steps violate"
         + (f"\n  part of each bound used: {used}" if used else "")
     )
 
