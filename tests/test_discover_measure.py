@@ -12,6 +12,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
+from experiments.adversary_foreign import Attack
 from experiments.measure import main
 from nprl.discover.fit import combination, evaluated, monomials, sparse_fit
 from nprl.discover.measure import Settings, measure
@@ -25,6 +26,7 @@ from nprl.lang.terms import Var
 from nprl.model import model_from_json
 from nprl.shields import load_certificate
 from nprl.shields.watch import Watch
+from nprl.shields.wrapper import Shield, ShieldWarning
 
 QUICK = Settings(train=1500, held_out=1500, tolerance=1e-3)
 CERTIFICATE = Path(__file__).parent.parent / "shields" / "proved" / "inverted_pendulum_v5.json"
@@ -135,6 +137,24 @@ def test_the_watch_sees_a_residual_beyond_its_bound() -> None:
     data = transitions(simulator, STATED, 200, np.random.default_rng(3))
     rows = list(zip(data.x.tolist(), data.u.tolist(), data.after.tolist(), strict=True))
     assert np.mean([watch.explains(x, u, after) for x, u, after in rows]) < 0.2
+
+
+def test_the_guarantee_ends_loudly_in_another_mujoco() -> None:
+    env = Shield(gym.make("InvertedPendulum-v5"), CERTIFICATE)
+    env.reset(seed=1)
+    assert env.step(np.array([3.0]))[4]["shield/guaranteed"]
+    inner: Any = env.unwrapped
+    inner.model.opt.gravity[2] = -30.0
+    with pytest.warns(ShieldWarning, match="its step is not the model's"):
+        told = [env.step(np.array([3.0]))[4]["shield/guaranteed"] for _ in range(10)]
+    assert not told[-1]
+
+
+def test_the_shield_holds_in_mujoco_under_attack() -> None:
+    outcome = Attack("InvertedPendulum-v5", CERTIFICATE, seed=5).run(400, quiet=True)
+    assert outcome.passed
+    assert outcome.overrides > 0
+    assert 0 < max(outcome.used.values()) < 1
 
 
 def test_a_written_state_is_read_back() -> None:
