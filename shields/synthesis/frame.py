@@ -73,7 +73,7 @@ def tied(own: set[str], wanted: set[str], pairs: Sequence[Pair]) -> set[str]:
             continue
         every = {n for _, below, _ in pairs for n in names(below)}
         best = _tightest(v, every, pairs)
-        fresh = set() if best is None else best[2].keys() - own - found
+        fresh: set[str] = set() if best is None else best[2].keys() - own - found
         found |= fresh
         open_ += fresh
     return found

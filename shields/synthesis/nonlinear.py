@@ -168,7 +168,7 @@ def _extent(p: Polynomial, names: tuple[str, ...]) -> tuple[Array, Array]:
     inverse = np.linalg.inv(q)
     centre = inverse @ b / 2
     level = c0 + float(centre @ q @ centre)
-    return centre, inverse * level
+    return centre, np.asarray(inverse * level, dtype=np.float64)
 
 
 def _remainder(t: Term, s: Sequent, end: float) -> list[tuple[Term, Tree]]:
