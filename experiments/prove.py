@@ -25,6 +25,7 @@ from pathlib import Path
 import joblib
 
 from experiments.published import PUBLISHED
+from nprl.env.binding import BINDINGS
 from nprl.env.task import load_task
 from nprl.envs import HORIZONS
 from nprl.model import Model
@@ -42,7 +43,7 @@ from nprl.shields.synthesis.losing import impossible
 from nprl.shields.synthesis.synthesize import synthesize
 
 STEMS = {e: m.replace(":", "_").lower() for e, (m, _) in HORIZONS.items()}
-STEMS |= {"Pendulum-v1": "pendulum_v1", "CartPole-v1": "cartpole_v1"}
+STEMS |= {e: m.partition(":")[0].rpartition(".")[2] for e, m in BINDINGS.items()}
 """Each system that can be proved, with the name of its certificate's file."""
 SUITES = {
     **{s: [e for e, p in PUBLISHED.items() if p.name.startswith(s)] for s in ("vrl", "revel")},

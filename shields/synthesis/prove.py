@@ -236,7 +236,7 @@ def _close_one(
                 rest = add(goal, p, Fraction(-1))
                 if enough(rest):
                     return hint(rest, {k: Fraction(1)}, s, premises, box), None
-    quadratic = bool(curved) and _is_quadratic(goal, curved, box, original)
+    quadratic = bool(curved) and _is_quadratic(goal, premises, box, original)
     first = {k: p for k, p in premises.items() if k >= original or k not in curved}
     tries = [first, premises] if len(first) < len(premises) else [premises]
     if quadratic and degree(goal) > 1 and len(names(goal)) > MANY:
@@ -272,7 +272,11 @@ def _is_quadratic(
     if degree(goal) > 2 or any(v.startswith("a:") and v in box for v in names(goal)):
         return False
     rows = [p for k, p in premises.items() if k < original and degree(p) == 2]
-    return any(names(p) & names(goal) for p in rows)
+    about = names(goal)
+    if degree(goal) == 2:  # names of the steps are tied to the state by affine bounds
+        tied = [names(p) for p in premises.values() if degree(p) == 1]
+        about = about.union(*(n for n in tied if n & about - box.keys()))
+    return any(names(p) & about for p in rows)
 
 
 def _polynomial_stage(s: Sequent, search: Search, depth: int) -> Tree:
