@@ -58,7 +58,7 @@ def enclose_steps(sequent: Sequent, draft: Certificate, seconds: float) -> Tree:
         cuts.append((edge, tree))
     for name, edge in _input_box(s, draft) if kept and terms else ():
         try:  # a smaller box makes a smaller remainder, but the inputs' own may do
-            s, tree = _cut(s, edge, end, f"the box in {name}")
+            s, tree = proved_cut(s, edge, end, f"the box in {name}")
         except NotProved:
             break
         cuts.append((edge, tree))
