@@ -175,5 +175,5 @@ def test_measuring_writes_a_model(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert model.state == STATED.state
     assert model.disturbance[0].high > Fraction(0)
     assert "N = 300, eps = " in capsys.readouterr().out
-    assert main(["--env", "CartPole-v1", "--out", str(out)]) == 2
+    assert main(["--env", "Acrobot-v1", "--out", str(out)]) == 2
     assert "has no binding: say --known" in capsys.readouterr().err

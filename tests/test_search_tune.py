@@ -154,8 +154,10 @@ def test_labels_are_in_units() -> None:
     program = blank(PENDULUM)
     np.testing.assert_allclose(units_of(program, np.array([[-1], [0.5], [3]])), [[-2], [1], [2]])
     cart = blank(load_task("CartPole-v1"))
-    np.testing.assert_array_equal(units_of(cart, np.array([1, 0])), [[1], [0]])
-    assert [i.name for i in cart.inputs] == ["position", "velocity", "angle", "angular_velocity"]
+    np.testing.assert_array_equal(units_of(cart, np.array([1, 0])), [[10], [-10]])
+    acrobot = blank(load_task("Acrobot-v1"))
+    np.testing.assert_array_equal(units_of(acrobot, np.array([2, 0])), [[2], [0]])
+    assert [i.name for i in cart.inputs] == ["x", "v", "theta", "omega"]
     foreign = blank(replace(load_task("InvertedPendulum-v5"), model=None, binding=None))
     assert not foreign.scaled
     assert (foreign.outputs[0].low, foreign.outputs[0].high) == (-3, 3)

@@ -135,7 +135,7 @@ def test_another_model_is_refused(recorded, tmp_path) -> None:
     ):
         Shield(gym.make("nprl/Pendulum-v0"), path)
     with pytest.raises(ValueError, match="has no binding to a model"):
-        Shield(gym.make("CartPole-v1"), path)
+        Shield(gym.make("Acrobot-v1"), path)
 
 
 def test_a_wrapper_that_changes_actions_inside_is_refused(recorded, tmp_path) -> None:
@@ -471,4 +471,4 @@ def test_a_batch_of_another_model_or_kind_is_refused(tmp_path) -> None:
     with pytest.raises(ValueError, match="the lanes run another one"):
         ShieldedVecEnv(ModelVecEnv(box_certificate(inputs=2).model, 2), filter_)
     with pytest.raises(ValueError, match="no binding"):
-        ShieldedVecEnv(DummyVecEnv([partial(gym.make, "CartPole-v1")]), filter_)
+        ShieldedVecEnv(DummyVecEnv([partial(gym.make, "Acrobot-v1")]), filter_)

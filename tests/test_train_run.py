@@ -280,7 +280,7 @@ def test_a_discrete_foreign_environment_trains_and_sde_is_refused_for_it(tmp_pat
     task = load_task("CartPole-v1")
     small = dataclasses.replace(SMALL, total_steps=512, n_envs=2, n_steps=64, batch_size=64)
     teacher = train(task, tmp_path, small)
-    assert evaluate(task, teacher, [1, 2, 3]).violations is None
+    assert evaluate(task, teacher, [1, 2, 3]).violations is not None
     with pytest.raises(TrainError, match="use_sde needs a box of actions"):
         train(task, tmp_path, dataclasses.replace(small, use_sde=True))
 

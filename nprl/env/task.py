@@ -59,7 +59,7 @@ class Task:
     def make(self, render_mode: str | None = None) -> Env:
         """One environment, with its time limit, started inside the model's initial box."""
         env: Env = gym.make(self.env_id, render_mode=render_mode, **self.kwargs)
-        if self.binding is not None and self.binding.reset_options:
+        if self.binding is not None and not self.is_own:
             env = StartInside(env, self.binding.reset_options)
         return env
 
