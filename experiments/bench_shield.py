@@ -14,7 +14,7 @@ import json
 import sys
 import timeit
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -26,8 +26,12 @@ from experiments.adversary import shipped
 from nprl.lang import smt
 from nprl.lang.build import all_of, any_of
 from nprl.lang.floats import compile_scalar
+from nprl.lang.terms import Term, Var
 from nprl.shields import Filter, load_certificate
+from nprl.shields.certificate import Certificate
+from nprl.shields.polynomial import polynomial
 from nprl.shields.sequent import assign
+from nprl.shields.synthesis.bernstein import from_polynomial
 
 STATES = 1024
 
@@ -56,9 +60,34 @@ def best(function: Callable[[], Any], seconds: float = 1.0, repeats: int = 1000)
     return min(timer.repeat(min(repeats, max(3, int(seconds / once))), number)) / number * 1e6
 
 
-def measure(path: Path, proved: bool = True) -> Cost:
-    """The costs of one certificate."""
+def with_rows(certificate: Certificate, rows: int) -> Certificate:
+    """The same set by ``rows`` rows: what is added lies a little outside of rows that are there.
+
+    The proofs are not made to fit: it is for timing only.
+    """
+    model, shield = certificate.model, certificate.shield
+    part, margins = list(shield.invariant[0]), list(shield.margins[0])
+    errors, rng = list(certificate.rounding.test[0]), np.random.default_rng(0)
+    for k in range(rows - len(part)):
+        turned: Term = part[k]
+        for c in model.state:
+            slope = Fraction(int(rng.integers(-64, 65)), 2**16)
+            turned = turned + slope * Var(c.name) + abs(slope) * max(abs(c.low), abs(c.high))
+        part.append(from_polynomial(polynomial(turned)))
+        margins.append(margins[k])
+        errors.append(2 * errors[k])
+    return replace(
+        certificate,
+        shield=replace(shield, invariant=(tuple(part),), margins=(tuple(margins),)),
+        rounding=replace(certificate.rounding, test=(tuple(errors),)),
+    )
+
+
+def measure(path: Path, proved: bool = True, rows: int | None = None) -> Cost:
+    """The costs of one certificate; with ``rows``, of one with so many."""
     shield = Filter.from_file(path) if proved else Filter(load_certificate(path), trusted=True)
+    if rows is not None:
+        shield = Filter(with_rows(shield.certificate, rows), trusted=True)
     model = shield.model
     rng = np.random.default_rng(0)
     x, u = _cases(shield, rng)
@@ -157,10 +186,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         prog="python -m experiments.bench_shield", description=__doc__, allow_abbrev=False
     )
     parser.add_argument("--certificate", type=Path, help="only this file (default: all shipped)")
+    parser.add_argument("--rows", type=int, help="with so many rows, by rows that change nothing")
     parser.add_argument("--json", action="store_true", help="print JSON")
     args = parser.parse_args(argv)
     paths = [args.certificate] if args.certificate is not None else list(shipped().values())
-    costs = [measure(path) for path in paths]
+    costs = [measure(path, rows=args.rows) for path in paths]
     if args.json:
         print(json.dumps([asdict(c) for c in costs], indent=1))
         return 0
