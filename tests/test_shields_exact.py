@@ -398,6 +398,7 @@ EVERYWHERE: dict[str, Change] = {
     "the range is empty": put(*STATE, "high", "-1"),
     "two names are the same": put(*W, "name", "u"),
     "the prover's name is used": put(*W, "name", "a:0"),
+    "a formula stands for a term": put("model", "step", "x", ["and", ["true"]]),
     "a row holds a where": put(
         "shield", "invariant", 0, 0, ["where", ["true"], ["-", "1", "x"], "1"]
     ),
