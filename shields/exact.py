@@ -2,8 +2,7 @@
 
 ``python shields/exact.py FILE...``; ``docs/certificate.md`` is the specification. It shares no code
 with the checker that uses Z3: both must be wrong alike before a broken file passes. Over a bound
-(size, depth, digits, work; never time) nothing is proved, nor by a malformed proof. At most 540
-lines: hence ``fmt: off``.
+(size, depth, digits, work; never time) nothing is proved. At most 523 lines: hence ``fmt: off``.
 """
 
 # fmt: off
@@ -15,7 +14,7 @@ from contextlib import suppress
 from fractions import Fraction
 from functools import cache, partial, reduce
 from hashlib import sha256
-from itertools import chain, cycle, islice, product
+from itertools import accumulate, chain, product
 from pathlib import Path
 from reprlib import repr as short
 from threading import Lock
@@ -30,17 +29,12 @@ MAX_BYTES, MAX_DEPTH, MAX_RECURSION, MAX_CLAUSES, MAX_WORK = 1 << 26, 500, 5_000
 MAX_MONOMIALS, MAX_DEGREE, MAX_BITS = 20_000, 100, 100_000
 NUMBER = re.compile(r"-?[0-9]{1,400}(/[1-9][0-9]{0,399})?")
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
-KINDS = {"": "pi", "t": "neg abs sin cos tan tanh exp log sqrt", "tt": "+ - * / min max"}
-KINDS |= {"ttt": "clip", "ftt": "where", "tn": "**"}  # t term, f formula, n exponent
-TERMS = {op: kinds for kinds, ops in KINDS.items() for op in ops.split()}
-FORMULAS = dict.fromkeys(("<=", "<", ">=", ">"), "tt") | dict.fromkeys(("not", "and", "or"), "f")
-FORMULAS |= {"true": "", "false": ""}
-FILE = "format semantics model model_digest witness proofs info "
-MODEL = """format name state action choices disturbance step init safe terminal observation reward
-    unsafe_reward horizon dt integrator arithmetic provenance notes"""
+KINDS = {"t": "pi", "tt": "neg abs sin cos tan tanh exp log sqrt", "ttt": "+ - * / min max"}
+KINDS |= {"tttt": "clip", "tftt": "where", "ttn": "**", "f": "true false", "ff": "not and or"}
+KINDS |= {"ftt": "<= < >= >"}  # the result, then the arguments: t term, f formula, n exponent
+OPERATIONS = {op: kinds for kinds, ops in KINDS.items() for op in ops.split()}
 ZERO, ONE, U, TINY = Fraction(0), Fraction(1), Fraction(1, 2**53), Fraction(1, 2**1074)
 UNIT: Polynomial = {(): ONE}
-WAVES = {"sin": (0, 1, 0, -1), "cos": (1, 0, -1, 0)}  # signs of Taylor's sums
 PI = Fraction(314159265358979323846, 10**20), Fraction(314159265358979323847, 10**20)
 LOCK, WORK = Lock(), SimpleNamespace()  # one check at a time: it owns the terms and the caches
 def _require(truth: object, what: str, *got: object) -> None:
@@ -62,19 +56,19 @@ def _number(value: Any) -> Fraction:
     _require(ok, "neither a name nor an exact number, '-12' or '3/40'", value)
     return Fraction(value)
 class _Reader:  # of terms and formulas over the names
-    def __init__(self, names: Any, tag: str = "", raw: bool = False) -> None:
-        self.names, self.tag, self.raw, self.seen = set(names), tag, raw, dict[_Term, _Term]()
+    def __init__(self, names: Any, tag: str = "") -> None:
+        self.names, self.tag, self.seen = set(names), tag, dict[_Term, _Term]()
     def term(self, value: Any, kind: str = "t") -> Any:
         if kind == "n" and type(value) is int and 0 <= value <= 16:
             return value
         if kind == "t" and isinstance(value, str):
             return _leaf(value if value in self.names else _number(value))
-        ok = isinstance(value, list) and value and isinstance(value[0], str) and kind != "n"
-        op, args = (value[0], value[1:]) if ok else ("", [])
-        kinds = (TERMS if kind == "t" else FORMULAS).get(op, "-")
-        kinds += kinds[0] * (len(args) - len(kinds)) if op in ("+", "*", "and", "or") else ""
-        _require(ok and len(args) == len(kinds), "no term or formula", value)
-        new = [self.term(a, k) for a, k in zip(args, kinds, strict=True)]
+        ok = isinstance(value, list) and value and isinstance(value[0], str)
+        op, *args = value if ok else [""]
+        kinds = OPERATIONS.get(op, "-")
+        kinds += kinds[1] * (len(value) - len(kinds)) if op in ("+", "*", "and", "or") else ""
+        _require(kinds[0] == kind and len(value) == len(kinds), "no term or formula", value)
+        new = [self.term(a, k) for a, k in zip(args, kinds[1:], strict=True)]
         if op == "**":  # powers are products; sums and products nest to the left
             op, new = "*", [new[0]] * new[1] or [_leaf(1)]
         if op in ("+", "*"):
@@ -90,9 +84,9 @@ class _Reader:  # of terms and formulas over the names
         # Nodes (l, r, a, b): l >= r; unless raw, q = l - r and 0, t:TAGk added to the k-th q.
         if f.op in ("ge", "gt"):
             q = _node("-", *f.args)
-            if self.tag:
+            if self.tag and self.tag != "raw":
                 q = _node("+", q, self.seen.setdefault(q, _leaf(f"t:{self.tag}{len(self.seen)}")))
-            return _node("if " + f.op, *(f.args if self.raw else (q, _leaf(0))), a, b)
+            return _node("if " + f.op, *(f.args if self.tag == "raw" else (q, _leaf(0))), a, b)
         if f.op == "not":
             return self.where(f.args[0], b, a)
         result = a if f.op in ("and", "true") else b
@@ -102,8 +96,8 @@ class _Reader:  # of terms and formulas over the names
 def _replace(t: _Term, known: dict[_Term, _Term]) -> _Term:  # known is filled as a cache
     if t not in known:
         WORK.done += 1
-        args = [_replace(a, known) if isinstance(a, _Term) else a for a in t.args]
-        known[t] = t if args == list(t.args) else _node(t.op, *args)
+        args = (_replace(a, known) if isinstance(a, _Term) else a for a in t.args)
+        known[t] = _node(t.op, *args)
     return known[t]
 def _clauses(f: _Term, positive: bool = True) -> list[list[tuple[_Term, _Term]]]:
     # The conjunctive normal form of f, or of not f; each literal with its negation, closed.
@@ -126,8 +120,9 @@ def _canonical(value: Any, n: int = 0) -> Any:  # sums and products flattened on
     sums = len(items) > 2 and items[0] in ("+", "*") and isinstance(items[1], list)
     return items[1] + items[2:] if sums and items[1][:1] == items[:1] else items
 def _read(value: Any, shape: Any) -> Any:
-    # A dict has its keys, a list its items, a tuple (shape,) any number of them.
+    # A dict has its keys ("a b": two), a list its items, a tuple (shape,) any number of them.
     if isinstance(shape, dict):
+        shape = {k: inner for keys, inner in shape.items() for k in keys.split()}
         _require(type(value) is dict and value.keys() == shape.keys(), f"keys: {[*shape]}", value)
         return {k: _read(value[k], shape[k]) for k in shape}
     if isinstance(shape, list | tuple):
@@ -160,19 +155,17 @@ def _exp(x: Fraction) -> Interval:
     WORK.done += k  # what is left is at most twice its first term
     ends = Fraction(low, 1 << 256), Fraction(high + 2, 1 << 256)
     return ends if x >= 0 else (1 / ends[1], 1 / ends[0])
-def _log(x: Fraction) -> Interval:  # near any g, by 1 - 1/y <= log(y) <= y - 1 for y = x exp(-g)
-    low, high = _exp(-(g := Fraction(math.log(x))))
-    return g + 1 - 1 / (x * low), g + x * high - 1
 def _image(op: str, low: Fraction, high: Fraction) -> Interval:  # of an interval by a function
     if op in ("sin", "cos"):
         return _wave(int(op == "sin"), low, high)
-    if op == "tanh":
-        return 1 - 2 / (_exp(2 * low)[0] + 1), 1 - 2 / (_exp(2 * high)[1] + 1)
+    if op in ("exp", "tanh"):  # tanh(x) = 1 - 2 / (exp(2 x) + 1)
+        a, b = (_exp(x if op == "exp" else 2 * x) for x in (low, high))
+        return (a[0], b[1]) if op == "exp" else (1 - 2 / (a[0] + 1), 1 - 2 / (b[1] + 1))
     if op == "sqrt":
         n, m = (math.isqrt(x * 4**1200 // 1) for x in (low, high))
         return Fraction(n, 2**1200), Fraction(m + 1, 2**1200)
-    bounds = _exp if op == "exp" else _log
-    return bounds(low)[0], bounds(high)[1]
+    g, h = (Fraction(math.log(x)) for x in (low, high))  # 1 - 1/y <= log(y) <= y - 1
+    return g + 1 - 1 / (low * _exp(-g)[0]), h + high * _exp(-h)[1] - 1
 class _Rounding:  # section 4: R and E of terms; guard is the greatest error of a guard met
     def __init__(self, box: dict[str, Interval], ulps: int, exact: bool = False) -> None:
         self.box, self.ulps, self.exact, self.guard = box, ulps, exact, ZERO
@@ -191,11 +184,9 @@ class _Rounding:  # section 4: R and E of terms; guard is the greatest error of 
         if op in ("var", "pi"):
             return (*self.box[args[0]], ZERO) if op == "var" else (*PI, 4 * U)
         if op == "+":
-            parts = [self.of(args[1])]
             while args[0].op == "+":
-                args = args[0].args
-                parts.append(self.of(args[1]))
-            parts.append(self.of(args[0]))
+                args = args[0].args + args[1:]
+            parts = [self.of(t) for t in args]
             a, b, e = (sum(column, ZERO) for column in zip(*parts, strict=True))
             return a, b, e + len(parts) * U * sum(max(-a, b) + e for a, b, e in parts)
         a, b, e = self.of(args[0])
@@ -236,17 +227,19 @@ def _box(box: dict[str, Interval]) -> Terms:
     return [g for x, (low, high) in box.items() for g in _within(_leaf(x), low, high)]
 def _one_of(premises: Terms, clause: list[tuple[_Term, _Term]]) -> Sequent:
     return premises + [n for _, n in clause[1:]], [[clause[0][0] if clause else _leaf(-1)]], 0
+MODEL: Any = {"format": ["nprl-model/1"].index, "choices step init safe terminal": object}
+MODEL |= {"name observation reward unsafe_reward horizon dt integrator provenance notes": object}
+MODEL |= {"state action disturbance": ({"name unit": str, "low high": _number},)}
+MODEL |= {"arithmetic": {"state": ["float64", "float32"].index, "scaled": bool, "ulps": int}}
 class _Model:  # section 2, and what both kinds of file hold beside it
     def __init__(self, data: Any, form: str, parts: str) -> None:
-        shape: Any = dict.fromkeys((FILE + parts).split(), object) | {"proofs": dict, "info": dict}
-        shape |= {"format": [form].index, "semantics": ["1"].index}
+        shape = {"format": [form].index, "semantics": ["1"].index, "model": MODEL}
+        shape |= {"model_digest witness " + parts: object, "proofs info": dict}
         self.file = c = SimpleNamespace(**_read(data, shape))
-        shape = dict.fromkeys(MODEL.split(), object) | {"format": ["nprl-model/1"].index}
-        self.model = m = SimpleNamespace(**_read(c.model, shape))
-        text = "nprl-semantics/1\n" + json.dumps(c.model, sort_keys=True, separators=(",", ":"))
-        _require(c.model_digest == sha256(text.encode()).hexdigest(), "not the model_digest")
-        shape = ({"name": str, "unit": str, "low": _number, "high": _number},)
-        lists = [_read(coordinates, shape) for coordinates in (m.state, m.action, m.disturbance)]
+        self.model = m = SimpleNamespace(**c.model)
+        s = "nprl-semantics/1\n" + json.dumps(data["model"], sort_keys=True, separators=(",", ":"))
+        _require(c.model_digest == sha256(s.encode()).hexdigest(), "not the model_digest")
+        lists = m.state, m.action, m.disturbance
         boxes = [{x["name"]: (x["low"], x["high"]) for x in coordinates} for coordinates in lists]
         self.state, self.action, self.disturbance = boxes
         self.box: dict[str, Interval] = self.state | self.action | self.disturbance
@@ -262,24 +255,21 @@ class _Model:  # section 2, and what both kinds of file hold beside it
         ok = all(a <= c[u] <= b for c in self.choices for u, (a, b) in self.action.items())
         _require(ok and m.choices != [], "a choice is outside its box, or there is none")
         self.targets = [{u: (v, v) for u, v in c.items()} for c in self.choices] or [self.action]
-        shape = {"state": ["float64", "float32"].index, "scaled": bool, "ulps": int}
-        self.single, _, self.ulps = _read(m.arithmetic, shape).values()
+        self.single, _, self.ulps = m.arithmetic.values()
         _require(1 <= self.ulps <= 64, "ulps: 1 to 64 are accepted", self.ulps)
         self.plain = _Reader(xs)
         self.safe, self.terminal = (self.plain.term(f, "f") for f in (m.safe, m.terminal))
     def witnessed(self, point: Any, boxes: Any, parts: Any = ((),)) -> None:
         r = _Rounding({k: (v, v) for k, v in point.items()}, self.ulps, exact=True)
         ok = any(all(box[k][0] <= v <= box[k][1] for k, v in point.items()) for box in boxes)
-        ok = ok and any(all(r.of(g)[0] >= 0 for g in part) for part in parts)
-        _require(ok, "the witness is none")
+        _require(ok and any(all(r.of(g)[0] >= 0 for g in part) for part in parts), "it is none")
 class _Certificate(_Model):  # sections 3 to 5
     def __init__(self, data: Any) -> None:
         super().__init__(data, "nprl-certificate/1", "shield rounding")
         (xs, us, ws), c, m, plain = self.points, self.file, self.model, self.plain
-        raw, off = _Reader(self.box, raw=True), _Reader(xs, "backup")
-        plant, again = _Reader(self.box, "plant"), _Reader(self.box, "test")
-        steps = [_read(m.step, dict.fromkeys(xs, r.term)) for r in (raw, plant, again)]
-        self.raw_step, self.step, self.again = steps
+        readers = raw, plant, again = *(_Reader(self.box, tag) for tag in ("raw", "plant", "test")),
+        off, steps = _Reader(xs, "backup"), [dict.fromkeys(xs, r.term) for r in readers]
+        self.raw_step, self.step, self.again = (_read(m.step, terms) for terms in steps)
         self.edge = raw.term(["where", m.terminal, "1", "0"])
         shape = {"family": str, "invariant": ((plain.term,),), "backup": (off.term,)}
         plans = {"policies": ([plain.term] * len(us),), "steps": int}  # may be absent
@@ -303,16 +293,14 @@ class _Certificate(_Model):  # sections 3 to 5
         self.direct["domain"] = partial(self.domain)
         self.guards = [[*reader.seen.values()] for reader in (plant, again, off)]
         self.names = {t.args[0] for t in chain(*self.guards)} | {"e:" + x for x in xs} | {*self.box}
-    def tests(self, step: dict[str, _Term], margins: Any = None) -> list[Terms]:  # T less margins
+    def tests(self, step: dict[str, _Term], scale: int = 1) -> list[Terms]:  # T - scale margin
         centre = {_leaf(w): _leaf(sum(ends) / 2) for w, ends in self.disturbance.items()}
         after = {_leaf(x): _replace(t, centre) for x, t in step.items()}
-        both = zip(self.rows, margins or self.margins, strict=True)
-        parts = (zip(*pair, strict=True) for pair in both)
-        return [[_node("-", _replace(g, after), _leaf(m)) for g, m in part] for part in parts]
+        parts = (zip(*pair, strict=True) for pair in zip(self.rows, self.margins, strict=True))
+        return [[_node("-", _replace(g, after), _leaf(scale * m)) for g, m in p] for p in parts]
     def domain(self) -> None:
         r, edge, own = *(_Rounding(self.box, self.ulps) for _ in range(2)), self.rounding
-        tests = self.tests(self.raw_step, [[ZERO] * len(part) for part in self.rows])
-        claims = [*zip(chain(*own.test), chain(*tests), strict=True)]
+        claims = [*zip(chain(*own.test), chain(*self.tests(self.raw_step, 0)), strict=True)]
         near = zip(own.backup, self.raw_backup, self.action.values(), strict=True)
         claims += [(v - 16 * U * (abs(low) + abs(high)), t) for v, t, (low, high) in near]
         for x, t in self.raw_step.items():
@@ -363,10 +351,9 @@ class _Impossible(_Model):  # section 7
                 goals[f"live/{q}/{k}"] = _one_of(part.rows, c)
             for (k, c), (a, u) in product(enumerate(_clauses(self.safe, False)), enumerate(inputs)):
                 here = part.rows + [n for _, n in c]
-                answer = {w: _replace(t, {**u}) for w, t in part.disturbance.items()}
-                inside = [g for w, t in answer.items() for g in _within(t, *self.disturbance[w])]
-                at = u | {_leaf(w): t for w, t in answer.items()}
-                after = {_leaf(x): _replace(t, {**at}) for x, t in self.step.items()}
+                answer = {_leaf(w): _replace(t, {**u}) for w, t in part.disturbance.items()}
+                inside = [g for w in answer for g in _within(answer[w], *self.box[w.args[0]])]
+                after = {_leaf(x): _replace(t, u | answer) for x, t in self.step.items()}
                 limit = _node("-", part.rank, _leaf(self.decrease))
                 then = [[_replace(g, after) for g in (*p.rows, p.rank)] for p in self.parts]
                 then = [[*rows, _node("-", limit, rank)] for *rows, rank in then]
@@ -376,18 +363,24 @@ class _Impossible(_Model):  # section 7
                 goals[f"losing/{q}/{k}/{a}"] = here + _box(self.action), then, 0
         return goals
 def _sum(*products: tuple[Polynomial, Polynomial]) -> Polynomial:
-    total: Polynomial = {}
+    total, bottom = dict[tuple[str, ...], int](), 1  # integers, over one denominator
     for p, q in products:
-        WORK.done += len(p) * len(q) + 1
-        _require(WORK.done <= MAX_WORK, "too much work")
-        for (m, x), (n, y) in product(p.items(), q.items()):
+        c, d = (math.lcm(*(x.denominator for x in r.values())) for r in (p, q))
+        if (more := math.lcm(bottom, c * d) // bottom) > 1:
+            total, bottom = {m: x * more for m, x in total.items()}, bottom * more
+        WORK.done += len(p) * len(q) + 1 + len(total) * (more > 1)
+        small = len(total) <= MAX_MONOMIALS and bottom.bit_length() <= MAX_BITS
+        _require(small and WORK.done <= MAX_WORK, "too much work")
+        left = [(m, x.numerator * (bottom // d // x.denominator)) for m, x in p.items()]
+        right = [(m, x.numerator * (d // x.denominator)) for m, x in q.items()]
+        for (m, x), (n, y) in product(left, right):
             key = tuple(sorted(m + n)) if m and n else m or n
-            total[key] = total.get(key, ZERO) + x * y
-    digits = max((x.numerator * x.denominator).bit_length() for x in [ZERO, *total.values()])
+            total[key] = total.get(key, 0) + x * y
+    digits = max(map(int.bit_length, total.values()), default=0)
     WORK.done += len(total) * (digits >> 8)
     small = len(total) <= MAX_MONOMIALS and max(map(len, total), default=0) <= MAX_DEGREE
     _require(small and digits <= MAX_BITS, "a polynomial is too large")
-    return {m: x for m, x in total.items() if x}
+    return {m: Fraction(x, bottom) for m, x in total.items() if x}
 @cache
 def _polynomial(t: _Term) -> Polynomial:
     if t.op in ("num", "var"):
@@ -401,14 +394,13 @@ def _polynomial(t: _Term) -> Polynomial:
 def _combine(premises: Terms, goal: _Term, value: Any, reader: _Reader) -> None:
     shape = {"products": ([_number, (int,)],), "squares": ([_number, reader.term, (int,)],)}
     parts = _read({k: [] for k in shape} | value if isinstance(value, dict) else value, shape)
-    rest = _polynomial(goal.args[0] if goal.op == ">0" else goal)
+    pairs = [(_polynomial(goal.args[0] if goal.op == ">0" else goal), UNIT)]
     for weight, *square, indices in parts["products"] + parts["squares"]:
         _require(weight >= 0 and {*indices} <= {*range(len(premises))}, "a bad weight or index")
-        used: Polynomial = {(): -weight}
-        for t in square + square + [premises[k] for k in indices]:
-            used = _sum((used, _polynomial(t)))
-        rest = _sum((rest, UNIT), (used, UNIT))
-    ends: dict[tuple[str, bool], list[Fraction]] = {}  # of the box that the premises state
+        factors = square + square + [premises[k] for k in indices] or [_leaf(1)]
+        pairs.append((_polynomial(reduce(partial(_node, "*"), factors)), {(): -weight}))
+    rest = _sum(*pairs)
+    ends: dict[tuple[str, bool], list[Any]] = {}  # of the box that the premises state
     for h in premises:
         with suppress(ValueError):
             p = _polynomial(h)
@@ -416,18 +408,15 @@ def _combine(premises: Terms, goal: _Term, value: Any, reader: _Reader) -> None:
                 (x,) = max(p)
                 ends.setdefault((x, p[x,] > 0), []).append(-p.get((), ZERO) / p[x,])
     _require(max(map(len, rest), default=0) <= 1, "the remainder is not affine")
-    names = {x for m in rest for x in m}
-    _require({*product(names, (True, False))} <= ends.keys(), "a variable has no bounds")
-    box = {x: (max(ends[x, True]), min(ends[x, False])) for x in names}
-    _require(all(low <= high for low, high in box.values()), "the box is empty")
+    box = {x: (max(ends.get((x, True), [math.inf])), min(ends.get((x, False), [-math.inf])))
+        for m in rest for x in m}
+    _require(all(low <= high for low, high in box.values()), "the box is empty, or has no end")
     bound = sum((v * box[m[0]][v < 0] if m else v for m, v in rest.items()), ZERO)
     _require(bound > 0 or (bound == 0 and goal.op != ">0"), "the remainder may be negative")
-def _taylor(x: _Term, signs: list[int]) -> _Term:  # the sum of signs[n] x^n / n!
-    total, power = _leaf(0), _leaf(1)
-    for n, sign in enumerate(signs):
-        power = _node("/", _node("*", power, x), _leaf(n)) if n else power
-        total = _node("+", total, _node("*", _leaf(sign), power)) if sign else total
-    return total
+def _powers(x: _Term, n: int) -> Terms:  # x^k / k! for k = 0, ..., n
+    def rise(power: _Term, k: int) -> _Term:
+        return _node("/", _node("*", power, x), _leaf(k))
+    return [*accumulate(range(1, n + 1), rise, initial=_leaf(1))]
 def _prove(premises: Terms, goals: list[Terms], given: int, names: set[str], tree: Any) -> None:
     _require(isinstance(tree, list) and len(tree) > 1, "there is no proof", tree)
     _require(WORK.done <= MAX_WORK, "too much work")
@@ -452,8 +441,9 @@ def _prove(premises: Terms, goals: list[Terms], given: int, names: set[str], tre
         case ["function", "pi", int(), sub]:
             todo = [(swap(v, *_within(v, *PI)), sub)]
         case ["function", "sin" | "cos", int(k), sub] if k is not True and 1 <= k <= 12:
-            p = _node("-", v, _taylor(t.args[0], [*islice(cycle(WAVES[t.op]), 2 * k)]))
-            q = _taylor(t.args[0], [0] * (2 * k) + [1])
+            *powers, q = _powers(t.args[0], 2 * k)
+            signed = [_node("neg", p) if n & 2 else p for n, p in enumerate(powers)]
+            p = reduce(partial(_node, "-"), signed[t.op == "sin" :: 2], v)
             todo = [(swap(v, _node("+", p, q), _node("-", q, p), *_around(v, ONE)), sub)]
         case ["divide", "/", "+" | "-" as sign, first, sub]:
             p, d = _node("-", _node("*", v, t.args[1]), t.args[0]), t.args[1]
@@ -466,12 +456,12 @@ def _prove(premises: Terms, goals: list[Terms], given: int, names: set[str], tre
             c, low, high = map(_number, ends)
             ok = k is not True and 1 <= k <= 12 and 0 <= low <= _exp(c)[0] and _exp(c)[1] <= high
             _require(ok, "an order 1 to 12, and numbers around exp(c)", ends)
-            a, one = t.args[0], _leaf(1)  # n = d exp(x), and n, d >= 0
+            a, one, at = t.args[0], _leaf(1), _leaf(c)  # n = d exp(x), and n, d >= 0
             forms = {"exp": (v, one, a), "log": (a, one, v)}
             forms["tanh"] = _node("+", one, v), _node("-", one, v), _node("+", a, a)
             n, d, x = forms[t.op]
-            x = _node("-", x, _leaf(c))
-            above, below = (_taylor(y, [1] * (2 * k)) for y in (x, _node("neg", x)))
+            sums = (_powers(_node("-", *ends), 2 * k - 1) for ends in ((x, at), (at, x)))
+            above, below = (reduce(partial(_node, "+"), powers) for powers in sums)
             p = _node("-", n, _node("*", _node("*", _leaf(low), above), d))
             q = _node("-", _node("*", _leaf(high), d), _node("*", below, n))
             positive = [_node(">0", a)] * (t.op == "log")
@@ -521,8 +511,8 @@ def main(argv: list[str]) -> int:
     worst = 0 if argv else 2
     for path in argv:
         try:
-            found = check(Path(path).read_bytes())
-            failed = [f"{goal}: {why}" for goal, why in found.items() if why]
+            found = check(Path(path).read_bytes()).items()
+            failed = [f"{goal}: {why}" for goal, why in found if why]
             said, status = (f"not proved: {'; '.join(failed)}", 1) if failed else ("proved", 0)
         except (OSError, ValueError) as error:
             said, status = f"bad input: {error}", 2

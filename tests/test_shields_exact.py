@@ -398,6 +398,7 @@ EVERYWHERE: dict[str, Change] = {
     "the range is empty": put(*STATE, "high", "-1"),
     "two names are the same": put(*W, "name", "u"),
     "the prover's name is used": put(*W, "name", "a:0"),
+    "a formula stands for a term": put("model", "step", "x", ["and", ["true"]]),
     "a row holds a where": put(
         "shield", "invariant", 0, 0, ["where", ["true"], ["-", "1", "x"], "1"]
     ),
@@ -650,10 +651,10 @@ def test_the_command_says_what_is_proved(
     assert lines[3].startswith(f"{bad}: bad input: ")
 
 
-def test_it_stands_alone_in_at_most_540_lines(tmp_path: Path) -> None:
+def test_it_stands_alone_in_at_most_523_lines(tmp_path: Path) -> None:
     path = Path(exact.__file__)
     text = path.read_text(encoding="utf-8")
-    assert len(text.splitlines()) <= 540
+    assert len(text.splitlines()) <= 523
     assert max(map(len, text.splitlines())) <= 100
     imported = set()
     for n in ast.walk(ast.parse(text)):
