@@ -161,8 +161,9 @@ def prove_one(model: Model, target: Path, seconds: float, seed: int, with_volume
     took = round(time.perf_counter() - began, 2)
     if isinstance(found, Impossible):
         run = replayed(found)
-    for file in save_trace(model, run, target.with_suffix("")) if run is not None else ():
-        say(f"wrote {file}")
+    if run is not None and target.parent != PROVED:
+        for file in save_trace(model, run, target.with_suffix("")):
+            say(f"wrote {file}")
     if found is None and run is not None:
         return Row(*size, "run", "impossible", False, took, None, None, None, reason)
     if found is None:
