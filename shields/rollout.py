@@ -73,6 +73,7 @@ class Rollouts:
         self.dims = len(model.state), len(model.action)
         self._box = [tests.box[n] for n in (*model.state_names, *model.action_names)]
         code = code_of(certificate, self.tube, tests.box)
+        self.programs = len(code.policies)
         self._python = _Python(code, self.tube, self._box)
         self._run: Any = self._python.run
         self._reach: Any = self._python.reach
@@ -99,11 +100,17 @@ class Rollouts:
             abs(a - b) <= r for a, b, r in zip(x, y, self.tube.radii[k].tolist(), strict=True)
         )
 
-    def reach_batch(self, states: Floats) -> NDArray[np.int32]:
-        """The length of a plan from each state (n, d), 0 in I; -1 where none is found; (n,)."""
+    def reach_batch(self, states: Floats, program: int | None = None) -> NDArray[np.int32]:
+        """The length of a plan from each state (n, d), 0 in I; -1 where none is found; (n,).
+
+        Of all programs, or of the one with the number ``program``.
+
+        Raises:
+            ValueError: where there is no such program.
+        """
         x = np.ascontiguousarray(states, dtype=np.float64)
         result = np.empty(len(x), dtype=np.int32)
-        self._reach(x, result)
+        self._reach(x, result, *((0, self.programs) if program is None else (program, 1)))
         return result
 
     def _agree(self, module: Any) -> bool:
@@ -183,6 +190,11 @@ class _Python:
 
     def run(self, x: Any, u: Any, first: int) -> tuple[int, int, bytes] | None:
         """As `nprl.shields.rollout_c` has it."""
+        count = len(self.policies)
+        return self._first_of(x, u, [(first + n) % count for n in range(count)])
+
+    def _first_of(self, x: Any, u: Any, policies: Sequence[int]) -> tuple[int, int, bytes] | None:
+        """The plan of the first of these programs that has one."""
         x = tuple(map(float, x))
         given = () if u is None else tuple(map(float, u))
         size = len(self.box) if u is not None else self.dim
@@ -191,19 +203,19 @@ class _Python:
         if not all(a <= v <= b for v, (a, b) in zip(x + given, self.box, strict=False)):
             return None
         y, k = (x, 0) if u is None else (self.step(x, given), 1)
-        count = len(self.policies)
-        for n in range(count):
-            policy = (first + n) % count
+        for policy in policies:
             found = self._roll(y, k, policy)
             if found is not None:
                 last, numbers = found
                 return policy, last, struct.pack(f"{len(numbers)}d", *numbers)
         return None
 
-    def reach(self, states: Any, lengths: Any) -> None:
+    def reach(self, states: Any, lengths: Any, first: int, count: int) -> None:
         """As `nprl.shields.rollout_c` has it."""
+        if first < 0 or not 0 <= count <= len(self.policies) - first:
+            raise ValueError("there are no such programs")
         for k, x in enumerate(states.tolist()):
-            found = self.run(x, None, 0)
+            found = self._first_of(x, None, range(first, first + count))
             lengths[k] = -1 if found is None else found[1]
 
     def _roll(self, y: Action, k: int, policy: int) -> tuple[int, list[float]] | None:

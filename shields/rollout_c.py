@@ -1,7 +1,8 @@
 """Rollouts in machine code: the C of a loop around generated statements, as an extension module.
 
 Its functions: ``run(x, u or None, first)`` is None or (policy, last, bytes of the states and the
-actions), ``reach(states, lengths)`` fills an int32 array with the lengths of plans, -1 for none.
+actions), ``reach(states, lengths, first, count)`` fills an int32 array with the lengths of plans of
+``count`` programs from ``first`` on, -1 for none.
 `nprl.shields.rollout` says what they mean, has the same in Python, and compares.
 """
 
@@ -142,7 +143,16 @@ static PyObject *run(PyObject *self, PyObject *const *args, Py_ssize_t count)
 static PyObject *reach(PyObject *self, PyObject *const *args, Py_ssize_t count)
 {
     Py_buffer from, to;
-    if (count != 2) { PyErr_SetString(PyExc_TypeError, "reach(states, lengths)"); return NULL; }
+    if (count != 4) {
+        PyErr_SetString(PyExc_TypeError, "reach(states, lengths, first, count)");
+        return NULL;
+    }
+    long first = PyLong_AsLong(args[2]), many = PyLong_AsLong(args[3]);
+    if (PyErr_Occurred()) return NULL;
+    if (first < 0 || many < 0 || many > POLICIES - first) {
+        PyErr_SetString(PyExc_ValueError, "there are no such programs");
+        return NULL;
+    }
     if (PyObject_GetBuffer(args[0], &from, PyBUF_C_CONTIGUOUS)) return NULL;
     if (PyObject_GetBuffer(args[1], &to, PyBUF_C_CONTIGUOUS | PyBUF_WRITABLE)) {
         PyBuffer_Release(&from);
@@ -155,7 +165,7 @@ static PyObject *reach(PyObject *self, PyObject *const *args, Py_ssize_t count)
         int last = -1;
         if (within(x, 0, D)) {
             memcpy(y[0], x, sizeof y[0]);
-            for (int which = 0; which < POLICIES && last < 0; which++) last = roll(which, 0);
+            for (long n = 0; n < many && last < 0; n++) last = roll((int)(first + n), 0);
         }
         ((int32_t *)to.buf)[i] = last;
     }
