@@ -8,9 +8,9 @@
 
 Each system ends in one row: how many coordinates and inputs, who found the set, how long that took,
 how long the two checkers took, how much of the safe set and of the viability kernel it holds, and
-what was published of the same system. With ``--plans`` a proved shield gets plans, where they add
-much to its set (`nprl.shields.synthesis.plans`); its proofs stay as they are. What nobody can keep is shown to be impossible. Systems are
-worked on side by side.
+what was published of the same system. What nobody can keep is shown to be impossible. With
+``--plans`` a shield gets plans, where they add much to its set (`nprl.shields.synthesis.plans`); its
+proofs stay as they are. Systems are worked on side by side.
 """
 
 from __future__ import annotations
@@ -139,7 +139,7 @@ def _jobs(args: argparse.Namespace) -> list[tuple[Model | Certificate, Path]]:
         envs = SUITES[args.suite or "all"]
         return [(_model(env), folder / f"{STEMS[env]}.json") for env in envs]
     if args.certificate is not None:
-        return [(load_certificate(args.certificate), args.out or args.certificate)]
+        return [(load_certificate(args.certificate), args.out or Path("certificate.json"))]
     model = _model(args.env, args.model)
     stem = STEMS.get(args.env, "certificate")
     return [(model, args.out or Path(f"{stem}.json"))]
@@ -191,16 +191,17 @@ def prove_one(
         return Row(*size, None, "unknown", False, took, None, None, None, reason)
     if plans and isinstance(found, Certificate):
         found = enlarged(found, seed=seed)
-    found.save(target)
+    draft = found.save(target.with_suffix(".unproved"))
     began = time.perf_counter()
     report = check(found)
-    exact = check_exactly(target.read_bytes())
+    exact = check_exactly(draft.read_bytes())
     twice = round(time.perf_counter() - began, 2)
     failed = [f"{r.goal}: {r.reason}" for r in report.results if not r.proved]
     failed += [f"{goal} (exact checker): {reason}" for goal, reason in exact.items() if reason]
     if report.verdict is not Verdict.VERIFIED or failed:
-        target.unlink()
+        draft.unlink()
         return Row(*size, None, "unknown", False, took, twice, None, None, "; ".join(failed))
+    draft.replace(target)
     if isinstance(found, Impossible):
         steps = bound(found)
         reason = f"left within {steps} steps" if steps is not None else ""

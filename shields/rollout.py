@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from nprl.lang.build import all_of, any_of, clip, minimum, where
 from nprl.lang.floats import compile_scalar
-from nprl.lang.terms import Formula, Num, Term, Var
+from nprl.lang.terms import Formula, Num, Term, Var, Where
 from nprl.shields.certificate import Certificate
 from nprl.shields.forms import hurried
 from nprl.shields.nearest import Action, Floats
@@ -152,25 +152,50 @@ def _applied(
 ) -> tuple[Term, ...]:
     """What is applied of a program's answer: clipped, or the first of the nearest choices."""
     model = certificate.model
-    ends = [tuple(map(Fraction, box[n])) for n in model.action_names]
-    wanted = [clip(hurried(t), low, high) for t, (low, high) in zip(policy, ends, strict=True)]
+    ends = [(Fraction(a), Fraction(b)) for a, b in (box[n] for n in model.action_names)]
+    wanted = tuple(hurried(t) for t in policy)
     if model.choices is None:
-        return tuple(wanted)
+        return tuple(clip(t, low, high) for t, (low, high) in zip(wanted, ends, strict=True))
     table = [
-        [
-            Num(Fraction(min(max(float(v), float(a)), float(b))))
-            for v, (a, b) in zip(c, ends, strict=True)
+        tuple(Fraction(float(min(max(v, a), b))) for v, (a, b) in zip(choice, ends, strict=True))
+        for choice in model.choices
+    ]
+    return _nearest(wanted, ends, table)
+
+
+def _nearest(
+    wanted: tuple[Term, ...],
+    ends: Sequence[tuple[Fraction, Fraction]],
+    table: Sequence[tuple[Fraction, ...]],
+) -> tuple[Term, ...]:
+    """The first of the nearest choices: of each branch by itself where the program branches."""
+    first = wanted[0]
+    if isinstance(first, Where):
+        branches = [
+            (t.then, t.other)
+            for t in wanted
+            if isinstance(t, Where) and t.condition == first.condition
         ]
-        for c in model.choices
-    ]
+        if len(branches) == len(wanted):
+            sides = [_nearest(side, ends, table) for side in zip(*branches, strict=True)]
+            return tuple(where(first.condition, a, b) for a, b in zip(*sides, strict=True))
+    values = [t.value for t in wanted if isinstance(t, Num)]
+    if len(values) == len(wanted):
+        held = [min(max(v, a), b) for v, (a, b) in zip(values, ends, strict=True)]
+        best = min(table, key=lambda c: max(abs(p - q) for p, q in zip(c, held, strict=True)))
+        return tuple(map(Num, best))
+    held_terms = [clip(t, low, high) for t, (low, high) in zip(wanted, ends, strict=True)]
     away = [
-        -minimum(*(-abs(v - w) for v, w in zip(choice, wanted, strict=True))) for choice in table
+        -minimum(*(-abs(Num(v) - w) for v, w in zip(choice, held_terms, strict=True)))
+        for choice in table
     ]
-    result: list[Term] = list(table[0])
-    best = away[0]
+    result: list[Term] = [Num(v) for v in table[0]]
+    least = away[0]
     for choice, distance in zip(table[1:], away[1:], strict=True):
-        result = [where(distance < best, v, old) for v, old in zip(choice, result, strict=True)]
-        best = minimum(distance, best)
+        result = [
+            where(distance < least, Num(v), old) for v, old in zip(choice, result, strict=True)
+        ]
+        least = minimum(distance, least)
     return tuple(result)
 
 

@@ -47,7 +47,7 @@ enum { D = %(states)d, A = %(actions)d, M = %(margins)d, POLICIES = %(policies)d
        ROWS = %(rows)d, STEPS = %(steps)d };
 static const double ends[][2] = {%(ends)s};
 static const int begins[] = {%(begins)s};
-static int likely[PARTS]; /* the row of each part that failed last */
+static int order[ROWS + 1]; /* of each part's rows: those that failed last come first */
 static double low[STEPS + 1][D], high[STEPS + 1][D], affine[ROWS + 1][D + 1];
 static double row_margins[STEPS + 1][ROWS + 1], margins[STEPS + 1][M + 1];
 static double y[STEPS + 1][D], u[STEPS + 1][A + 1];
@@ -88,9 +88,13 @@ static int allowed(int k, const double *x)
 
 static int inside(int part, int k, const double *x)
 {
-    if (begins[part] < begins[part + 1] && !reaches(likely[part], k, x)) return 0;
-    for (int row = begins[part]; row < begins[part + 1]; row++)
-        if (!reaches(row, k, x)) { likely[part] = row; return 0; }
+    for (int n = begins[part]; n < begins[part + 1]; n++) {
+        int row = order[n];
+        if (reaches(row, k, x)) continue;
+        for (; n > begins[part]; n--) order[n] = order[n - 1];
+        order[n] = row;
+        return 0;
+    }
     return truth(1 + part, x, margins[k]);
 }
 
@@ -187,7 +191,7 @@ static PyObject *setup(PyObject *self, PyObject *const *args, Py_ssize_t count)
         }
         memcpy(tables[i], PyBytes_AS_STRING(args[i]), sizes[i]);
     }
-    for (int part = 0; part < PARTS; part++) likely[part] = begins[part];
+    for (int n = 0; n < ROWS; n++) order[n] = n;
     Py_RETURN_NONE;
 }
 
