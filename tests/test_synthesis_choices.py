@@ -12,6 +12,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
+from nprl.envs import cartpole_v1
 from nprl.lang.terms import Var, Where
 from nprl.model import Coordinate, Model
 from nprl.shields import exact
@@ -168,3 +169,14 @@ def test_stock_cartpole_is_kept_up_by_its_shield_against_every_constant_and_rand
             assert not terminated
             assert info["shield/guaranteed"]
         assert info["shield/overrides"] > 0
+    coverage = Coverage(known)
+    x = rng.uniform([-2.4, -2, -0.2, -2], [2.4, 2, 0.2, 2], (200, 4))
+    outside = x[coverage.inside_batch(x) & ~known.inside_batch(x)]
+    assert len(outside) > 60
+    for start in outside[:20]:
+        env.reset()
+        cartpole_v1.write_state(env, start)
+        for _ in range(60):
+            _, _, terminated, _, info = env.step(int(rng.integers(2)))
+            assert not terminated
+            assert info["shield/guaranteed"]
