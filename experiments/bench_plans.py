@@ -1,6 +1,6 @@
 """What plans cost and what they give: ``python -m experiments.bench_plans [--certificate FILE]``.
 
-For a certificate, with its own plans or (`--gains`) with saturated linear programs made here: the
+For a certificate, with its own plans or (`--gains`) with such as synthesis proposes: the
 share of S that the invariant covers, and with plans (uniform samples of the ranges); microseconds
 of processor time for a rollout of as many steps as a plan may have (those that are found only late,
 scaled to that length); for a decision that a plan allows, and for one that replaces the action.
@@ -14,24 +14,18 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.linalg import LinAlgError, solve_discrete_are
 
 from experiments.adversary import shipped
 from nprl.env.plant import Plant
-from nprl.lang.terms import Num, Term, Var
 from nprl.shields import Filter, load_certificate
 from nprl.shields.certificate import Certificate
-from nprl.shields.plans import Coverage, Planner, with_plans
-from nprl.shields.rates import derivative
-from nprl.shields.synthesis.numeric import values
+from nprl.shields.plans import Coverage, Planner
+from nprl.shields.synthesis.plans import STEPS, enlarged
 
-STEPS = 80
-GAINS = 6
 SAMPLES = 20_000
 DECISIONS = 300
 
@@ -50,39 +44,6 @@ class Cost:
     rollout_us: float
     allowed_us: float
     override_us: float
-
-
-def gains(certificate: Certificate, count: int = GAINS, seed: int = 0) -> list[tuple[Term, ...]]:
-    """Linear programs about the point of the witness: Riccati gains for random weights."""
-    model = certificate.model
-    at = {n: Num(v) for n, v in certificate.witness["invariant"].items()}
-    point = np.array([[float(v.value) for v in at.values()]])
-    held = values(certificate.shield.backup, model.state_names, point)[0]
-    names = (*model.state_names, *model.action_names, *model.disturbance_names)
-    wind = [float(v) for v in model.nominal().values()]
-    where = np.array([[*point[0], *held, *wind]])
-    n, m = len(model.state), len(model.action)
-    a, b = (
-        np.stack([values([derivative(t, x) for x in of], names, where)[0] for t in model.steps])
-        for of in (model.state_names, model.action_names)
-    )
-    rng = np.random.default_rng(seed)
-    found: list[tuple[Term, ...]] = []
-    while len(found) < count:
-        weights = np.exp(rng.uniform(-4, 4, n)), np.exp(rng.uniform(-8, 2, m))
-        try:
-            p = solve_discrete_are(a, b, *map(np.diag, weights))
-        except LinAlgError:
-            continue
-        k = np.linalg.solve(np.diag(weights[1]) + b.T @ p @ b, b.T @ p @ a)
-        program = []
-        for row, u in zip(k, held, strict=True):
-            t: Term = Num(Fraction(u).limit_denominator(10**6))
-            for gain, name in zip(row, model.state_names, strict=True):
-                t = t - Num(Fraction(gain).limit_denominator(10**4)) * (Var(name) - at[name])
-            program.append(t)
-        found.append(tuple(program))
-    return found
 
 
 def measure(certificate: Certificate, samples: int = SAMPLES, seed: int = 0) -> Cost:
@@ -157,7 +118,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--certificate", type=Path, help="only this file (default: all shipped)")
     parser.add_argument("--env", help="only this system, by its id")
-    parser.add_argument("--gains", type=int, help="so many programs made here, not the file's")
+    parser.add_argument("--gains", type=int, help="so many programs proposed here, not the file's")
     parser.add_argument("--steps", type=int, default=STEPS, help="of a plan, with --gains")
     parser.add_argument("--samples", type=int, default=SAMPLES)
     parser.add_argument("--json", action="store_true", help="print JSON")
@@ -169,7 +130,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if args.env not in (None, certificate.model.name):
             continue
         if args.gains:
-            certificate = with_plans(certificate, gains(certificate, args.gains), args.steps)
+            certificate = enlarged(certificate, args.gains, args.steps, least=0.0)
         if certificate.shield.plans is not None:
             costs.append(measure(certificate, args.samples))
     if not costs:

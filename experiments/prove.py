@@ -2,13 +2,15 @@
 
     python -m experiments.prove --env nprl/Pendulum-v0 --out pendulum.json
     python -m experiments.prove --model my.json --out certificate.json
+    python -m experiments.prove --certificate core.json --plans --out certificate.json
     python -m experiments.prove --suite vrl --out /tmp/proved     # or revel, gym, all
     python -m experiments.prove --ship      # all of them, into shields/proved/, with their record
 
 Each system ends in one row: how many coordinates and inputs, who found the set, how long that took,
 how long the two checkers took, how much of the safe set and of the viability kernel it holds, and
-what was published of the same system. What nobody can keep is shown to be impossible. Systems are
-worked on side by side.
+what was published of the same system. What nobody can keep is shown to be impossible. With
+``--plans`` a shield gets plans, where they add much to its set (`nprl.shields.synthesis.plans`); its
+proofs stay as they are. Systems are worked on side by side.
 """
 
 from __future__ import annotations
@@ -36,10 +38,12 @@ from nprl.shields.certificate import Certificate
 from nprl.shields.checker import Verdict, check
 from nprl.shields.counterexample import Counterexample
 from nprl.shields.exact import check as check_exactly
+from nprl.shields.load import load_certificate
 from nprl.shields.losing import Impossible
 from nprl.shields.losing_replay import bound, replayed
 from nprl.shields.records import SHIPPED, ship
 from nprl.shields.synthesis.losing import impossible
+from nprl.shields.synthesis.plans import enlarged
 from nprl.shields.synthesis.synthesize import synthesize
 
 STEMS = {e: m.replace(":", "_").lower() for e, (m, _) in HORIZONS.items()}
@@ -87,9 +91,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     named = parser.add_mutually_exclusive_group(required=True)
     named.add_argument("--env", help="an environment's id")
     named.add_argument("--model", type=Path, help="a model: a .json file, or .py with MODEL")
+    named.add_argument("--certificate", type=Path, help="a shield, to be checked anew; see --plans")
     named.add_argument("--suite", choices=SUITES, help="these systems, side by side")
     named.add_argument("--ship", action="store_true", help="all, into the place of shipped ones")
     parser.add_argument("--out", type=Path, help="the certificate's file (--suite: a folder)")
+    parser.add_argument("--plans", action="store_true", help="add plans that enlarge the shield")
     parser.add_argument("--seconds", type=float, default=60.0, help="for each synthesis")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="systems at a time")
@@ -100,7 +106,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         jobs = _jobs(args)
         work = (
-            joblib.delayed(prove_one)(model, target, args.seconds, args.seed, not args.no_volumes)
+            joblib.delayed(prove_one)(
+                model, target, args.seconds, args.seed, not args.no_volumes, args.plans
+            )
             for model, target in jobs
         )
         rows = []
@@ -124,12 +132,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0 if good else 3
 
 
-def _jobs(args: argparse.Namespace) -> list[tuple[Model, Path]]:
+def _jobs(args: argparse.Namespace) -> list[tuple[Model | Certificate, Path]]:
     if args.suite or args.ship:
         folder = PROVED if args.ship else args.out or Path("proved")
         folder.mkdir(parents=True, exist_ok=True)
         envs = SUITES[args.suite or "all"]
         return [(_model(env), folder / f"{STEMS[env]}.json") for env in envs]
+    if args.certificate is not None:
+        return [(load_certificate(args.certificate), args.out or Path("certificate.json"))]
     model = _model(args.env, args.model)
     stem = STEMS.get(args.env, "certificate")
     return [(model, args.out or Path(f"{stem}.json"))]
@@ -142,14 +152,26 @@ def _model(env: str | None, file: Path | None = None) -> Model:
     return task.model
 
 
-def prove_one(model: Model, target: Path, seconds: float, seed: int, with_volumes: bool) -> Row:
-    """Synthesise, save, check with both checkers from the file; what was not proved is not kept."""
+def prove_one(
+    given: Model | Certificate,
+    target: Path,
+    seconds: float,
+    seed: int,
+    with_volumes: bool,
+    plans: bool = False,
+) -> Row:
+    """Synthesise, save, check with both checkers from the file; what was not proved is not kept.
+
+    A certificate is not sought anew. With ``plans`` a shield gets plans, where they enlarge it.
+    """
+    model = given if isinstance(given, Model) else given.model
 
     def say(text: str) -> None:
         print(f"{model.name}: {text}", file=sys.stderr, flush=True)
 
     size, began = (model.name, len(model.state), len(model.action)), time.perf_counter()
-    found: Impossible | Certificate | None = impossible(model, AT_FIRST)
+    found: Impossible | Certificate | None
+    found = impossible(model, AT_FIRST) if isinstance(given, Model) else given
     reason = ""
     run: Counterexample | None = None
     for part in ROUNDS:
@@ -168,16 +190,19 @@ def prove_one(model: Model, target: Path, seconds: float, seed: int, with_volume
         return Row(*size, "run", "impossible", False, took, None, None, None, reason)
     if found is None:
         return Row(*size, None, "unknown", False, took, None, None, None, reason)
-    found.save(target)
+    if plans and isinstance(found, Certificate):
+        found = enlarged(found, seed=seed)
+    draft = found.save(target.with_suffix(".unproved"))
     began = time.perf_counter()
     report = check(found)
-    exact = check_exactly(target.read_bytes())
+    exact = check_exactly(draft.read_bytes())
     twice = round(time.perf_counter() - began, 2)
     failed = [f"{r.goal}: {r.reason}" for r in report.results if not r.proved]
     failed += [f"{goal} (exact checker): {reason}" for goal, reason in exact.items() if reason]
     if report.verdict is not Verdict.VERIFIED or failed:
-        target.unlink()
+        draft.unlink()
         return Row(*size, None, "unknown", False, took, twice, None, None, "; ".join(failed))
+    draft.replace(target)
     if isinstance(found, Impossible):
         steps = bound(found)
         reason = f"left within {steps} steps" if steps is not None else ""
@@ -185,6 +210,8 @@ def prove_one(model: Model, target: Path, seconds: float, seed: int, with_volume
         return Row(*size, method, "impossible", False, took, twice, None, None, reason)
     shares = volumes(found) if with_volumes else Shares(None, None)
     family = f"{found.shield.family}, {sum(map(len, found.shield.invariant))} rows"
+    if found.shield.plans is not None:
+        family += f", {len(found.shield.plans.policies)} plans"
     return Row(
         *size, family, "proved", True, took, twice, shares.of_safe, shares.of_kernel, ""
     )  # the goal `init` is among those proved

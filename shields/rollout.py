@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from nprl.lang.build import all_of, any_of, clip, minimum, where
 from nprl.lang.floats import compile_scalar
-from nprl.lang.terms import Formula, Num, Term, Var
+from nprl.lang.terms import Formula, Num, Term, Var, Where
 from nprl.shields.certificate import Certificate
 from nprl.shields.forms import hurried
 from nprl.shields.nearest import Action, Floats
@@ -73,6 +73,7 @@ class Rollouts:
         self.dims = len(model.state), len(model.action)
         self._box = [tests.box[n] for n in (*model.state_names, *model.action_names)]
         code = code_of(certificate, self.tube, tests.box)
+        self.programs = len(code.policies)
         self._python = _Python(code, self.tube, self._box)
         self._run: Any = self._python.run
         self._reach: Any = self._python.reach
@@ -99,11 +100,17 @@ class Rollouts:
             abs(a - b) <= r for a, b, r in zip(x, y, self.tube.radii[k].tolist(), strict=True)
         )
 
-    def reach_batch(self, states: Floats) -> NDArray[np.int32]:
-        """The length of a plan from each state (n, d), 0 in I; -1 where none is found; (n,)."""
+    def reach_batch(self, states: Floats, program: int | None = None) -> NDArray[np.int32]:
+        """The length of a plan from each state (n, d), 0 in I; -1 where none is found; (n,).
+
+        Of all programs, or of the one with the number ``program``.
+
+        Raises:
+            ValueError: where there is no such program.
+        """
         x = np.ascontiguousarray(states, dtype=np.float64)
         result = np.empty(len(x), dtype=np.int32)
-        self._reach(x, result)
+        self._reach(x, result, *((0, self.programs) if program is None else (program, 1)))
         return result
 
     def _agree(self, module: Any) -> bool:
@@ -145,25 +152,50 @@ def _applied(
 ) -> tuple[Term, ...]:
     """What is applied of a program's answer: clipped, or the first of the nearest choices."""
     model = certificate.model
-    ends = [tuple(map(Fraction, box[n])) for n in model.action_names]
-    wanted = [clip(hurried(t), low, high) for t, (low, high) in zip(policy, ends, strict=True)]
+    ends = [(Fraction(a), Fraction(b)) for a, b in (box[n] for n in model.action_names)]
+    wanted = tuple(hurried(t) for t in policy)
     if model.choices is None:
-        return tuple(wanted)
+        return tuple(clip(t, low, high) for t, (low, high) in zip(wanted, ends, strict=True))
     table = [
-        [
-            Num(Fraction(min(max(float(v), float(a)), float(b))))
-            for v, (a, b) in zip(c, ends, strict=True)
+        tuple(Fraction(float(min(max(v, a), b))) for v, (a, b) in zip(choice, ends, strict=True))
+        for choice in model.choices
+    ]
+    return _nearest(wanted, ends, table)
+
+
+def _nearest(
+    wanted: tuple[Term, ...],
+    ends: Sequence[tuple[Fraction, Fraction]],
+    table: Sequence[tuple[Fraction, ...]],
+) -> tuple[Term, ...]:
+    """The first of the nearest choices: of each branch by itself where the program branches."""
+    first = wanted[0]
+    if isinstance(first, Where):
+        branches = [
+            (t.then, t.other)
+            for t in wanted
+            if isinstance(t, Where) and t.condition == first.condition
         ]
-        for c in model.choices
-    ]
+        if len(branches) == len(wanted):
+            sides = [_nearest(side, ends, table) for side in zip(*branches, strict=True)]
+            return tuple(where(first.condition, a, b) for a, b in zip(*sides, strict=True))
+    values = [t.value for t in wanted if isinstance(t, Num)]
+    if len(values) == len(wanted):
+        held = [min(max(v, a), b) for v, (a, b) in zip(values, ends, strict=True)]
+        best = min(table, key=lambda c: max(abs(p - q) for p, q in zip(c, held, strict=True)))
+        return tuple(map(Num, best))
+    held_terms = [clip(t, low, high) for t, (low, high) in zip(wanted, ends, strict=True)]
     away = [
-        -minimum(*(-abs(v - w) for v, w in zip(choice, wanted, strict=True))) for choice in table
+        -minimum(*(-abs(Num(v) - w) for v, w in zip(choice, held_terms, strict=True)))
+        for choice in table
     ]
-    result: list[Term] = list(table[0])
-    best = away[0]
+    result: list[Term] = [Num(v) for v in table[0]]
+    least = away[0]
     for choice, distance in zip(table[1:], away[1:], strict=True):
-        result = [where(distance < best, v, old) for v, old in zip(choice, result, strict=True)]
-        best = minimum(distance, best)
+        result = [
+            where(distance < least, Num(v), old) for v, old in zip(choice, result, strict=True)
+        ]
+        least = minimum(distance, least)
     return tuple(result)
 
 
@@ -183,6 +215,11 @@ class _Python:
 
     def run(self, x: Any, u: Any, first: int) -> tuple[int, int, bytes] | None:
         """As `nprl.shields.rollout_c` has it."""
+        count = len(self.policies)
+        return self._first_of(x, u, [(first + n) % count for n in range(count)])
+
+    def _first_of(self, x: Any, u: Any, policies: Sequence[int]) -> tuple[int, int, bytes] | None:
+        """The plan of the first of these programs that has one."""
         x = tuple(map(float, x))
         given = () if u is None else tuple(map(float, u))
         size = len(self.box) if u is not None else self.dim
@@ -191,19 +228,19 @@ class _Python:
         if not all(a <= v <= b for v, (a, b) in zip(x + given, self.box, strict=False)):
             return None
         y, k = (x, 0) if u is None else (self.step(x, given), 1)
-        count = len(self.policies)
-        for n in range(count):
-            policy = (first + n) % count
+        for policy in policies:
             found = self._roll(y, k, policy)
             if found is not None:
                 last, numbers = found
                 return policy, last, struct.pack(f"{len(numbers)}d", *numbers)
         return None
 
-    def reach(self, states: Any, lengths: Any) -> None:
+    def reach(self, states: Any, lengths: Any, first: int, count: int) -> None:
         """As `nprl.shields.rollout_c` has it."""
+        if first < 0 or not 0 <= count <= len(self.policies) - first:
+            raise ValueError("there are no such programs")
         for k, x in enumerate(states.tolist()):
-            found = self.run(x, None, 0)
+            found = self._first_of(x, None, range(first, first + count))
             lengths[k] = -1 if found is None else found[1]
 
     def _roll(self, y: Action, k: int, policy: int) -> tuple[int, list[float]] | None:

@@ -1,7 +1,8 @@
 """Rollouts in machine code: the C of a loop around generated statements, as an extension module.
 
 Its functions: ``run(x, u or None, first)`` is None or (policy, last, bytes of the states and the
-actions), ``reach(states, lengths)`` fills an int32 array with the lengths of plans, -1 for none.
+actions), ``reach(states, lengths, first, count)`` fills an int32 array with the lengths of plans of
+``count`` programs from ``first`` on, -1 for none.
 `nprl.shields.rollout` says what they mean, has the same in Python, and compares.
 """
 
@@ -46,7 +47,7 @@ enum { D = %(states)d, A = %(actions)d, M = %(margins)d, POLICIES = %(policies)d
        ROWS = %(rows)d, STEPS = %(steps)d };
 static const double ends[][2] = {%(ends)s};
 static const int begins[] = {%(begins)s};
-static int likely[PARTS]; /* the row of each part that failed last */
+static int order[ROWS + 1]; /* of each part's rows: those that failed last come first */
 static double low[STEPS + 1][D], high[STEPS + 1][D], affine[ROWS + 1][D + 1];
 static double row_margins[STEPS + 1][ROWS + 1], margins[STEPS + 1][M + 1];
 static double y[STEPS + 1][D], u[STEPS + 1][A + 1];
@@ -87,9 +88,13 @@ static int allowed(int k, const double *x)
 
 static int inside(int part, int k, const double *x)
 {
-    if (begins[part] < begins[part + 1] && !reaches(likely[part], k, x)) return 0;
-    for (int row = begins[part]; row < begins[part + 1]; row++)
-        if (!reaches(row, k, x)) { likely[part] = row; return 0; }
+    for (int n = begins[part]; n < begins[part + 1]; n++) {
+        int row = order[n];
+        if (reaches(row, k, x)) continue;
+        for (; n > begins[part]; n--) order[n] = order[n - 1];
+        order[n] = row;
+        return 0;
+    }
     return truth(1 + part, x, margins[k]);
 }
 
@@ -142,7 +147,16 @@ static PyObject *run(PyObject *self, PyObject *const *args, Py_ssize_t count)
 static PyObject *reach(PyObject *self, PyObject *const *args, Py_ssize_t count)
 {
     Py_buffer from, to;
-    if (count != 2) { PyErr_SetString(PyExc_TypeError, "reach(states, lengths)"); return NULL; }
+    if (count != 4) {
+        PyErr_SetString(PyExc_TypeError, "reach(states, lengths, first, count)");
+        return NULL;
+    }
+    long first = PyLong_AsLong(args[2]), many = PyLong_AsLong(args[3]);
+    if (PyErr_Occurred()) return NULL;
+    if (first < 0 || many < 0 || many > POLICIES - first) {
+        PyErr_SetString(PyExc_ValueError, "there are no such programs");
+        return NULL;
+    }
     if (PyObject_GetBuffer(args[0], &from, PyBUF_C_CONTIGUOUS)) return NULL;
     if (PyObject_GetBuffer(args[1], &to, PyBUF_C_CONTIGUOUS | PyBUF_WRITABLE)) {
         PyBuffer_Release(&from);
@@ -155,7 +169,7 @@ static PyObject *reach(PyObject *self, PyObject *const *args, Py_ssize_t count)
         int last = -1;
         if (within(x, 0, D)) {
             memcpy(y[0], x, sizeof y[0]);
-            for (int which = 0; which < POLICIES && last < 0; which++) last = roll(which, 0);
+            for (long n = 0; n < many && last < 0; n++) last = roll((int)(first + n), 0);
         }
         ((int32_t *)to.buf)[i] = last;
     }
@@ -177,7 +191,7 @@ static PyObject *setup(PyObject *self, PyObject *const *args, Py_ssize_t count)
         }
         memcpy(tables[i], PyBytes_AS_STRING(args[i]), sizes[i]);
     }
-    for (int part = 0; part < PARTS; part++) likely[part] = begins[part];
+    for (int n = 0; n < ROWS; n++) order[n] = n;
     Py_RETURN_NONE;
 }
 

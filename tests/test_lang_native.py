@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import stat
+from fractions import Fraction as F
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from test_lang_floats import EVERY
 import nprl.lang.native as native
 from nprl.lang.floats import compile_scalar
 from nprl.lang.native import compiler, native_batch, native_guard
-from nprl.lang.terms import Term, Var
+from nprl.lang.terms import Num, Term, Unary, UnaryOp, Var
 from nprl.lang.text import parse, parse_formula
 
 pytestmark = pytest.mark.skipif(compiler() is None, reason="there is no C compiler")
@@ -39,6 +40,17 @@ def compared(whole: list[Any], bounds: Any, points: list[tuple[float, ...]]) -> 
 
 def test_every_operator_has_the_bits_of_generated_python_at_the_edges_too() -> None:
     compared(list(EVERY), None, list(product(EDGES, repeat=3)))
+
+
+def test_functions_of_constants_have_the_bits_of_the_c_library() -> None:
+    at = {
+        "sin": "2.738187324714434", "cos": "4.489319289416617", "tan": "1.1011974290622337",
+        "tanh": "-0.79428419169155", "exp": "2.3549971545471386", "log": "0.8557381736048818",
+    }  # fmt: skip
+    compared([parse(f"{name}({value})") for name, value in at.items()], None, [(0.0, 0.0, 0.0)])
+    twelfths = [Num(F(k, 12)) for k in range(-240, 241)]
+    unary = [Unary(UnaryOp(name), v) for name in at for v in twelfths]
+    compared(unary, None, [(0.0, 0.0, 0.0)])
 
 
 @settings(max_examples=4, deadline=None)

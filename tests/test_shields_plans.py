@@ -79,6 +79,12 @@ def test_machine_code_and_python_find_the_same_plans(kind) -> None:
     states = rng.uniform(-2, 2, (300, 2))
     lengths = fast.reach_batch(states)
     assert (lengths == slow.reach_batch(states)).all()
+    each = [fast.reach_batch(states, k) for k in range(fast.programs)]
+    assert (each[-1] == slow.reach_batch(states, fast.programs - 1)).all()
+    assert ((np.max(each, axis=0) >= 0) == (lengths >= 0)).all()
+    for rollouts in (fast, slow):
+        with pytest.raises(ValueError, match="no such programs"):
+            rollouts.reach_batch(states, fast.programs)
     assert (lengths == -1).any()
     assert (lengths > 0).any()
     units = np.array(Filter(certificate, trusted=True).bounds)

@@ -12,6 +12,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
+from nprl.envs import cartpole_v1
 from nprl.lang.terms import Var, Where
 from nprl.model import Coordinate, Model
 from nprl.shields import exact
@@ -19,10 +20,11 @@ from nprl.shields import proved as shipped
 from nprl.shields.certificate import Certificate
 from nprl.shields.checker import Verdict, check
 from nprl.shields.load import load_certificate
+from nprl.shields.plans import Coverage
 from nprl.shields.shield import Filter
 from nprl.shields.synthesis.choices import answer, relaxed, requests
 from nprl.shields.synthesis.numeric import values
-from nprl.shields.synthesis.plans import Rollouts, propose_plans
+from nprl.shields.synthesis.plans import enlarged
 from nprl.shields.synthesis.synthesize import synthesize
 from nprl.shields.wrapper import Shield
 
@@ -137,15 +139,19 @@ def test_plans_lead_states_outside_of_the_set_into_it() -> None:
     shield, rounding = certificate.shield, certificate.rounding
     ball = replace(shield, invariant=((F(1, 20) - X**2 - V**2,),), margins=((F(1),),))
     small = replace(certificate, shield=ball, rounding=replace(rounding, test=((F(0),),)))
-    plans = propose_plans(small, n=2)
-    rollouts = Rollouts(small)
+    found = enlarged(small, n=2)
+    plans = found.shield.plans
+    assert plans is not None
+    assert 1 <= len(plans.policies) <= 2
+    assert replace(found, shield=small.shield) == small
+    coverage = Coverage(Filter(found, trusted=True))
     x = np.random.default_rng(3).uniform([-1, -2], [1, 2], (1000, 2))
-    alone = rollouts.inside(x)
-    held = alone.copy()
-    for plan in plans:
-        held |= rollouts.led(plan, x, 80)
-    assert 1 <= len(plans) <= 2
-    assert held.sum() > 2 * alone.sum()
+    assert coverage.inside_batch(x).sum() > 2 * coverage.shield.inside_batch(x).sum()
+
+
+def test_plans_that_add_too_little_are_left_out() -> None:
+    certificate = proved(integrator())
+    assert enlarged(certificate, n=1, least=1.0) is certificate
 
 
 def test_stock_cartpole_is_kept_up_by_its_shield_against_every_constant_and_random_push(
@@ -163,3 +169,14 @@ def test_stock_cartpole_is_kept_up_by_its_shield_against_every_constant_and_rand
             assert not terminated
             assert info["shield/guaranteed"]
         assert info["shield/overrides"] > 0
+    coverage = Coverage(known)
+    x = rng.uniform([-2.4, -2, -0.2, -2], [2.4, 2, 0.2, 2], (200, 4))
+    outside = x[coverage.inside_batch(x) & ~known.inside_batch(x)]
+    assert len(outside) > 60
+    for start in outside[:20]:
+        env.reset()
+        cartpole_v1.write_state(env, start)
+        for _ in range(60):
+            _, _, terminated, _, info = env.step(int(rng.integers(2)))
+            assert not terminated
+            assert info["shield/guaranteed"]
