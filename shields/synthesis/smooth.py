@@ -191,9 +191,7 @@ def _boxed(
     return tree
 
 
-def _by_rule(
-    t: Term, b: Var, ends: Ends, radius: Fraction, goal: Sequent, search: Search
-) -> Tree:
+def _by_rule(t: Term, b: Var, ends: Ends, radius: Fraction, goal: Sequent, search: Search) -> Tree:
     return _slices(t, b, ends, radius, goal, search, 0)
 
 

@@ -18,7 +18,15 @@ from nprl.lang.terms import Num, Term, Unary, UnaryOp, Var, replace, variables
 from nprl.shields.polynomial import NotPolynomial, polynomial
 from nprl.shields.sequent import MAX_ORDER, Sequent, expand
 from nprl.shields.synthesis import bernstein
-from nprl.shields.synthesis.search import NotProved, Search, Tree, box_of, hint, outward, polynomials
+from nprl.shields.synthesis.search import (
+    NotProved,
+    Search,
+    Tree,
+    box_of,
+    hint,
+    outward,
+    polynomials,
+)
 from nprl.shields.synthesis.smooth import Ends, named
 
 NEAR = 2.0**-16
@@ -29,7 +37,9 @@ MAX_SLICES = 5
 """How often the argument's range is halved to prove a cut."""
 
 
-def near_wave(t: Unary, s: Sequent, search: Search, order: int) -> tuple[Ends, Term, Fraction] | None:
+def near_wave(
+    t: Unary, s: Sequent, search: Search, order: int
+) -> tuple[Ends, Term, Fraction] | None:
     """The argument's range, a polynomial of it near ``t``, and a number above their distance.
 
     None: the argument has no bounds, or Taylor's sum of this order is no longer than the polynomial.
@@ -79,7 +89,9 @@ def _fit(op: UnaryOp, a: Term, ends: Ends, most: int) -> tuple[Term, Fraction, i
             kind=np.polynomial.Polynomial
         )
         numbers = [round(Fraction(float(c)) / unit) * unit for c in found.coef]
-        away = float(np.abs(y - np.polynomial.polynomial.polyval(z, list(map(float, numbers)))).max())
+        away = float(
+            np.abs(y - np.polynomial.polynomial.polyval(z, list(map(float, numbers)))).max()
+        )
         if SPARE * away <= bound:
             form: Term = Num(numbers[-1])
             for c in reversed(numbers[:-1]):
