@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
 from fractions import Fraction
 from typing import Any
 
@@ -25,7 +24,6 @@ from nprl.shields.synthesis.bernstein import from_polynomial, lower_bound
 from nprl.shields.synthesis.candidate import Candidate
 from nprl.shields.synthesis.curved import prove_curved
 from nprl.shields.synthesis.nonlinear import enclose_steps
-from nprl.shields.synthesis.paired import prove_pairs
 from nprl.shields.synthesis.prove import prove
 from nprl.shields.synthesis.quadratic import degree
 from nprl.shields.synthesis.search import NotProved, Search, Tree
@@ -220,9 +218,6 @@ def prove_goal(goal: str, sequent: Sequent, draft: Certificate, most: int, secon
     if goal.split("/")[0] in ("backup", "test") and enclosed_rows.suits(draft):
         by = enclosed_rows.enclose_rows if goal.startswith("backup") else enclose_steps
         return by(sequent, draft, seconds)
-    if most == 2 and goal.split("/")[0] in ("ranges", "action"):
-        with suppress(NotProved):
-            return prove_pairs(sequent, Search(seconds=seconds / 2))
     search = Search(seconds=seconds)
     return prove(sequent, search)
 

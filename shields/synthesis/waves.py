@@ -12,9 +12,8 @@ from fractions import Fraction
 
 import numpy as np
 
-from nprl.lang.ranges import Interval
 from nprl.lang.serial import to_json
-from nprl.lang.terms import Num, Term, Unary, UnaryOp, Var, replace, variables
+from nprl.lang.terms import Num, Term, Unary, UnaryOp, Var, variables
 from nprl.shields.polynomial import NotPolynomial, polynomial
 from nprl.shields.sequent import MAX_ORDER, Sequent, expand
 from nprl.shields.synthesis import bernstein
