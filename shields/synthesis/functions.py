@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from contextlib import suppress
 from fractions import Fraction
 from typing import Any
 
@@ -78,7 +79,12 @@ def eliminate(t: Term, s: Sequent, search: Search, depth: int) -> Tree:
             order = taylor_order(a, at)
             near = waves.near_wave(t, s, search, order)
             if near is not None:
-                return waves.eliminate_wave(t, near, s, search, depth)
+                leaves = search.leaves
+                with suppress(
+                    NotProved
+                ):  # where the polynomial is too far off, Taylor's sum may do
+                    return waves.eliminate_wave(t, near, s, search, depth)
+                search.leaves = leaves
             node = ["function", to_json(t), order]
             after = expand([*node, None], s)[0]
             return [*node, _bounded(t, at, s, after, search, depth)]

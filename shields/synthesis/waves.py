@@ -30,6 +30,8 @@ from nprl.shields.synthesis.smooth import Ends, named
 
 NEAR = 2.0**-16
 """How far the polynomial may be from the function, as a part of its range."""
+LEAST_ORDER = 6
+"""Of Taylor's sum; a lower one is short enough, and near a small argument nearer."""
 SPARE = 1.5
 """How much more than the sampled distance is claimed."""
 MAX_SLICES = 5
@@ -41,9 +43,11 @@ def near_wave(
 ) -> tuple[Ends, Term, Fraction] | None:
     """The argument's range, a polynomial of it near ``t``, and a number above their distance.
 
-    None: the argument has no bounds, or Taylor's sum of this order is no longer than the polynomial.
+    None: the argument has no bounds, or Taylor's sum of this order is short enough.
     """
     a, box = t.arg, box_of(s, search)
+    if order < LEAST_ORDER:
+        return None
     try:
         p = polynomial(a)
     except NotPolynomial:
