@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from contextlib import suppress
 from fractions import Fraction
 from typing import Any
 
@@ -31,7 +32,7 @@ from nprl.lang.terms import (
     variables,
 )
 from nprl.shields.sequent import MAX_ORDER, Sequent, expand
-from nprl.shields.synthesis import smooth
+from nprl.shields.synthesis import smooth, waves
 from nprl.shields.synthesis.cleared import clear_name
 from nprl.shields.synthesis.search import NotProved, Search, Tree, box_of, outward
 
@@ -75,7 +76,16 @@ def eliminate(t: Term, s: Sequent, search: Search, depth: int) -> Tree:
             node: Tree = ["function", to_json(t), 1]
             return [*node, search.close(expand([*node, None], s)[0], search, depth)]
         case Unary(UnaryOp.SIN | UnaryOp.COS, a):
-            node = ["function", to_json(t), taylor_order(a, at)]
+            order = taylor_order(a, at)
+            near = waves.near_wave(t, s, search, order)
+            if near is not None:
+                leaves = search.leaves
+                with suppress(
+                    NotProved
+                ):  # where the polynomial is too far off, Taylor's sum may do
+                    return waves.eliminate_wave(t, near, s, search, depth)
+                search.leaves = leaves
+            node = ["function", to_json(t), order]
             after = expand([*node, None], s)[0]
             return [*node, _bounded(t, at, s, after, search, depth)]
         case _ if (argument := smooth.argument(t)) is not None and _inside(t, argument, at, search):

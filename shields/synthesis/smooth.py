@@ -7,6 +7,7 @@ the polynomial; each is proved on slices of the argument, by the rule that knows
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from fractions import Fraction
 
 import numpy as np
@@ -88,7 +89,7 @@ def _pieces(
     """Halve the argument's range until the polynomial is near enough."""
     form, radius, size = _fit(t, a, ends, search.near)
     if radius <= search.near * size or halved == MAX_PIECES:
-        return _named(t, a, ends, (form, Num(radius)), s, search, depth)
+        return named(t, a, ends, (form, Num(radius)), s, search, depth, _by_rule)
     middle = outward(sum(ends, Fraction(0)) / 2, False, (ends[1] - ends[0]) / 2**8)
     head = ["split", to_json(a - Num(middle))]
     above, below = expand([*head, None, None], s)
@@ -124,7 +125,7 @@ def _fit(t: Term, a: Term, ends: Ends, near: float) -> tuple[Term, Fraction, flo
     return form, outward(Fraction(away), False, Fraction(near * size / 32)), size
 
 
-def _named(
+def named(
     t: Term,
     a: Term,
     ends: Ends,
@@ -132,8 +133,13 @@ def _named(
     s: Sequent,
     search: Search,
     depth: int,
+    lemma_proof: Callable[[Term, Var, Ends, Fraction, Sequent, Search], Tree],
 ) -> Tree:
-    """The cuts, each with its proof, the name, and the rest of the proof."""
+    """Cuts that ``t`` is within a number of a form of ``a``, each with its proof; the name; the rest.
+
+    ``lemma_proof`` is given the function of a variable, that variable, its ends, the number, and the
+    sequent to be proved.
+    """
     form, radius = near
     cuts: list[tuple[Term, Tree]] = []
     if not isinstance(a, Var):
@@ -147,7 +153,7 @@ def _named(
             b = Var(f"a:{goal.names}")
             goal, f = expand([*head, None], goal)[0], replace(t, {a: b})
         assert isinstance(b, Var)
-        proof = _slices(f, b, ends, radius.value, goal, search, 0)
+        proof = lemma_proof(f, b, ends, radius.value, goal, search)
         cuts.append((lemma, [*head, proof] if head else proof))
         s = s.given(lemma)
     node = ["name", to_json(t)]
@@ -183,6 +189,10 @@ def _boxed(
     for lemma, proof in reversed(cuts):
         tree = ["cut", to_json(lemma), proof, tree]
     return tree
+
+
+def _by_rule(t: Term, b: Var, ends: Ends, radius: Fraction, goal: Sequent, search: Search) -> Tree:
+    return _slices(t, b, ends, radius, goal, search, 0)
 
 
 def _slices(
