@@ -22,6 +22,7 @@ from nprl.shields.synthesis.decoupled import METHOD as PRODUCT
 from nprl.shields.synthesis.decoupled import decoupled
 from nprl.shields.synthesis.ellipsoid import Ellipsoid, Impossible, invariant_ellipsoid
 from nprl.shields.synthesis.equilibrium import Point, equilibria
+from nprl.shields.synthesis.few_rows import few_rows
 from nprl.shields.synthesis.invariance_of_safe import farkas_gain
 from nprl.shields.synthesis.linearise import Inclusion, inclusion
 from nprl.shields.synthesis.lqr import gain_sets
@@ -34,6 +35,9 @@ from nprl.shields.synthesis.proposal import (
     kept_polytope,
     polytope_with_gain,
 )
+from nprl.shields.synthesis.turned import turned
+from nprl.shields.synthesis.union import METHOD as UNION
+from nprl.shields.synthesis.union import union
 from nprl.shields.synthesis.volume import volume
 
 __all__ = ["Candidate", "candidates"]
@@ -50,13 +54,14 @@ MOST_CURVED_ROWS = 40
 FEW_ROWS = 40
 """Of one group in a product."""
 SAFE, LQR = "safe set itself", "invariant polytope of an LQR gain"
+FEW = "control-invariant polytope of few rows"
 GOAL = "polytope kept until the goal"
 
 
 def candidates(model: Model, seed: int = 0, budget: Budget | None = None) -> Iterator[Candidate]:
     """Candidates whose set holds the initial box, cheapest method first.
 
-    The order: S itself; the control-invariant polytope (up to three dimensions); ellipsoids;
+    The order: for a safe set of several pieces a union of modes; S itself; the control-invariant polytope (up to three dimensions); ellipsoids;
     invariant polytopes of LQR gains. The same model and seed give the same candidates, until the
     budget's time is over; methods that find none are noted there.
 
@@ -66,7 +71,8 @@ def candidates(model: Model, seed: int = 0, budget: Budget | None = None) -> Ite
     budget = budget or Budget()
     ways: list[list[Iterator[Candidate]]] = []
     reasons = []
-    for piece in pieces(model):
+    split = pieces(model)
+    for piece in split:
         try:
             ways.append(_ways(problem_of(piece), seed, budget))
         except Unsuitable as error:
@@ -74,7 +80,26 @@ def candidates(model: Model, seed: int = 0, budget: Budget | None = None) -> Ite
     if not ways:
         raise Unsuitable(reasons[0] if reasons else "a safe set that is empty")
     by_method = zip_longest(*ways, fillvalue=iter(()))
-    return _until_over(list(chain.from_iterable(by_method)))
+    modes = union(model, split, partial(_mode, seed=seed, budget=budget), budget, seed)
+    first = [_noted(budget, UNION, modes)] if len(split) > 1 else []
+    return _until_over([*first, *chain.from_iterable(by_method)])
+
+
+def _mode(problem: Problem, seed: int, budget: Budget) -> Iterator[Candidate]:
+    """Sets of few rows, in the coordinates of the model or in turned ones: a mode of a union."""
+    find = partial(_of_few_rows, budget=budget)
+    if problem.n <= 2:
+        yield from find(problem, seed)
+    yield from decoupled(problem, find, seed)
+    yield from turned(problem, lambda other: decoupled(other, find, seed))
+
+
+def _of_few_rows(problem: Problem, seed: int, budget: Budget) -> Iterator[Candidate]:
+    maps = inclusion(problem, equilibria(problem)[0], seed=seed)
+    yield from _safe_itself(problem, maps, seed, budget)
+    h = few_rows(maps, budget)
+    if h is not None:
+        yield from kept_polytope(problem, maps, h, FEW, seed, budget)
 
 
 def _ways(problem: Problem, seed: int, budget: Budget) -> list[Iterator[Candidate]]:

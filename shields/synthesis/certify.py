@@ -24,6 +24,7 @@ from nprl.shields.synthesis.nonlinear import enclose_steps
 from nprl.shields.synthesis.prove import prove
 from nprl.shields.synthesis.quadratic import degree
 from nprl.shields.synthesis.search import NotProved, Search, Tree
+from nprl.shields.synthesis.union_proof import UnionProof
 
 Rows = Sequence[Sequence[Term]]
 
@@ -59,13 +60,14 @@ def certify(
     start = time.monotonic()
     draft = claim(model, candidate)
     quadratic = any(degree(polynomial(expanded(g))) > 1 for p in draft.shield.invariant for g in p)
+    union = UnionProof(draft) if len(draft.shield.invariant) > 1 else None
     proofs: dict[str, Tree] = {}
     for goal, sequent in goals(draft).items():
         if progress is not None:
             progress(goal)
         left = seconds - (time.monotonic() - start)
         try:
-            proofs[goal] = _prove_goal(goal, sequent, draft, quadratic, left)
+            proofs[goal] = _prove_goal(goal, sequent, draft, quadratic, union, left)
         except NotProved as error:
             raise NotProved(f"{goal}: {error}") from None
     info: dict[str, Any] = {"proof_s": round(time.monotonic() - start, 3), **candidate.notes}
@@ -180,10 +182,17 @@ def _witness(model: Model, candidate: Candidate) -> dict[str, dict[str, Fraction
 
 
 def _prove_goal(
-    goal: str, sequent: Sequent, draft: Certificate, quadratic: bool, seconds: float
+    goal: str,
+    sequent: Sequent,
+    draft: Certificate,
+    quadratic: bool,
+    union: UnionProof | None,
+    seconds: float,
 ) -> Tree:
     if seconds <= 0:
         raise NotProved("the time is over")
+    if union is not None and goal.split("/")[0] in ("action", "backup"):
+        return union.prove(goal, sequent, seconds)
     if quadratic and goal.split("/")[0] in ("backup", "test"):
         return enclose_steps(sequent, draft, seconds)
     search = Search(seconds=seconds)
