@@ -49,6 +49,8 @@ LINEAR_SCALES = (1.0, 0.3)
 """A smaller box constrains a linear system only more; one is tried for the solver's sake."""
 RATES = (0.999, 0.99, 0.98, 0.95, 0.9, 0.8)
 REFINEMENTS = 3
+SHARE = 0.2
+"""Of the time that is left, for one fixpoint of polytopes: it may have thousands of rounds."""
 MOST_CURVED_ROWS = 40
 """Of a polytope whose every row is to be proved slice by slice."""
 FEW_ROWS = 40
@@ -200,7 +202,11 @@ def _control_invariant(
             maps = inclusion(problem, point, box, seed=seed)
         except Unsuitable:
             return
-    h = control_invariant(maps, budget)
+    try:
+        h = control_invariant(maps, budget.part(SHARE))
+    except OutOfTime:
+        budget.check("control-invariant polytope")
+        return  # the other methods have their turn
     if h is not None and (maps.linear or len(h) <= MOST_CURVED_ROWS):
         method = _about("control-invariant polytope", scale)
         yield from kept_polytope(problem, maps, h, method, seed, budget)

@@ -90,9 +90,7 @@ def turned(problem: Problem, find: Callable[[Problem], Iterator[Candidate]]) -> 
         invariant = tuple(_plain(assign(g, at), model) for g in found.invariant[0])
         driven = [assign(b, at) for b in found.backup]
         backup = tuple(_weighted(row, driven) for row in back_inputs)
-        yield Candidate(
-            found.family, (invariant,), backup, {**found.notes, "method": METHOD}
-        )
+        yield Candidate(found.family, (invariant,), backup, {**found.notes, "method": METHOD})
 
 
 def _reach(row: Vector, ends: Sequence[Sequence[Fraction]]) -> tuple[Fraction, Fraction]:

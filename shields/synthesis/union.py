@@ -30,7 +30,7 @@ SLACK = Fraction(1, 2**30)
 HALF = Fraction(1, 2)
 MOST = 16
 """Modes."""
-MOST_ROWS = 200
+MOST_ROWS = 160
 """Of all modes together: each is asked for at run time, and proved once for every later mode."""
 SPARE = Fraction(1, 2**16)
 """The part of the inputs' range that modes leave at each end, for the slack."""
@@ -51,18 +51,17 @@ def union(
     modes: list[Candidate] = []
     for piece in split[:MOST]:
         try:
-            for started in (_spared(piece), _inner(piece)):
-                found = next(find(problem_of(started)), None)
-                if found is not None:
-                    modes.append(found)
-                    break
+            problem = problem_of(_spared(piece))
+            if (problem.h @ problem.init_vertices().T > problem.b[:, None]).any():
+                problem = problem_of(_inner(piece))
+            modes += [c for c in [next(find(problem), None)] if c is not None]
         except (Unsuitable, OutOfTime):
             continue
     chosen = _chosen(model, modes, seed)
     if len(chosen) > 1:
         notes = {"method": METHOD, "modes": [str(c.notes.get("method")) for c in chosen]}
         rows = tuple(c.invariant[0] for c in chosen)
-        yield Candidate("union", rows, _backup([c.backup for c in chosen], rows), notes)
+        yield Candidate("union", rows, backup_of([c.backup for c in chosen], rows), notes)
 
 
 def _spared(piece: Model) -> Model:
@@ -108,7 +107,7 @@ def _chosen(model: Model, modes: Sequence[Candidate], seed: int) -> list[Candida
     return [modes[i] for i in chosen]
 
 
-def _backup(
+def backup_of(
     backups: Sequence[tuple[Term, ...]], parts: Sequence[tuple[Term, ...]]
 ) -> tuple[Term, ...]:
     """The backup of the first part that holds the state, of the last one else.

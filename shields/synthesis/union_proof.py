@@ -53,7 +53,9 @@ class _Walk:
         self.end = time.monotonic() + seconds
         self.last = len(of.rows) - 1
         self.before = len(of.rows[q])
-        off = sum(any(map(_tolerance, variables(h))) and len(variables(h)) == 1 for h in goal.premises)
+        off = sum(
+            any(map(_tolerance, variables(h))) and len(variables(h)) == 1 for h in goal.premises
+        )
         self.common = len(goal.premises) - self.before - off
 
     def first(self, s: Sequent) -> Where | None:
