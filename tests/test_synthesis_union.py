@@ -17,8 +17,8 @@ from nprl.shields.exact import check as check_exactly
 from nprl.shields.synthesis.budget import Budget
 from nprl.shields.synthesis.candidate import candidates
 from nprl.shields.synthesis.certify import certify
-from nprl.shields.synthesis.equilibrium import equilibria
 from nprl.shields.synthesis.control_invariant import control_invariant
+from nprl.shields.synthesis.equilibrium import equilibria
 from nprl.shields.synthesis.few_rows import few_rows
 from nprl.shields.synthesis.linearise import inclusion
 from nprl.shields.synthesis.numeric import values
@@ -30,6 +30,7 @@ from nprl.shields.synthesis.turned import turned
 from nprl.shields.synthesis.union import backup_of
 
 F = Fraction
+HOLE = "abs(x) >= 1 or abs(y) >= 1"
 
 
 def plane(safe: str) -> Model:
@@ -67,13 +68,13 @@ def mass() -> Model:
 
 @pytest.fixture(scope="module")
 def found() -> Candidate:
-    return next(candidates(plane("x ** 2 + y ** 2 >= 1")))
+    return next(candidates(plane(HOLE)))
 
 
 def test_a_hole_gets_modes_on_all_sides_and_both_checkers_accept_them(found: Candidate) -> None:
-    model = plane("x ** 2 + y ** 2 >= 1")
+    model = plane(HOLE)
     assert found.family == "union"
-    assert len(found.invariant) >= 4
+    assert len(found.invariant) == 4
     certificate = certify(model, found, 600)
     assert check(certificate).verdict is Verdict.VERIFIED
     data = json.dumps(certificate.to_json()).encode()
@@ -82,7 +83,7 @@ def test_a_hole_gets_modes_on_all_sides_and_both_checkers_accept_them(found: Can
 
 def test_the_union_holds_nearly_all_that_is_free(found: Candidate) -> None:
     x = np.random.default_rng(0).uniform(-4, 4, (20_000, 2))
-    free = (x**2).sum(axis=1) >= 1
+    free = np.abs(x).max(axis=1) >= 1
     parts = [(values(p, ["x", "y"], x) >= 0).all(axis=1) for p in found.invariant]
     inside = np.any(parts, axis=0)
     assert not (inside & ~free).any()
@@ -106,7 +107,7 @@ def test_a_union_whose_backups_are_exchanged_is_not_proved(found: Candidate) -> 
     away = (parse("0.5"), parse("0.5"))
     wrong = Candidate("union", rows, backup_of([away, away], rows))
     with pytest.raises(NotProved):
-        certify(plane("x ** 2 + y ** 2 >= 1"), wrong, 600)
+        certify(plane(HOLE), wrong, 600)
 
 
 def test_coordinates_along_a_face_make_a_product() -> None:

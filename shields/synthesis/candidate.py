@@ -63,7 +63,8 @@ GOAL = "polytope kept until the goal"
 def candidates(model: Model, seed: int = 0, budget: Budget | None = None) -> Iterator[Candidate]:
     """Candidates whose set holds the initial box, cheapest method first.
 
-    The order: for a safe set of several pieces a union of modes; S itself; the control-invariant polytope (up to three dimensions); ellipsoids;
+    The order: for a safe set of several pieces a union of modes;
+    S itself; the control-invariant polytope (up to three dimensions); ellipsoids;
     invariant polytopes of LQR gains. The same model and seed give the same candidates, until the
     budget's time is over; methods that find none are noted there.
 

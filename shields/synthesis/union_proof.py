@@ -17,7 +17,7 @@ from typing import Any
 from nprl.lang.serial import number_to_json, to_json
 from nprl.lang.terms import Binary, BinaryOp, Compare, Formula, Term, Where, children, variables
 from nprl.shields.certificate import Certificate
-from nprl.shields.polynomial import polynomial
+from nprl.shields.polynomial import NotPolynomial, bound_of, polynomial
 from nprl.shields.sequent import Sequent, expand, expanded
 from nprl.shields.synthesis.prove import prove
 from nprl.shields.synthesis.search import NotProved, Search, Tree
@@ -72,10 +72,10 @@ class _Walk:
         t = self.first(s)
         t = t and _where_in(t.condition)  # where(member of p - 1/2, p, ...)
         member = t and _where_in(t.condition)
-        assert t is not None and member is not None
+        assert t is not None
+        assert member is not None
         head: Tree = ["pieces", to_json(t)]
         yes, no = expand([*head, None, None], s)
-        k = len(s.premises)
         choice: Tree = []
         if len(yes.alternatives) > 1:
             choice = ["part", p]
@@ -85,23 +85,23 @@ class _Walk:
             rest = t.other  # of later modes; by a name, it need not be read again and again
             (short,) = expand(["name", to_json(rest), None], no)
             first = [*choice, first] if choice else first
-            return [*head, first, ["name", to_json(rest), self.absent(short, member, k)]]
-        first = self.present(yes, member, k, p, [])
+            return [*head, first, ["name", to_json(rest), self.absent(short, member)]]
+        first = self.present(yes, member, p, [])
         first = [*choice, first] if choice else first
         (named,) = expand(["name", to_json(member), None], no)
         return [*head, first, ["name", to_json(member), self.number(named, p + 1)]]
 
-    def present(self, s: Sequent, member: Term, k: int, p: int, found: list[int]) -> Tree:
-        """The rows of mode p one after the other, from premise k: that its membership counts."""
+    def present(self, s: Sequent, member: Term, p: int, found: list[int]) -> Tree:
+        """The rows of mode p one after the other, as its membership counts."""
         if not isinstance(member, Where):
             return self.slack(s, p, found)
         head: Tree = ["pieces", to_json(member)]
         yes, no = expand([*head, None, None], s)
-        rest = self.present(yes, member.then, k, p, [*found, len(s.premises)])
-        return [*head, rest, _contradiction([k])]
+        rest = self.present(yes, member.then, p, [*found, len(s.premises)])
+        return [*head, rest, _absurd(no)]
 
-    def absent(self, s: Sequent, member: Term, k: int) -> Tree:
-        """Own rows hold: that membership fails, premise k, is absurd."""
+    def absent(self, s: Sequent, member: Term) -> Tree:
+        """Own rows hold: that membership fails is absurd."""
         row = 0
         cut: Tree = ["cut", "-1"]  # of all conclusions the shortest
         s, after = expand([*cut, None, None], s)
@@ -111,7 +111,7 @@ class _Walk:
             s, no = expand([*head, None, None], s)
             heads.append([*head, _contradiction([len(no.premises) - 1, row], 2 / SLACK)])
             member, row = member.then, row + 1
-        tree = _contradiction([k])
+        tree = _absurd(s)
         for *head, no_tree in reversed(heads):
             tree = [*head, tree, no_tree]
         return [*cut, tree, _contradiction([len(after.premises) - 1], Fraction(1))]
@@ -126,7 +126,7 @@ class _Walk:
             cuts.append(["cut", to_json(lemma), leaf])
             places.append(len(s.premises))
             s = s.given(expanded(lemma))
-        tree = self.acting(s, p, places)
+        tree = _empty(s) or self.acting(s, p, places)  # modes may be apart
         for cut in reversed(cuts):
             tree = [*cut, tree]
         return tree
@@ -141,7 +141,7 @@ class _Walk:
             assert isinstance(number, Compare)
             holds = polynomial(number.left).get((), Fraction(0)) >= 0
             s = yes if holds else no
-            absurd = _contradiction([len(s.premises) - 1], Fraction(4))
+            absurd = _absurd(no if holds else yes)
             heads.append([*head, holds, absurd])
         places = places or list(range(len(self.of.rows[p])))
         tree = self.kept(s, p, places)
@@ -284,5 +284,39 @@ def _shifted(t: Any, names: int) -> Any:
     return t
 
 
-def _contradiction(places: Sequence[int], factor: Fraction = Fraction(4)) -> Tree:
+def _contradiction(places: Sequence[int], factor: Fraction) -> Tree:
     return ["absurd", {"products": [[number_to_json(factor), [k]] for k in places]}]
+
+
+def _empty(s: Sequent) -> Tree | None:
+    """That two premises bound a variable from both sides, the wrong way round; None if none do."""
+    low: dict[str, tuple[Fraction, int, Fraction]] = {}
+    high: dict[str, tuple[Fraction, int, Fraction]] = {}
+    for k, h in enumerate(s.premises):
+        try:
+            p = polynomial(h)
+        except NotPolynomial:
+            continue
+        found = bound_of(p)
+        if found is None:
+            continue
+        name, _, end = found
+        slope = p[((name, 1),)]
+        if slope > 0 and (name not in low or end > low[name][0]):
+            low[name] = (end, k, slope)
+        if slope < 0 and (name not in high or end < high[name][0]):
+            high[name] = (end, k, slope)
+    for name in low.keys() & high.keys():
+        (a, i, up), (b, j, down) = low[name], high[name]
+        if a > b:
+            parts = [(1 / (a - b) / up, i), (1 / (a - b) / -down, j)]
+            return ["absurd", {"products": [[number_to_json(c), [k]] for c, k in parts]}]
+    return None
+
+
+def _absurd(s: Sequent) -> Tree:
+    """An end of a branch that no number of a mode leads to."""
+    found = _empty(s)
+    if found is None:
+        raise NotProved("a branch of the backup that should be empty")
+    return found
