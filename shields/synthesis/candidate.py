@@ -49,6 +49,8 @@ LINEAR_SCALES = (1.0, 0.3)
 """A smaller box constrains a linear system only more; one is tried for the solver's sake."""
 RATES = (0.999, 0.99, 0.98, 0.95, 0.9, 0.8)
 REFINEMENTS = 3
+UNION_SHARE = 0.4
+"""Of the time that is left, for the modes of a union."""
 SHARE = 0.2
 """Of the time that is left, for one fixpoint of polytopes: it may have thousands of rounds."""
 MOST_CURVED_ROWS = 40
@@ -83,7 +85,7 @@ def candidates(model: Model, seed: int = 0, budget: Budget | None = None) -> Ite
     if not ways:
         raise Unsuitable(reasons[0] if reasons else "a safe set that is empty")
     by_method = zip_longest(*ways, fillvalue=iter(()))
-    modes = union(model, split, partial(_mode, seed=seed, budget=budget), budget, seed)
+    modes = union(model, split, partial(_mode, seed=seed, budget=budget.part(UNION_SHARE)), seed)
     first = [_noted(budget, UNION, modes)] if len(split) > 1 else []
     return _until_over([*first, *chain.from_iterable(by_method)])
 

@@ -19,6 +19,8 @@ from nprl.shields.synthesis.certify import certify
 from nprl.shields.synthesis.problem import Unsuitable
 from nprl.shields.synthesis.search import NotProved
 
+UNION_SHARE = 0.6
+"""Of the time that is left, for the proof of a union: one of its modes alone may do, too."""
 LEAST = 1.0
 """A proof is begun only with so many seconds left."""
 
@@ -93,7 +95,8 @@ def synthesize(
             break
         say(f"candidate: {method}, {sum(map(len, candidate.invariant))} rows")
         try:
-            found: Certificate | None = certify(model, candidate, left, say)
+            share = UNION_SHARE if candidate.family == "union" else 1.0
+            found: Certificate | None = certify(model, candidate, share * left, say)
             reason = ""
         except (NotProved, DomainError, CertificateError) as error:
             found, reason = None, " ".join(str(error).split())[:300]

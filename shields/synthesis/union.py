@@ -17,7 +17,7 @@ import numpy as np
 from nprl.lang.build import all_of, where
 from nprl.lang.terms import Num, Term
 from nprl.model import Coordinate, Model
-from nprl.shields.synthesis.budget import Budget, OutOfTime
+from nprl.shields.synthesis.budget import OutOfTime
 from nprl.shields.synthesis.equilibrium import equilibria
 from nprl.shields.synthesis.numeric import values
 from nprl.shields.synthesis.polytope import nearest
@@ -30,7 +30,7 @@ SLACK = Fraction(1, 2**30)
 HALF = Fraction(1, 2)
 MOST = 16
 """Modes."""
-MOST_ROWS = 160
+MOST_ROWS = 100
 """Of all modes together: each is asked for at run time, and proved once for every later mode."""
 SPARE = Fraction(1, 2**16)
 """The part of the inputs' range that modes leave at each end, for the slack."""
@@ -40,9 +40,7 @@ WORTH = 0.003
 Find = Callable[[Problem], Iterator[Candidate]]
 
 
-def union(
-    model: Model, split: Sequence[Model], find: Find, budget: Budget, seed: int = 0
-) -> Iterator[Candidate]:
+def union(model: Model, split: Sequence[Model], find: Find, seed: int = 0) -> Iterator[Candidate]:
     """The union of what ``find`` gives for each piece of the safe set, if it is more than one mode.
 
     The first mode holds the starts; the others are taken by what they add, at sample points of
