@@ -7,6 +7,8 @@ model; it has no time limit of its own, so ``max_episode_steps`` is the caller's
 (`nprl.env.task.load_task` takes the model's horizon).
 """
 
+from typing import Any
+
 from gymnasium.envs.registration import register
 
 HORIZONS = {
@@ -55,11 +57,15 @@ that no controller can keep: ``MODEL`` beside it is the nearest statement that c
 IDS = tuple(HORIZONS)
 """The ids of our environments."""
 
+_MADE_BY: dict[str, Any] = {
+    "entry_point": "nprl.env.environment:ModelEnv",
+    "vector_entry_point": "nprl.env.gymnasium_vector:ModelVectorEnv",
+}
 for _id, (_module, _horizon) in HORIZONS.items():
     register(
         id=_id,
-        entry_point="nprl.env.environment:ModelEnv",
+        **_MADE_BY,
         kwargs={"model": f"nprl.envs.{_module if ':' in _module else f'{_module}:MODEL'}"},
         max_episode_steps=_horizon,
     )
-register(id="nprl/Model-v0", entry_point="nprl.env.environment:ModelEnv")
+register(id="nprl/Model-v0", **_MADE_BY)

@@ -24,10 +24,13 @@ from experiments.recheck import Bools, Floats, Referee
 from nprl.env.plant import Plant
 from nprl.env.sampling import Uniform
 from nprl.shields import Filter, load_certificate
+from nprl.shields.plans import Coverage, Lanes
 
 LANES = 1000
 SEGMENT = 25
 """Steps from a start to the next: attacks go on at the boundary, where they begin."""
+LONGEST = 400
+"""A slow plant needs longer to violate: segments are doubled up to this, until one does."""
 SINGLE = 21
 """One in so many lanes is decided and stepped by the scalar filter and plant."""
 GRID, GRID_POINTS = 7, 49
@@ -55,14 +58,17 @@ class Outcome:
     decided_exactly: int
     bare_runs: int
     bare_violations: int
+    longest_run: int
+    on_plans: int
+    """Steps after which the state was outside I, on a committed plan."""
     seconds: float
     faults: list[str] = field(default_factory=list)
     """The first steps that left I or S: every number of them, to repeat them."""
 
     @property
     def passed(self) -> bool:
-        """Whether the shield held and the attack was one."""
-        return not self.violations and not self.exits and self.bare_violations > 0
+        """Whether the shield held."""
+        return not self.violations and not self.exits
 
 
 class Attack:
@@ -75,6 +81,9 @@ class Attack:
             Filter.from_file(path) if proved else Filter(load_certificate(path), trusted=True)
         )
         self.model = self.filter.model
+        self.lanes: Lanes | None = None
+        if self.filter.certificate.shield.plans is not None:
+            self.lanes = Lanes(Coverage(self.filter), LANES)
         self.plant = Plant(self.model)
         self.referee = Referee(path)
         self.rng = np.random.default_rng(seed)
@@ -85,6 +94,7 @@ class Attack:
         ends = np.stack([self.gusts.low, self.gusts.high])
         self.corners = self._corners(ends)
         self.grid, self.extremes = self._grid()
+        self.segment = SEGMENT
         self.count: Counter[str] = Counter()
         self.faults: list[str] = []
 
@@ -117,6 +127,8 @@ class Attack:
         """Attack for at least ``steps`` steps; ``tell`` hears of each so many, with the news."""
         while self.count["steps"] < steps:
             self._segment(tell)
+            if not self.count["bare"]:
+                self.segment = min(2 * self.segment, LONGEST)
         smallest, count = self.referee.smallest, self.count
         assert smallest is not None
         return Outcome(
@@ -133,19 +145,22 @@ class Attack:
             decided_exactly=self.referee.decided_exactly,
             bare_runs=count["runs"],
             bare_violations=count["bare"],
+            longest_run=self.segment,
+            on_plans=count["on_plans"],
             seconds=round(time.monotonic() - self.began, 1),
             faults=self.faults,
         )
 
     def _segment(self, tell: Callable[[int, str], object] | None) -> None:
-        """`SEGMENT` steps of every lane, from fresh starts."""
+        """``segment`` steps of every lane, from fresh starts."""
         count = self.count
         x, vertices, facets = self.starts.draw(LANES)
         count.update(vertices=vertices, facets=facets, runs=LANES)
+        self._forget(np.ones(LANES, dtype=np.bool_))
         bare, fallen = x.copy(), np.zeros(LANES, dtype=np.bool_)
         kind = np.arange(LANES) % 4
         constant = self.extremes[self.rng.integers(len(self.extremes), size=LANES)]
-        for k in range(SEGMENT):
+        for k in range(self.segment):
             single = np.arange(k % SINGLE, LANES, SINGLE)
             units = self._units(x, constant, kind, single)
             w = self._disturbances(x, units)
@@ -154,12 +169,15 @@ class Attack:
             fallen |= ~self.plant.verdict_batch(bare)[0]
             if self.model.choices is None:
                 units[self.rng.random(LANES) < 0.01] = np.nan
-            chosen, overridden = self._decide(x, units, single)
+            chosen, overridden, planned = self._decide(x, units, single)
             rows = np.flatnonzero(overridden)
             w[rows] = self._disturbances(x[rows], chosen[rows])
-            tested = self.filter.passes_batch(x[rows], chosen[rows])
+            tested = planned[rows] | self.filter.passes_batch(x[rows], chosen[rows])
             after = self._step(x, chosen, w, single)
             inside, safe = self.referee.inside(after, keep=True), self.referee.safely(after)
+            if self.lanes is not None:
+                count.update(on_plans=int(np.count_nonzero(~inside)))
+                inside |= self.lanes.holds(after, np.zeros(LANES, dtype=np.bool_))
             for row in np.flatnonzero(~inside | ~safe)[: KEPT_FAULTS - len(self.faults)].tolist():
                 self.faults.append(self._fault(x, units, chosen, w, after, row, row in single))
             count.update(
@@ -173,9 +191,16 @@ class Attack:
             over = ~inside | self.plant.verdict_batch(x)[1]
             if over.any():
                 x[over] = self.starts.draw(int(np.count_nonzero(over)))[0]
+                self._forget(over)
             if tell is not None:
                 tell(LANES, f"{count['violations']} violations, {count['exits']} exits")
         count.update(bare=int(np.count_nonzero(fallen)))
+
+    def _forget(self, lanes: Bools) -> None:
+        """Reset the plans of lanes that begin anew."""
+        if self.lanes is not None:
+            for lane in np.flatnonzero(lanes):
+                self.lanes.planners[lane].reset()
 
     def _units(self, x: Floats, constant: Any, kind: Any, single: Any) -> Floats:
         """What is proposed, in units: by the batch's map from learner's actions, or the scalar."""
@@ -251,13 +276,20 @@ class Attack:
         choice = self.rng.random((n, 1))
         return np.where(choice < 0.5, worst, np.where(choice < 0.75, some, between))
 
-    def _decide(self, x: Floats, units: Floats, single: Any) -> tuple[Floats, Bools]:
-        """The shield's actions: in one batch, and one by one for the rows ``single``."""
+    def _decide(self, x: Floats, units: Floats, single: Any) -> tuple[Floats, Bools, Bools]:
+        """The shield's actions: in one batch, and one by one for the rows ``single``.
+
+        With them which rows were replaced, and which of the actions are allowed by a plan.
+        """
+        if self.lanes is not None:
+            found = self.lanes.decide(x, units)
+            replaced, untested = np.array([[d.overridden, d.fallback] for d in found]).T
+            return np.array([d.action for d in found]), replaced, ~untested
         chosen, overridden = self.filter.filter_batch(x, units)
         for k in single:
             decision = self.filter.filter(x[k].tolist(), units[k].tolist())
             chosen[k], overridden[k] = decision.action, decision.overridden
-        return chosen, overridden
+        return chosen, overridden, np.zeros(len(x), dtype=np.bool_)
 
     def _step(self, x: Floats, units: Floats, w: Floats, single: Any) -> Floats:
         """The plant's: in one batch, and one by one for the rows ``single``."""

@@ -14,6 +14,7 @@ from scipy.optimize import linprog
 from scipy.spatial import HalfspaceIntersection, QhullError
 
 from experiments.recheck import Bools, Floats, Referee, Rows
+from nprl.env.plant import Plant
 from nprl.env.sampling import Uniform
 from nprl.model import Model
 
@@ -38,8 +39,14 @@ class Starts:
         self._size = np.array([float(c.high - c.low) for c in model.state])
         self._init = Uniform([model.init[n] for n in model.state_names], model.arithmetic.state)
         self.centre: Floats = np.array([float(witness[n]) for n in model.state_names])
-        self.vertices = self.pushed_inside(self._vertices())
-        self.facets = self.pushed_inside(self._rays(FACETS if facets is None else facets))
+        self._ended = Plant(model).verdict_batch  # where nothing goes on, nothing is attacked
+        self.vertices = self._going(self.pushed_inside(self._vertices()))
+        rays = self._rays(FACETS if facets is None else facets)
+        self.facets = self._going(self.pushed_inside(rays))
+
+    def _going(self, x: Floats) -> Floats:
+        """The states that are not terminal."""
+        return x[~self._ended(x)[1]] if len(x) else x
 
     def draw(self, n: int) -> tuple[Floats, int, int]:
         """``n`` starts: vertices, facets, the initial box; with how many of the first two.
@@ -58,6 +65,9 @@ class Starts:
             counts.append(len(rows))
         if not self.referee.inside(x[~drawn]).all():
             raise ValueError(f"{self.name}: an initial state is not in I; the certificate is wrong")
+        ended = self._ended(x)[1]
+        if ended.any():
+            x[ended] = self._going(x)[self.rng.integers(n - ended.sum(), size=ended.sum())]
         return x, counts[0], counts[1]
 
     def pushed_inside(self, x: Floats) -> Floats:
@@ -107,7 +117,8 @@ def _corners(rows: Rows, part: slice) -> Floats:
     if best.x is None or not best.x[n] > 0:
         return none
     try:
-        corners = HalfspaceIntersection(np.c_[-h, -c], best.x[:n]).intersections
+        with np.errstate(all="ignore"):  # of facets that meet nowhere; they are left out below
+            corners = HalfspaceIntersection(np.c_[-h, -c], best.x[:n]).intersections
     except (QhullError, ValueError):
         return none
     return np.unique(corners[np.isfinite(corners).all(axis=1)], axis=0)

@@ -22,17 +22,21 @@ from tqdm import tqdm
 
 from experiments.adversary import shipped
 from experiments.mutants_faults import fault
+from experiments.mutants_losing import fault_losing, mutants_losing
 from experiments.mutants_made import Mutant, mutants
 from nprl.shields import exact
-from nprl.shields.certificate import CertificateError, certificate_from_json
+from nprl.shields.certificate import CertificateError
 from nprl.shields.checker import Verdict, check
+from nprl.shields.counterexample import Counterexample
+from nprl.shields.load import claim_from_json
+from nprl.shields.losing import FORMAT as IMPOSSIBLE
+from nprl.shields.losing import Impossible
+from nprl.shields.losing_replay import replay
 from nprl.shields.refute import refute
 
 HEAD = ("mutants", "accepted", "accepted, exact", "falsified", "trace", "unknown", "no witness")
 """With a witness; of these: accepted by the checker, by the exact checker; a counterexample found by
 `shield-check`, and a whole trajectory; refused, no more. Beside them: without a witness."""
-LEAST = 100
-"""So many mutants with a witness are wanted of a whole run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,17 +71,22 @@ class Judged:
 def judged(system: str, mutant: Mutant, refuting: bool = True) -> Judged:
     """A mutant's witness, and what both checkers and the search for a counterexample say of it."""
     try:
-        certificate = certificate_from_json(mutant.data)
+        certificate = claim_from_json(mutant.data)
     except CertificateError as error:
         return Judged(system, mutant.kind, mutant.name, f"refused when it is read: {error}")
-    witness = fault(mutant.data)
+    losing = isinstance(certificate, Impossible)
+    witness = fault_losing(mutant.data) if losing else fault(mutant.data)
     if not witness:
         return Judged(system, mutant.kind, mutant.name, "")
     report = check(certificate)
     accepted = report.verdict is Verdict.VERIFIED
     open_goals = tuple(r.goal for r in report.results if not r.proved)
     exactly = not any(exact.check(json.dumps(mutant.data).encode()).values())
-    found = refute(certificate, open_goals) if refuting and open_goals else ()
+    found: Sequence[Counterexample] = ()
+    if refuting and open_goals and isinstance(certificate, Impossible):
+        found = [run.fault for run in replay(certificate) if run.fault is not None]
+    elif refuting and open_goals:
+        found = refute(certificate, open_goals)
     return Judged(
         system=system,
         kind=mutant.kind,
@@ -93,7 +102,9 @@ def judged(system: str, mutant: Mutant, refuting: bool = True) -> Judged:
 
 def chosen(path: Path, per_kind: int | None = None) -> list[Mutant]:
     """The mutants of a certificate's file, of each kind the first ``per_kind``."""
-    found = sorted(mutants(json.loads(path.read_bytes())), key=lambda m: m.kind)
+    source = json.loads(path.read_bytes())
+    made = mutants_losing(source) if source["format"] == IMPOSSIBLE else mutants(source)
+    found = sorted(made, key=lambda m: m.kind)
     groups = groupby(found, key=lambda m: m.kind)
     return [m for _, group in groups for m in list(group)[:per_kind]]
 
@@ -143,7 +154,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     if args.per_kind is not None and args.per_kind < 1:
         parser.error(f"--per-kind is at least 1; got {args.per_kind}")
-    known = shipped()
+    known = shipped() | shipped(IMPOSSIBLE)
     paths = {n: p for n, p in known.items() if args.env in (None, n, n.rpartition("/")[2])}
     if not paths:
         parser.error(f"no shipped certificate for {args.env}; there are: {', '.join(known)}")

@@ -47,7 +47,7 @@ class _Search:
         self.data = data
         self.certificate: Certificate = certificate_from_json(data)
         self.model: Model = self.certificate.model
-        self.rows = self.certificate.shield.invariant[0]
+        self.parts = self.certificate.shield.invariant
         self.referee = Referee(data)
         self.rng = np.random.default_rng(seed)
 
@@ -74,7 +74,7 @@ class _Search:
 
     def outside(self, at: Point) -> bool:
         """Whether a point is certainly not in I."""
-        return any(exact.enclose(g, at).hi < 0 for g in self.rows)
+        return all(any(exact.enclose(g, at).hi < 0 for g in part) for part in self.parts)
 
     def states(self) -> Floats:
         """Float states that lie in I, exactly."""
@@ -153,14 +153,21 @@ class _Search:
         n = len(self.model.state)
         w = np.array([float((c.low + c.high) / 2) for c in self.model.disturbance])
         after = plant.step_batch(at[:, :n], at[:, n:], np.tile(w, (len(at), 1)))
-        margins = np.array([float(m) for m in self.certificate.shield.margins[0]])
-        return (self.referee.rows.values(after) >= margins[:, None]).all(axis=0)
+        values, margins = self.referee.rows.values(after), self.certificate.shield.margins
+        passed = [
+            (values[rows] >= np.array([float(m) for m in part])[:, None]).all(axis=0)
+            for rows, part in zip(self.referee.parts, margins, strict=True)
+        ]
+        return np.any(passed, axis=0)
 
     def passes(self, state: Point, action: Point) -> bool:
         """Whether an action certainly passes the test."""
         after = self.after({**state, **action, **self.model.nominal()})
-        margins = self.certificate.shield.margins[0]
-        return all(exact.enclose(g, after).lo >= m for g, m in zip(self.rows, margins, strict=True))
+        parts = zip(self.parts, self.certificate.shield.margins, strict=True)
+        return any(
+            all(exact.enclose(g, after).lo >= m for g, m in zip(rows, margins, strict=True))
+            for rows, margins in parts
+        )
 
     def leaving(
         self, x: Floats, u: Floats, corners: Floats, plant: Plant

@@ -31,7 +31,7 @@ class Mutant:
 
 
 def mutants(source: Json) -> Iterator[Mutant]:
-    """Every mutant of one certificate whose invariant has one part."""
+    """Every mutant of one certificate."""
     yield from _of_the_set(source)
     yield from _of_the_shield(source)
     yield from _of_the_model(source)
@@ -56,29 +56,38 @@ def series_used(proofs: Any) -> dict[str, set[int]]:
 
 def _of_the_set(source: Json) -> Iterator[Mutant]:
     names = [c["name"] for c in source["model"]["state"]]
-    count = len(source["shield"]["invariant"][0])
-    some = range(0, count, -(-count // ROWS))
-    for i in some if count > 1 else ():
+    parts = source["shield"]["invariant"]
+    for p, i in _some_rows(source):
+        if len(parts[p]) == 1:
+            continue
         data = copy.deepcopy(source)
         for block in (data["shield"]["invariant"], data["shield"]["margins"]):
-            del block[0][i]
-        del data["rounding"]["test"][0][i]
-        data["proofs"] = {g: _without_row(t, g, i, source) for g, t in source["proofs"].items()}
-        yield Mutant("dropped facet", f"row {i} dropped", data)
-    for i in some:
+            del block[p][i]
+        del data["rounding"]["test"][p][i]
+        data["proofs"] = {g: _without_row(t, g, p, i, source) for g, t in source["proofs"].items()}
+        yield Mutant("dropped facet", f"row {i} of part {p} dropped", data)
+    for p, i in _some_rows(source):
         data = copy.deepcopy(source)
-        data["shield"]["invariant"][0][i] = ["neg", data["shield"]["invariant"][0][i]]
-        yield Mutant("flipped sign", f"row {i} negated", data)
+        data["shield"]["invariant"][p][i] = ["neg", data["shield"]["invariant"][p][i]]
+        yield Mutant("flipped sign", f"row {i} of part {p} negated", data)
     for factor in ("21/20", "5/4", "2"):
         data = copy.deepcopy(source)
-        rows = data["shield"]["invariant"][0]
-        for i, row in enumerate(rows):
-            constant = expanded(row, names).get((0,) * len(names), Fraction(0))
-            rows[i] = ["+", row, str(constant * (Fraction(factor) - 1))]
+        for rows in data["shield"]["invariant"]:
+            for i, row in enumerate(rows):
+                constant = expanded(row, names).get((0,) * len(names), Fraction(0))
+                rows[i] = ["+", row, str(constant * (Fraction(factor) - 1))]
         yield Mutant("scaled set", f"scaled by {factor}", data)
     data = copy.deepcopy(source)
-    data["shield"]["invariant"][0][0] = "-1"
+    for rows in data["shield"]["invariant"]:
+        rows[0] = "-1"
     yield Mutant("empty set", "a row that nothing meets", data)
+
+
+def _some_rows(source: Json) -> list[tuple[int, int]]:
+    """The rows that are changed: their parts and places."""
+    parts = source["shield"]["invariant"]
+    every = [(p, i) for p, part in enumerate(parts) for i in range(len(part))]
+    return every[:: -(-len(every) // ROWS)]
 
 
 def _of_the_shield(source: Json) -> Iterator[Mutant]:
@@ -86,11 +95,10 @@ def _of_the_shield(source: Json) -> Iterator[Mutant]:
         data = copy.deepcopy(source)
         data["shield"]["backup"] = [["*", factor, b] for b in data["shield"]["backup"]]
         yield Mutant("perturbed gain", f"backup times {factor}", data)
-    count = len(source["shield"]["margins"][0])
-    for i in range(0, count, -(-count // ROWS)):
+    for p, i in _some_rows(source):
         data = copy.deepcopy(source)
-        data["shield"]["margins"][0][i] = "-1024"
-        yield Mutant("margin too small", f"margin of row {i} far below zero", data)
+        data["shield"]["margins"][p][i] = "-1024"
+        yield Mutant("margin too small", f"margin of row {i} of part {p} far below zero", data)
     for name in source["rounding"]["plant"]:
         data = copy.deepcopy(source)
         data["rounding"]["plant"][name] = "0"
@@ -104,7 +112,7 @@ def _of_the_model(source: Json) -> Iterator[Mutant]:
             data = copy.deepcopy(source)
             wide = data["model"]["disturbance"][k]
             wide["low"], wide["high"] = (str(factor * Fraction(c[e])) for e in ("low", "high"))
-            yield _redigested("widened disturbance", f"{c['name']} {factor} times as wide", data)
+            yield redigested("widened disturbance", f"{c['name']} {factor} times as wide", data)
     for c in model["state"]:
         data = copy.deepcopy(source)
         width = Fraction(c["high"]) / 4
@@ -113,21 +121,21 @@ def _of_the_model(source: Json) -> Iterator[Mutant]:
         )
         data["model"]["step"][c["name"]] = ["+", data["model"]["step"][c["name"]], "gust"]
         data["witness"]["disturbance"]["gust"] = "0"
-        yield _redigested("widened disturbance", f"a gust on {c['name']}", data)
+        yield redigested("widened disturbance", f"a gust on {c['name']}", data)
     for k, c in enumerate(model["state"]):
         name = c["name"]
         data = copy.deepcopy(source)
         data["model"]["init"][name] = [c["low"], c["high"]]
-        yield _redigested("widened start", f"init as wide as the range of {name}", data)
+        yield redigested("widened start", f"init as wide as the range of {name}", data)
         data = copy.deepcopy(source)
         low, high = (Fraction(c[end]) / 4 for end in ("low", "high"))
         data["model"]["state"][k] |= {"low": str(low), "high": str(high)}
         first, last = map(Fraction, model["init"][name])
         data["model"]["init"][name] = [str(max(first, low)), str(min(last, high))]
-        yield _redigested("shrunk domain", f"range of {name} a quarter, its start cut", data)
+        yield redigested("shrunk domain", f"range of {name} a quarter, its start cut", data)
         data = copy.deepcopy(source)
         data["model"]["step"][name] = ["*", "3/2", data["model"]["step"][name]]
-        yield _redigested("another plant", f"next {name} grows by half", data)
+        yield redigested("another plant", f"next {name} grows by half", data)
 
 
 def _of_the_proof(source: Json) -> Iterator[Mutant]:
@@ -146,20 +154,22 @@ def _coarser(node: Any, k: int) -> Any:
     return node
 
 
-def _redigested(kind: str, name: str, data: Json) -> Mutant:
+def redigested(kind: str, name: str, data: Json) -> Mutant:
+    """The mutant, its digest made anew."""
     data["model_digest"] = model_from_json(data["model"]).digest()
     return Mutant(kind, name, data)
 
 
-def _without_row(tree: Any, goal: str, i: int, source: Json) -> Any:
-    """The proof tree made to fit an invariant without row ``i``: combinations and their premises.
+def _without_row(tree: Any, goal: str, p: int, i: int, source: Json) -> Any:
+    """The proof tree made to fit an invariant without row ``i`` of part ``p``.
 
     So that such a mutant is refused only where the row was needed.
     """
     kind, model = goal.partition("/")[0], source["model"]
-    concluded = kind in ("init", "backup", "test")
-    place = i if kind != "init" else sys.maxsize  # init has no row among its premises
-    if kind == "test":
+    own = kind == "init" or goal.split("/")[1] == str(p)  # is the part among the premises, or all
+    concluded = kind in ("init", "backup") or (kind == "test" and own)
+    place = i if own and kind != "init" else sys.maxsize  # init has no row among its premises
+    if kind == "test" and own:
         boxes = [*model["state"], *model["action"], *model["disturbance"], *model["state"]]
         place += 2 * len(boxes)
 
@@ -174,18 +184,21 @@ def _without_row(tree: Any, goal: str, i: int, source: Json) -> Any:
                 ]
         return result
 
-    def walk(node: Any) -> Any:
+    def walk(node: Any, part: int) -> Any:
         match node:
+            case ["part", int(k), below]:
+                return ["part", k, walk(below, k)]
             case ["leaf", list(combinations)]:
-                kept = [c for k, c in enumerate(combinations) if not (concluded and k == i)]
+                loses = concluded and part == p
+                kept = [c for k, c in enumerate(combinations) if not (loses and k == i)]
                 return ["leaf", [fitted(c) for c in kept]]
             case ["absurd", combination]:
                 return ["absurd", fitted(combination)]
             case [str(), *_]:
-                return [walk(part) if _is_tree(part) else part for part in node]
+                return [walk(child, part) if _is_tree(child) else child for child in node]
         return node
 
-    return walk(copy.deepcopy(tree))
+    return walk(copy.deepcopy(tree), p if kind == "test" else 0)
 
 
 NODES = frozenset(

@@ -25,22 +25,25 @@ from pathlib import Path
 import joblib
 
 from experiments.published import PUBLISHED
+from nprl.env.binding import BINDINGS
 from nprl.env.task import load_task
 from nprl.envs import HORIZONS
 from nprl.model import Model
 from nprl.report.proofs import Shares, volumes
 from nprl.report.tables import text_table
+from nprl.report.trace import save_trace
 from nprl.shields.certificate import Certificate
 from nprl.shields.checker import Verdict, check
+from nprl.shields.counterexample import Counterexample
 from nprl.shields.exact import check as check_exactly
 from nprl.shields.losing import Impossible
-from nprl.shields.losing_replay import bound
+from nprl.shields.losing_replay import bound, replayed
 from nprl.shields.records import SHIPPED, ship
 from nprl.shields.synthesis.losing import impossible
 from nprl.shields.synthesis.synthesize import synthesize
 
 STEMS = {e: m.replace(":", "_").lower() for e, (m, _) in HORIZONS.items()}
-STEMS |= {"Pendulum-v1": "pendulum_v1"}
+STEMS |= {e: m.partition(":")[0].rpartition(".")[2] for e, m in BINDINGS.items()}
 """Each system that can be proved, with the name of its certificate's file."""
 SUITES = {
     **{s: [e for e, p in PUBLISHED.items() if p.name.startswith(s)] for s in ("vrl", "revel")},
@@ -48,7 +51,9 @@ SUITES = {
     "all": list(STEMS),
 }
 AT_FIRST, AT_LAST = 0.5, 10.0
-"""Seconds for a proof that nothing can be kept: before anything else, and when nothing was found."""
+"""Seconds for a proof that nothing can be kept: before anything else, and at most for later ones."""
+ROUNDS, SHARE = (0.25, 1.0), 0.25
+"""A synthesis gets these parts of its seconds, in turn; such a proof gets this share of each after it."""
 PROVED = Path(__file__).resolve().parent.parent / "shields" / "proved"
 COLUMNS = [
     *("system", "n", "m", "family", "init inside", "synthesis s", "proof s", "of S", "of kernel"),
@@ -146,12 +151,20 @@ def prove_one(model: Model, target: Path, seconds: float, seed: int, with_volume
     size, began = (model.name, len(model.state), len(model.action)), time.perf_counter()
     found: Impossible | Certificate | None = impossible(model, AT_FIRST)
     reason = ""
-    if found is None:
-        outcome = synthesize(model, seconds, seed, say)
-        found, reason = outcome.certificate, outcome.reason
-    if found is None:
-        found = impossible(model, AT_LAST)
+    run: Counterexample | None = None
+    for part in ROUNDS:
+        if found is None and run is None:
+            outcome = synthesize(model, part * seconds, seed, say)
+            found, reason, run = outcome.certificate, outcome.reason, outcome.counterexample
+        if found is None:
+            found = impossible(model, min(AT_LAST, max(AT_FIRST, SHARE * part * seconds)))
     took = round(time.perf_counter() - began, 2)
+    if isinstance(found, Impossible):
+        run = replayed(found)
+    for file in save_trace(model, run, target.with_suffix("")) if run is not None else ():
+        say(f"wrote {file}")
+    if found is None and run is not None:
+        return Row(*size, "run", "impossible", False, took, None, None, None, reason)
     if found is None:
         return Row(*size, None, "unknown", False, took, None, None, None, reason)
     found.save(target)

@@ -29,6 +29,8 @@ Polynomial = dict[tuple[int, ...], Fraction]
 PLAIN = 2.0**16
 """Floats are relied on only where every coordinate is at most this; beyond, all is exact."""
 LARGEST = 2.0**200
+PI = Fraction(314159265358979323846264338327950288419716939937510582097494459, 10**62)
+"""Nearer to pi than any number that a row of a few floats can tell from it."""
 TINY = 2.0**-500
 """More than all that underflow can add, with coefficients up to `LARGEST` and degrees up to 16."""
 
@@ -224,6 +226,8 @@ def expanded(t: Any, names: Sequence[str]) -> Polynomial:
         case str():
             value = Fraction(t)
             return {(0,) * len(names): value} if value else {}
+        case ["pi"]:
+            return {(0,) * len(names): PI}
         case ["neg", a]:
             return _added({}, expanded(a, names), -1)
         case ["+", first, *rest]:

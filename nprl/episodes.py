@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nprl.env.foreign import filtered
+from nprl.env.lanes import BatchShield
 from nprl.env.plant import Plant
 from nprl.env.sampling import Floats, Sampler
 from nprl.env.spaces import action_space, observation_space
 from nprl.env.task import Task
-from nprl.env.vector import BatchShield
 from nprl.model import Model
 
 Bools = NDArray[np.bool_]

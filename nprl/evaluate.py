@@ -22,10 +22,10 @@ from gymnasium.utils import seeding
 from numpy.typing import NDArray
 from scipy import stats
 
+from nprl.env.lanes import BatchShield
 from nprl.env.policy import Policy as Policy
 from nprl.env.sampling import Floats, Streams, Uniform
 from nprl.env.task import Task
-from nprl.env.vector import BatchShield
 from nprl.episodes import Lanes, lanes_for
 from nprl.program import Program
 

@@ -14,7 +14,7 @@ from fractions import Fraction
 from typing import Any
 
 from nprl.lang import schema
-from nprl.lang.schema import NUMBER, TERM, TEXT, many, record
+from nprl.lang.schema import NUMBER, TERM, TEXT, WHOLE, many, record
 from nprl.lang.serial import canonical
 from nprl.lang.terms import NAME, Formula, Num, Operand, Term, Truth, Var, exact, term, variables
 
@@ -124,21 +124,15 @@ class Model:
         names = [c.name for c in (*self.state, *self.action, *self.disturbance)]
         for name in names:
             if names.count(name) > 1:
-                raise ModelError(
-                    f"the name {name!r} is used twice; state, action and disturbance names differ"
-                )
+                raise ModelError(f"the name {name!r} is used twice; all coordinates' names differ")
             if name.startswith(NEXT):
-                raise ModelError(
-                    f"{name!r}: the prefix {NEXT!r} is kept for the next state in the reward"
-                )
+                raise ModelError(f"{name!r}: the prefix {NEXT!r} is kept for the next state")
         if not self.state:
             raise ModelError("a model has at least one state coordinate")
-        for c in (*self.state, *self.action):
-            if not c.low < c.high:
-                raise ModelError(f"{c.name}: low < high is needed; got {c.low} and {c.high}")
-        for c in self.disturbance:
-            if not c.low <= c.high:
-                raise ModelError(f"{c.name}: low <= high is needed; got {c.low} and {c.high}")
+        for c in (*self.state, *self.action, *self.disturbance):
+            sign = "<=" if c in self.disturbance else "<"
+            if c.low > c.high or (c.low == c.high and sign == "<"):
+                raise ModelError(f"{c.name}: low {sign} high is needed; got {c.low} and {c.high}")
         try:
             put("step", _by_state("step", self.step, self.state, term))
             put("init", _by_state("init", self.init, self.state, _interval))
@@ -148,10 +142,9 @@ class Model:
         if not self.observation:
             put("observation", tuple(Observation(c.name, Var(c.name)) for c in self.state))
         xs, us = set(self.state_names), set(self.action_names)
+        everything = xs | us | set(self.disturbance_names)
         for c in self.state:
-            _known(
-                f"step[{c.name}]", term(self.step[c.name]), xs | us | set(self.disturbance_names)
-            )
+            _known(f"step[{c.name}]", term(self.step[c.name]), everything)
         _known("safe", self.safe, xs)
         _known("terminal", self.terminal, xs)
         for o in self.observation:
@@ -178,9 +171,7 @@ class Model:
             if len(choice) != len(self.action) or not all(
                 c.low <= v <= c.high for c, v in zip(self.action, choice, strict=True)
             ):
-                raise ModelError(
-                    f"choices: {[str(v) for v in choice]} is no point of the action box"
-                )
+                raise ModelError(f"choices: {[*map(str, choice)]} is no point of the action box")
 
     @property
     def state_names(self) -> tuple[str, ...]:
@@ -232,6 +223,8 @@ class Model:
 
 COORDINATE = record(Coordinate, {"name": TEXT, "unit": TEXT, "low": NUMBER, "high": NUMBER})
 CHOICES = schema.optional(many(many(NUMBER)))
+OBSERVATION = schema.row(Observation, {"name": TEXT, "value": TERM, "rounding": NUMBER})
+ARITHMETIC = record(Arithmetic, {"state": TEXT, "scaled": schema.FLAG, "ulps": schema.WHOLE})
 MODEL = record(
     Model,
     {
@@ -244,17 +237,13 @@ MODEL = record(
         "init": schema.table(many(NUMBER)),
         "safe": schema.FORMULA,
         "terminal": schema.FORMULA,
-        "observation": many(
-            schema.row(Observation, {"name": TEXT, "value": TERM, "rounding": NUMBER})
-        ),
+        "observation": many(OBSERVATION),
         "reward": TERM,
         "unsafe_reward": schema.optional(NUMBER),
-        "horizon": schema.WHOLE,
+        "horizon": WHOLE,
         "dt": schema.optional(NUMBER),
         "integrator": TEXT,
-        "arithmetic": record(
-            Arithmetic, {"state": TEXT, "scaled": schema.FLAG, "ulps": schema.WHOLE}
-        ),
+        "arithmetic": ARITHMETIC,
         "provenance": TEXT,
         "notes": TEXT,
     },
@@ -277,9 +266,8 @@ def model_from_json(data: object) -> Model:
 
 def _check_name(name: object) -> None:
     if not isinstance(name, str) or not NAME.fullmatch(name) or len(name) > 64:
-        raise ModelError(
-            f"a name is at most 64 letters, digits and underscores, no digit first; got {name!r}"
-        )
+        what = "at most 64 letters, digits and underscores, no digit first"
+        raise ModelError(f"a name is {what}; got {name!r}")
 
 
 def _number(value: Any, what: str) -> Fraction:
@@ -316,6 +304,5 @@ def _by_state(what: str, given: Mapping[Any, Any], state: Sequence[Coordinate], 
 
 def _known(what: str, t: Term | Formula, names: set[str]) -> None:
     for name in sorted(variables(t) - names):
-        raise ModelError(
-            f"{what} has the unknown name {name!r}; known here: {', '.join(sorted(names))}"
-        )
+        known = ", ".join(sorted(names))
+        raise ModelError(f"{what} has the unknown name {name!r}; known here: {known}")

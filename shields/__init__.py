@@ -2,8 +2,8 @@
 
 Nothing heavy is imported before it is used.
 
-- `Shield`: the Gymnasium wrapper; `ShieldedPolicy`: around a policy; `ShieldedVecEnv`: around a
-  batch;
+- `Shield`: the Gymnasium wrapper; `ShieldVector`: around a Gymnasium vector environment;
+  `ShieldedVecEnv`: around a Stable-Baselines3 one; `ShieldedPolicy`: around a policy;
 - `Filter`: the shield alone, ``filter(state, action)``;
 - `load_certificate`, `check`, `Verdict`: certificates and their proof.
 """
@@ -11,27 +11,12 @@ Nothing heavy is imported before it is used.
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from nprl.shields.certificate import Certificate as Certificate
-    from nprl.shields.certificate import CertificateError as CertificateError
-    from nprl.shields.checker import Report as Report
-    from nprl.shields.checker import Verdict as Verdict
-    from nprl.shields.checker import check as check
-    from nprl.shields.load import load_certificate as load_certificate
-    from nprl.shields.policy import ShieldedPolicy as ShieldedPolicy
-    from nprl.shields.shield import Decision as Decision
-    from nprl.shields.shield import Filter as Filter
-    from nprl.shields.shield import ShieldError as ShieldError
-    from nprl.shields.synthesis.synthesize import synthesize as synthesize
-    from nprl.shields.vector import ShieldedVecEnv as ShieldedVecEnv
-    from nprl.shields.wrapper import Shield as Shield
-    from nprl.shields.wrapper import ShieldWarning as ShieldWarning
+from typing import Any
 
 _HOME = {
     "certificate": "Certificate CertificateError",
     "checker": "Report Verdict check",
+    "gymnasium_vector": "ShieldVector",
     "load": "load_certificate",
     "policy": "ShieldedPolicy",
     "shield": "Decision Filter ShieldError",

@@ -14,7 +14,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
-from nprl.lang.schema import NUMBER, OBJECT, TERM, TEXT, Shape, many, record, table
+from nprl.lang.schema import NUMBER, OBJECT, TERM, TEXT, WHOLE, Shape, many, record, table
 from nprl.lang.terms import Term, variables
 from nprl.model import MODEL, SEMANTICS, Model
 from nprl.shields.polynomial import NotPolynomial, polynomial
@@ -29,6 +29,14 @@ class CertificateError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
+class Plans:
+    """The programs from which plans of at most so many steps are made: section 8 of the page."""
+
+    policies: tuple[tuple[Term, ...], ...]
+    steps: int
+
+
+@dataclass(frozen=True, slots=True)
 class ShieldData:
     """What runs: the parts of I (each a list of terms, meant >= 0), the test's margins, the backup."""
 
@@ -36,6 +44,7 @@ class ShieldData:
     invariant: tuple[tuple[Term, ...], ...]
     margins: tuple[tuple[Fraction, ...], ...]
     backup: tuple[Term, ...]
+    plans: Plans | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +58,11 @@ class Rounding:
 
     def named(self) -> dict[str, Fraction]:
         """Every bound, by its place."""
-        return {
-            **{f"plant.{n}": v for n, v in self.plant.items()},
-            **{f"backup[{j}]": v for j, v in enumerate(self.backup)},
-            **{
-                f"test[{p}][{k}]": v for p, part in enumerate(self.test) for k, v in enumerate(part)
-            },
-            "guard": self.guard,
-        }
+        result = {f"plant.{n}": v for n, v in self.plant.items()}
+        result |= {f"backup[{j}]": v for j, v in enumerate(self.backup)}
+        for p, part in enumerate(self.test):
+            result |= {f"test[{p}][{k}]": v for k, v in enumerate(part)}
+        return result | {"guard": self.guard}
 
 
 class Claim:
@@ -110,36 +116,38 @@ class Certificate(Claim):
         model, shield, rounding = self.model, self.shield, self.rounding
         xs, us, ws = map(set, (model.state_names, model.action_names, model.disturbance_names))
         rows = [g for part in shield.invariant for g in part]
-        check_known("shield", (*shield.backup, *rows), model.state_names)
+        plans = shield.plans or Plans((shield.backup,), 1)
+        programs = (shield.backup, *plans.policies)
+        check_known("shield", (*(t for p in programs for t in p), *rows), model.state_names)
         try:
             list(map(polynomial, rows))
         except NotPolynomial as error:
             raise CertificateError(f"invariant: {error}") from None
         parts = (shield.invariant, shield.margins, rounding.test)
         shape, *others = ([len(part) for part in of] for of in parts)
-        actions = {len(shield.backup), len(rounding.backup)}
+        actions = {len(rounding.backup), *map(len, programs)}
         points = {k: set(point) for k, point in self.witness.items()}
+        wanted = dict(zip(WITNESSES, (xs, xs, us, ws), strict=True))
         floats = (abs(m) <= 10**300 and float(m) == m for part in shield.margins for m in part)
         for fits, needed in (
             (shape and all(shape), "invariant: at least one part, each with at least one term"),
             (others == [shape] * 2, "margins, rounding.test: one number for each row of invariant"),
-            (actions == {len(us)}, "backup and rounding.backup: one entry for each action"),
+            (actions == {len(us)}, "backup, rounding.backup, policies: one entry for each action"),
+            (plans.policies and 1 <= plans.steps <= 200, "plans: a policy, 1 to 200 steps"),
             (set(rounding.plant) == xs, "rounding.plant: one number for each state coordinate"),
             (all(floats), "margins: a number is exactly a float64; round it first"),
             (all(v >= 0 for v in rounding.named().values()), "rounding: a bound is at least 0"),
-            (
-                points == dict(zip(WITNESSES, (xs, xs, us, ws), strict=True)),
-                "witness: points init, invariant, action, disturbance by name",
-            ),
+            (points == wanted, "witness: points init, invariant, action, disturbance by name"),
         ):
             if not fits:
                 raise CertificateError(needed)
 
 
 T = TypeVar("T")
+Parts = dict[str, Shape[Any]]
 
 
-def claim(kind: Callable[..., T], parts: Mapping[str, Shape[Any]], form: str) -> Shape[T]:
+def claim(kind: Callable[..., T], parts: Parts, form: str) -> Shape[T]:
     """How a claim of some kind stands in a file, with these parts between its model and its witness."""
 
     def bound(model_digest: str, model: Model, **parts: Any) -> T:
@@ -159,13 +167,12 @@ def claim(kind: Callable[..., T], parts: Mapping[str, Shape[Any]], form: str) ->
 
 
 _ROWS, _NUMBERS = many(many(TERM)), many(many(NUMBER))
+_SHIELD: Parts = {"family": TEXT, "invariant": _ROWS, "margins": _NUMBERS, "backup": many(TERM)}
+_PLANS = record(Plans, {"policies": _ROWS, "steps": WHOLE})
 Certificate.shape = CERTIFICATE = claim(
     Certificate,
     {
-        "shield": record(
-            ShieldData,
-            {"family": TEXT, "invariant": _ROWS, "margins": _NUMBERS, "backup": many(TERM)},
-        ),
+        "shield": record(ShieldData, {**_SHIELD, "plans": _PLANS}, spare=("plans",)),
         "rounding": record(
             Rounding,
             {"plant": table(NUMBER), "backup": many(NUMBER), "test": _NUMBERS, "guard": NUMBER},

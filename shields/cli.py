@@ -54,6 +54,11 @@ def _main(given: Sequence[str], stopped: threading.Event) -> int:
             args = _parse(given)
         except SystemExit as stop:  # --help
             return int(stop.code or 0)
+        if args.barrier is not None:
+            from nprl.shields.cli_barrier import run
+
+            code, barrier = run(args, _write)
+            return _end(given, [], code, "", barrier)
         from nprl.shields.cli_report import exit_code, print_report
         from nprl.shields.cli_run import check_file, new
 
@@ -79,11 +84,13 @@ def _main(given: Sequence[str], stopped: threading.Event) -> int:
     return _end(given, done, code, error)
 
 
-def _end(given: Sequence[str], done: Sequence[Checked], code: int, error: str) -> int:
+def _end(
+    given: Sequence[str], done: Sequence[Checked], code: int, error: str, barrier: Any = None
+) -> int:
     """The last of the output; the exit code, which is 2 where stdout could not be written."""
     try:
         if "--json" in given:
-            _write(lambda: _print_json(done, code, error))
+            _write(lambda: _print_json(done, code, error, barrier))
         elif not error:
             from nprl.shields.cli_report import print_end
 
@@ -94,26 +101,49 @@ def _end(given: Sequence[str], done: Sequence[Checked], code: int, error: str) -
     return code
 
 
-def _print_json(done: Sequence[Checked], code: int, error: str) -> None:
+def _print_json(done: Sequence[Checked], code: int, error: str, barrier: Any) -> None:
     certificates: list[Any] = []
     if done:
         from nprl.shields.cli_report import to_json
 
         certificates = [to_json(c) for c in done]
-    data = {"format": FORMAT, "exit": code, "error": error or None, "certificates": certificates}
+    data: dict[str, Any] = {
+        "format": FORMAT,
+        "exit": code,
+        "error": error or None,
+        "certificates": certificates,
+    }
+    if barrier is not None:
+        data["barrier"] = barrier
     print(json.dumps(data, indent=1))
 
 
 def _parse(given: Sequence[str]) -> argparse.Namespace:
     args = _parser().parse_args(given)
-    if args.policy is not None and len(args.certificate) != 1:
+    if args.barrier is not None or args.model is not None:
+        _barrier_alone(args)
+    elif not args.certificate:
+        raise UsageError(
+            "the following arguments are required: CERTIFICATE (or --model, --barrier)"
+        )
+    elif args.policy is not None and len(args.certificate) != 1:
         raise UsageError("--policy takes one certificate")
-    if args.csv is not None and len(args.certificate) != 1:
+    elif args.csv is not None and len(args.certificate) != 1:
         raise UsageError("--csv takes one certificate; without it each gets a file of its own")
-    if args.out is not None and args.policy is None:
+    elif args.out is not None and args.policy is None:
         raise UsageError("--out keeps the proof of a program: give --policy PROGRAM, too")
-    if args.timeout is not None and not (math.isfinite(args.timeout) and args.timeout > 0):
-        raise UsageError(f"--timeout is a positive number of seconds; got {args.timeout}")
+    for name in ("timeout", "cross_limit"):
+        seconds = getattr(args, name)
+        if seconds is not None and not (math.isfinite(seconds) and seconds > 0):
+            option = f"--{name.replace('_', '-')}"
+            raise UsageError(f"{option} is a positive number of seconds; got {seconds}")
+    if args.cross is not None:
+        from nprl.shields.cross import NoSolver, require
+
+        try:
+            require()
+        except NoSolver as error:
+            raise UsageError(str(error)) from None
     if args.smtlib is not None:
         try:
             Path(args.smtlib).mkdir(parents=True, exist_ok=True)
@@ -125,6 +155,19 @@ def _parse(given: Sequence[str]) -> argparse.Namespace:
     return args
 
 
+def _barrier_alone(args: argparse.Namespace) -> None:
+    """Refuse options that mean nothing beside a barrier."""
+    if args.barrier is None or args.model is None:
+        raise UsageError("--model MODEL and --barrier FILE go together")
+    if args.certificate:
+        raise UsageError("--barrier takes no certificate; what it proves goes to --out FILE")
+    for name in ("smtlib", "cross", "explain", "exact"):
+        if getattr(args, name):
+            raise UsageError(
+                f"--{name} looks at a certificate; --barrier writes one with --out FILE"
+            )
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="shield-check",
@@ -134,19 +177,23 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     add = parser.add_argument
-    add("certificate", nargs="+", metavar="CERTIFICATE", help="a certificate's JSON file")
+    add("certificate", nargs="*", metavar="CERTIFICATE", help="a certificate's JSON file")
     add(
         "--policy",
         metavar="PROGRAM",
         help="is this program (.json or .txt) safe without the shield?",
     )
-    add("--out", metavar="FILE", help="write the certificate of the program's own invariant here")
+    add("--model", metavar="MODEL", help="with --barrier: an id, or a model's .json or .py file")
+    add("--barrier", metavar="FILE", help="a set that --policy PROGRAM shall keep: prove or refute")
+    add("--out", metavar="FILE", help="write the certificate that was proved here")
     add("--json", action="store_true", help="one JSON document on stdout instead of text")
     add("--explain", action="store_true", help="the shield, the goals in words, what is trusted")
     add("--timeout", type=float, metavar="S", help="seconds for each certificate and each program")
     add("--smtlib", metavar="DIR", help="write each solver query as SMT-LIB 2, for another solver")
     add("--csv", metavar="FILE", help="where a counterexample goes")
     add("--exact", action="store_true", help="ask the stand-alone exact checker, too")
+    add("--cross", choices=["cvc5"], help="put each solver query to this solver, too")
+    add("--cross-limit", type=float, metavar="S", help="its seconds for one query (10)")
     add("--quiet", action="store_true", help="one line for each certificate")
     add("--debug", action="store_true", help="tracebacks")
     return parser

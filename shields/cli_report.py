@@ -11,10 +11,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from nprl.shields import losing_words
+from nprl.shields import cross, losing_words
 from nprl.shields.certificate import Certificate
 from nprl.shields.checker import GoalResult, Report, Verdict
 from nprl.shields.counterexample import Counterexample, exact_text
+from nprl.shields.cross import Crossed
 from nprl.shields.losing import Impossible
 from nprl.shields.losing_replay import Run, bound
 from nprl.shields.words import explain, goal_in_words, plain, theorem
@@ -34,18 +35,22 @@ class Outcome(enum.Enum):
     REFUTED = "refuted"
     BAD_INPUT = "bad input"
     NOT_PROVED = "not proved"
+    DISAGREED = "the solvers disagree"
 
     def __bool__(self) -> bool:
         """Refuse to be a condition."""
-        raise TypeError("an Outcome has four values and no truth value; compare it with `is`")
+        raise TypeError("an Outcome has five values and no truth value; compare it with `is`")
 
 
 def exit_code(outcomes: Iterable[Outcome]) -> int:
-    """2 for bad input, else 1 for one refuted, else 3 for one not proved, else 0; of nothing, 2."""
+    """2 for bad input, else 1 for one refuted (or solvers disagree), else 3 for one not proved, else 0.
+
+    Of nothing, 2.
+    """
     seen = set(outcomes)
     if Outcome.BAD_INPUT in seen or not seen:
         return 2
-    if Outcome.REFUTED in seen:
+    if seen & {Outcome.REFUTED, Outcome.DISAGREED}:
         return 1
     return 3 if Outcome.NOT_PROVED in seen else 0
 
@@ -62,6 +67,7 @@ class Checked:
     counterexamples: tuple[Counterexample, ...] = ()
     runs: tuple[Run, ...] = ()
     exact: dict[str, str] | None = None
+    crossed: Crossed | None = None
     policy: PolicyReport | None = None
     files: list[str] = field(default_factory=list)
     seconds: float = 0.0
@@ -77,6 +83,8 @@ class Checked:
             return Verdict.FALSIFIED
         if self.report is None or (self.exact is not None and any(self.exact.values())):
             return Verdict.UNKNOWN
+        if self.crossed is not None and self.crossed.differ:
+            return Verdict.UNKNOWN
         return self.report.verdict
 
 
@@ -91,6 +99,8 @@ def print_report(found: Checked, args: argparse.Namespace) -> None:
         word = _coloured(IMPOSSIBLE)
     print(f"{plain(found.file)}: {word} ({plain(model.name)}, {found.seconds:.1f} s)")
     if args.quiet:
+        if found.crossed is not None:
+            print(f"{plain(found.file)}: {cross.in_words(found.crossed)}")
         if found.policy is not None:
             print(f"{plain(args.policy)}: {_coloured(found.policy.outcome.value.upper())}")
         return
@@ -99,6 +109,8 @@ def print_report(found: Checked, args: argparse.Namespace) -> None:
     print(f"  {found.report.solver}; leaves: {', '.join(found.report.engines)}")
     if found.exact is not None:
         print(f"  {agreement(found.report, found.exact)}")
+    if found.crossed is not None:
+        print(f"  {cross.in_words(found.crossed)}")
     print()
     if found.verdict is Verdict.VERIFIED:
         print(theorem_of(claim))
@@ -110,9 +122,9 @@ def print_report(found: Checked, args: argparse.Namespace) -> None:
     if args.explain:
         print()
         if isinstance(claim, Impossible):
-            print(losing_words.explain(claim, found.report.solver))
+            print(losing_words.explain(claim, found.report.solver, _alone(found)))
         else:
-            print(explain(claim, found.report.solver))
+            print(explain(claim, found.report.solver, _alone(found)))
     if found.policy is not None:
         print()
         _print_policy(found, args)
@@ -158,6 +170,16 @@ def _print_open(found: Checked) -> None:
             print(f"REFUTED, confirmed exactly: {c.text}")
     if not found.counterexamples:
         print("No counterexample was found: this is unknown, which is neither safe nor unsafe.")
+
+
+def _alone(found: Checked) -> str:
+    """Which leaves rest on Z3 alone in this run."""
+    leaves = sum(r.leaves for r in found.report.results) if found.report else 0
+    if found.exact is not None and not any(found.exact.values()):
+        return f"none of {leaves}, the exact checker decides them without a solver"
+    if found.crossed is not None and found.crossed.agree == found.crossed.asked:
+        return f"none of {leaves}, {found.crossed.solver} agrees on every query"
+    return f"all {leaves} in this run; --exact decides them without a solver"
 
 
 def _print_policy(found: Checked, args: argparse.Namespace) -> None:
@@ -231,6 +253,7 @@ def to_json(found: Checked) -> dict[str, Any]:
             {"goal": c.goal, "kind": c.kind, "text": c.text} for c in found.counterexamples
         ],
         "exact": found.exact,
+        "cross": None if found.crossed is None else _crossed_to_json(found.crossed),
         "theorem": theorem_of(claim) if found.verdict is Verdict.VERIFIED else None,
         "steps": bound(claim) if isinstance(claim, Impossible) else None,
         "replay": [
@@ -259,6 +282,18 @@ def _goal_to_json(r: GoalResult) -> dict[str, Any]:
         "engines": list(r.engines),
         "leaves": r.leaves,
         "seconds": round(r.seconds, 4),
+    }
+
+
+def _crossed_to_json(found: Crossed) -> dict[str, Any]:
+    return {
+        "solver": found.solver,
+        "limit_s": found.limit,
+        "asked": found.asked,
+        "agree": found.agree,
+        "not_answered": found.silent,
+        "disagree": [{"goal": goal, "leaf": leaf} for goal, leaf in found.differ],
+        "seconds": round(found.seconds, 3),
     }
 
 

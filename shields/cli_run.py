@@ -22,6 +22,7 @@ from nprl.shields.certificate import Certificate, CertificateError
 from nprl.shields.checker import Verdict, check
 from nprl.shields.cli_report import Checked, Outcome
 from nprl.shields.counterexample import Counterexample, Moment
+from nprl.shields.cross import LIMIT, Crossing, Other
 from nprl.shields.exact import MAX_BYTES
 from nprl.shields.load import claim_from_bytes
 from nprl.shields.losing import Impossible, losing_witness
@@ -80,6 +81,8 @@ def check_file(found: Checked, args: argparse.Namespace) -> None:
                 traceback.print_exc()
             found.error = plain(f"{type(error).__name__}: {error}", LONGEST)
             print(f"shield-check: {plain(found.file)}: not proved: {found.error}", file=sys.stderr)
+    if found.crossed is not None and found.crossed.differ:
+        found.outcome = Outcome.DISAGREED
     if found.unwritten:
         found.outcome = Outcome.BAD_INPUT
     found.seconds = time.monotonic() - start
@@ -110,10 +113,8 @@ def _prove(
     """The checker with Z3, then the exact one if it is asked, then the search for what refutes."""
     certificate = found.certificate
     assert certificate is not None
-    export = _Exporter(Path(args.smtlib), found.name) if args.smtlib else None
-    found.report = check(certificate, args.timeout, tell, export)
-    if export is not None:
-        found.files.append(f"{args.smtlib}: {export.count} queries, each must be unsat")
+    _check(found, args, tell)
+    assert found.report is not None
     if args.exact:
         from nprl.shields import exact
 
@@ -134,6 +135,29 @@ def _prove(
             certificate, open_goals, lambda goal: tell(f"refuting {goal}")
         )
         _save_csv(found, args, found.counterexamples)
+
+
+def _check(found: Checked, args: argparse.Namespace, tell: Callable[[str], None]) -> None:
+    """The checker with Z3; its queries go to files, and to another solver, where that is asked."""
+    certificate = found.certificate
+    assert certificate is not None
+    folder = _Exporter(Path(args.smtlib), found.name) if args.smtlib else None
+    if args.cross is None:
+        found.report = check(certificate, args.timeout, tell, folder)
+    else:
+        with Other(args.cross_limit or LIMIT) as other:
+            crossing = Crossing(other)
+
+            def export(goal: str, leaf: int, text: str) -> None:
+                if folder is not None:
+                    folder(goal, leaf, text)
+                crossing(goal, leaf, text)
+
+            report = check(certificate, args.timeout, tell, export)
+        found.report = report
+        found.crossed = crossing.result({r.goal: r.proved for r in report.results})
+    if folder is not None:
+        found.files.append(f"{args.smtlib}: {folder.count} queries, each must be unsat")
 
 
 def _replay(

@@ -2,8 +2,8 @@
 
 ``python shields/exact.py FILE...``; ``docs/certificate.md`` is the specification. It shares no code
 with the checker that uses Z3: both must be wrong alike before a broken file passes. Over a bound
-(size, depth, digits, work; never time) nothing is proved, nor by a malformed proof, nor ``domain``
-where tan, tanh, exp or log occur. At most 500 lines: hence ``fmt: off``.
+(size, depth, digits, work; never time) nothing is proved, nor by a malformed proof. At most 540
+lines: hence ``fmt: off``.
 """
 
 # fmt: off
@@ -15,7 +15,7 @@ from contextlib import suppress
 from fractions import Fraction
 from functools import cache, partial, reduce
 from hashlib import sha256
-from itertools import chain, product
+from itertools import chain, cycle, islice, product
 from pathlib import Path
 from reprlib import repr as short
 from threading import Lock
@@ -40,6 +40,7 @@ MODEL = """format name state action choices disturbance step init safe terminal 
     unsafe_reward horizon dt integrator arithmetic provenance notes"""
 ZERO, ONE, U, TINY = Fraction(0), Fraction(1), Fraction(1, 2**53), Fraction(1, 2**1074)
 UNIT: Polynomial = {(): ONE}
+WAVES = {"sin": (0, 1, 0, -1), "cos": (1, 0, -1, 0)}  # signs of Taylor's sums
 PI = Fraction(314159265358979323846, 10**20), Fraction(314159265358979323847, 10**20)
 LOCK, WORK = Lock(), SimpleNamespace()  # one check at a time: it owns the terms and the caches
 def _require(truth: object, what: str, *got: object) -> None:
@@ -60,7 +61,6 @@ def _number(value: Any) -> Fraction:
     ok = isinstance(value, str) and NUMBER.fullmatch(value) and str(Fraction(value)) == value
     _require(ok, "neither a name nor an exact number, '-12' or '3/40'", value)
     return Fraction(value)
-
 class _Reader:  # of terms and formulas over the names
     def __init__(self, names: Any, tag: str = "", raw: bool = False) -> None:
         self.names, self.tag, self.raw, self.seen = set(names), tag, raw, dict[_Term, _Term]()
@@ -83,6 +83,8 @@ class _Reader:  # of terms and formulas over the names
             return _node("ge" if "=" in op else "gt", *(new if ">" in op else reversed(new)))
         if op == "clip":
             return _node("min", _node("max", *new[:2]), new[2])
+        if op == "tan":
+            return _node("/", _node("sin", *new), _node("cos", *new))
         return self.where(*new) if op == "where" else _node(op, *new)
     def where(self, f: _Term, a: _Term, b: _Term) -> _Term:
         # Nodes (l, r, a, b): l >= r; unless raw, q = l - r and 0, t:TAGk added to the k-th q.
@@ -149,7 +151,28 @@ def _wave(n: int, low: Fraction, high: Fraction) -> Interval:  # sin (n = 1) or 
         first, last = _multiply(PI, (k + Fraction(n, 2), k + Fraction(n, 2)))
         ends += [ONE * (-1) ** k] if first <= high and last >= low else []
     return max(-ONE, min(ends)), min(ONE, max(ends))
-
+def _exp(x: Fraction) -> Interval:
+    _require(abs(x) <= 5000, "an exponent is too large")
+    low, high, a, b, k = 0, 0, 1 << 256, 1 << 256, 0
+    while b > 1 or k <= 2 * abs(x):  # a sum below and one above, in units of 2^-256
+        low, high, k = low + a, high + b, k + 1
+        a, b = math.floor(a * abs(x) / k), math.ceil(b * abs(x) / k)
+    WORK.done += k  # what is left is at most twice its first term
+    ends = Fraction(low, 1 << 256), Fraction(high + 2, 1 << 256)
+    return ends if x >= 0 else (1 / ends[1], 1 / ends[0])
+def _log(x: Fraction) -> Interval:  # near any g, by 1 - 1/y <= log(y) <= y - 1 for y = x exp(-g)
+    low, high = _exp(-(g := Fraction(math.log(x))))
+    return g + 1 - 1 / (x * low), g + x * high - 1
+def _image(op: str, low: Fraction, high: Fraction) -> Interval:  # of an interval by a function
+    if op in ("sin", "cos"):
+        return _wave(int(op == "sin"), low, high)
+    if op == "tanh":
+        return 1 - 2 / (_exp(2 * low)[0] + 1), 1 - 2 / (_exp(2 * high)[1] + 1)
+    if op == "sqrt":
+        n, m = (math.isqrt(x * 4**1200 // 1) for x in (low, high))
+        return Fraction(n, 2**1200), Fraction(m + 1, 2**1200)
+    bounds = _exp if op == "exp" else _log
+    return bounds(low)[0], bounds(high)[1]
 class _Rounding:  # section 4: R and E of terms; guard is the greatest error of a guard met
     def __init__(self, box: dict[str, Interval], ulps: int, exact: bool = False) -> None:
         self.box, self.ulps, self.exact, self.guard = box, ulps, exact, ZERO
@@ -189,7 +212,7 @@ class _Rounding:  # section 4: R and E of terms; guard is the greatest error of 
                 return self.of(args[2 if holds else 3])
             (a, b, e), (c, d, f) = self.of(args[2]), self.of(args[3])
             return min(a, c), max(b, d), max(e, f)
-        unit = 2 * U  # from here: first E of exact arithmetic, then the operation's own
+        ulps = 1  # from here: first E of exact arithmetic, then the operation's own
         if op == "*":
             e = max(-a, b) * f + max(-c, d) * e + e * f
             a, b = _multiply((a, b), (c, d))
@@ -199,14 +222,12 @@ class _Rounding:  # section 4: R and E of terms; guard is the greatest error of 
             _require(gap > 0, "a denominator comes near 0")
             a, b = _multiply((a, b), (1 / d, 1 / c))
             e = (e + max(-a, b) * f) / gap
-        elif op == "sqrt":
-            _require((a - e) * 4**1200 >= 1, "the argument of sqrt comes near 0")
-            a, b, c = (Fraction(math.isqrt(x * 4**1200 // 1), 2**1200) for x in (a, b, a - e))
-            b, e = b + Fraction(1, 2**1200), e / c
         else:
-            _require(op in ("sin", "cos"), f"{op} has no enclosure in this checker")
-            (a, b), unit = _wave(int(op == "sin"), a, b), 2 * U * self.ulps
-        return a, b, e + unit * (max(-a, b) + e) + TINY
+            _require(op not in ("log", "sqrt") or a - e >= TINY, f"{op} comes near its edge")
+            (c, d), ulps = _image(op, a - e, b + e), 1 if op == "sqrt" else self.ulps
+            e *= {"exp": d, "sqrt": 1 / max(c, TINY), "log": 1 / max(a - e, TINY)}.get(op, ONE)
+            a, b = _image(op, a, b)
+        return a, b, e + ulps * (2 * U * (max(-a, b) + e) + TINY)
 def _within(t: _Term, low: Fraction, high: Fraction) -> Terms:
     return [_node("-", t, _leaf(low)), _node("-", _leaf(high), t)]
 def _around(t: _Term, size: Fraction) -> Terms:
@@ -215,7 +236,6 @@ def _box(box: dict[str, Interval]) -> Terms:
     return [g for x, (low, high) in box.items() for g in _within(_leaf(x), low, high)]
 def _one_of(premises: Terms, clause: list[tuple[_Term, _Term]]) -> Sequent:
     return premises + [n for _, n in clause[1:]], [[clause[0][0] if clause else _leaf(-1)]], 0
-
 class _Model:  # section 2, and what both kinds of file hold beside it
     def __init__(self, data: Any, form: str, parts: str) -> None:
         shape: Any = dict.fromkeys((FILE + parts).split(), object) | {"proofs": dict, "info": dict}
@@ -252,7 +272,6 @@ class _Model:  # section 2, and what both kinds of file hold beside it
         ok = any(all(box[k][0] <= v <= box[k][1] for k, v in point.items()) for box in boxes)
         ok = ok and any(all(r.of(g)[0] >= 0 for g in part) for part in parts)
         _require(ok, "the witness is none")
-
 class _Certificate(_Model):  # sections 3 to 5
     def __init__(self, data: Any) -> None:
         super().__init__(data, "nprl-certificate/1", "shield rounding")
@@ -263,7 +282,10 @@ class _Certificate(_Model):  # sections 3 to 5
         self.raw_step, self.step, self.again = steps
         self.edge = raw.term(["where", m.terminal, "1", "0"])
         shape = {"family": str, "invariant": ((plain.term,),), "backup": (off.term,)}
-        s = SimpleNamespace(**_read(c.shield, shape | {"margins": object}))
+        plans = {"policies": ([plain.term] * len(us),), "steps": int}  # may be absent
+        shape |= {"margins": object} | {k: plans for k in _read(c.shield, dict) if k == "plans"}
+        s = SimpleNamespace(**{"plans": {"policies": [us], "steps": 1}} | _read(c.shield, shape))
+        _require(s.plans["policies"] and 1 <= s.plans["steps"] <= 200, "no policy, or its steps")
         self.rows, self.backup = s.invariant, s.backup
         self.raw_backup = [raw.term(b) for b in c.shield["backup"]]
         _require('"where"' not in json.dumps(c.shield["invariant"]), "a row holds a where")
@@ -288,18 +310,17 @@ class _Certificate(_Model):  # sections 3 to 5
         parts = (zip(*pair, strict=True) for pair in both)
         return [[_node("-", _replace(g, after), _leaf(m)) for g, m in part] for part in parts]
     def domain(self) -> None:
-        r, edge, given = *(_Rounding(self.box, self.ulps) for _ in range(2)), self.rounding
+        r, edge, own = *(_Rounding(self.box, self.ulps) for _ in range(2)), self.rounding
         tests = self.tests(self.raw_step, [[ZERO] * len(part) for part in self.rows])
-        claims = [*zip(chain(*given.test), chain(*tests), strict=True)]
-        near = zip(given.backup, self.raw_backup, self.action.values(), strict=True)
+        claims = [*zip(chain(*own.test), chain(*tests), strict=True)]
+        near = zip(own.backup, self.raw_backup, self.action.values(), strict=True)
         claims += [(v - 16 * U * (abs(low) + abs(high)), t) for v, t, (low, high) in near]
         for x, t in self.raw_step.items():
             a, b, e = r.of(t)
             size = (max(-a, b) + e) * self.single
             _require(size < 2**127, "a float32 may overflow")
-            claims.append((given.plant[x] - 2**30 * U * size - Fraction(self.single, 2**149), t))
-        ok = all(v >= r.of(t)[2] for v, t in claims) and given.guard >= r.guard
-        _require(ok, "a rounding may be above its claim")
+            claims.append((own.plant[x] - 2**30 * U * size - Fraction(self.single, 2**149), t))
+        _require(all(v >= r.of(t)[2] for v, t in claims) and own.guard >= r.guard, "a claim is low")
         _require(edge.of(self.edge) and edge.guard == 0, "terminal is not exact in floats")
     def goals(self) -> dict[str, Sequent]:  # section 5
         r, goals = self.rounding, dict(init=(_box(self.init), self.rows, 0))
@@ -322,7 +343,6 @@ class _Certificate(_Model):  # sections 3 to 5
             passed = [_node("+", t, _leaf(e)) for t, e in zip(tests, r.test[q], strict=True)]
             goals[f"test/{q}"] = free + passed + plant + test, [kept[q]], 0
         return goals
-
 class _Impossible(_Model):  # section 7
     def __init__(self, data: Any) -> None:
         super().__init__(data, "nprl-impossible/1", "losing decrease")
@@ -402,6 +422,12 @@ def _combine(premises: Terms, goal: _Term, value: Any, reader: _Reader) -> None:
     _require(all(low <= high for low, high in box.values()), "the box is empty")
     bound = sum((v * box[m[0]][v < 0] if m else v for m, v in rest.items()), ZERO)
     _require(bound > 0 or (bound == 0 and goal.op != ">0"), "the remainder may be negative")
+def _taylor(x: _Term, signs: list[int]) -> _Term:  # the sum of signs[n] x^n / n!
+    total, power = _leaf(0), _leaf(1)
+    for n, sign in enumerate(signs):
+        power = _node("/", _node("*", power, x), _leaf(n)) if n else power
+        total = _node("+", total, _node("*", _leaf(sign), power)) if sign else total
+    return total
 def _prove(premises: Terms, goals: list[Terms], given: int, names: set[str], tree: Any) -> None:
     _require(isinstance(tree, list) and len(tree) > 1, "there is no proof", tree)
     _require(WORK.done <= MAX_WORK, "too much work")
@@ -426,21 +452,30 @@ def _prove(premises: Terms, goals: list[Terms], given: int, names: set[str], tre
         case ["function", "pi", int(), sub]:
             todo = [(swap(v, *_within(v, *PI)), sub)]
         case ["function", "sin" | "cos", int(k), sub] if k is not True and 1 <= k <= 12:
-            p, q = _leaf(int(t.op == "cos")), _leaf(1)  # the Taylor sum; a^n / n!
-            for n in range(1, 2 * k + 1):
-                q = _node("/", _node("*", q, t.args[0]), _leaf(n))
-                if n < 2 * k and n % 2 == (t.op == "sin"):
-                    p = _node("-" if n // 2 % 2 else "+", p, q)
-            p, q = _node("-", v, _node("-", p, q)), _node("-", _node("+", p, q), v)
-            todo = [(swap(v, p, q, *_around(v, ONE)), sub)]
+            p = _node("-", v, _taylor(t.args[0], [*islice(cycle(WAVES[t.op]), 2 * k)]))
+            q = _taylor(t.args[0], [0] * (2 * k) + [1])
+            todo = [(swap(v, _node("+", p, q), _node("-", q, p), *_around(v, ONE)), sub)]
         case ["divide", "/", "+" | "-" as sign, first, sub]:
-            n, d = t.args
-            p = _node("-", _node("*", v, d), n)
+            p, d = _node("-", _node("*", v, t.args[1]), t.args[0]), t.args[1]
             side = _node(">0", d if sign == "+" else _node("neg", d))
             todo = [((premises, [[side]], given), first), (swap(v, p, _node("neg", p)), sub)]
         case ["root", "sqrt", first, sub]:
             side, p = t.args[0], _node("-", _node("*", v, v), t.args[0])
             todo = [((premises, [[side]], given), first), (swap(v, p, _node("neg", p), v), sub)]
+        case ["exp", "exp" | "tanh" | "log", int(k), *ends, first, sub]:
+            c, low, high = map(_number, ends)
+            ok = k is not True and 1 <= k <= 12 and 0 <= low <= _exp(c)[0] and _exp(c)[1] <= high
+            _require(ok, "an order 1 to 12, and numbers around exp(c)", ends)
+            a, one = t.args[0], _leaf(1)  # n = d exp(x), and n, d >= 0
+            forms = {"exp": (v, one, a), "log": (a, one, v)}
+            forms["tanh"] = _node("+", one, v), _node("-", one, v), _node("+", a, a)
+            n, d, x = forms[t.op]
+            x = _node("-", x, _leaf(c))
+            above, below = (_taylor(y, [1] * (2 * k)) for y in (x, _node("neg", x)))
+            p = _node("-", n, _node("*", _node("*", _leaf(low), above), d))
+            q = _node("-", _node("*", _leaf(high), d), _node("*", below, n))
+            positive = [_node(">0", a)] * (t.op == "log")
+            todo = [((premises, [positive], given), first), (swap(v, p, q, n, d), sub)]
         case ["name", _, sub]:
             todo = [(swap(v), sub)]
         case ["leaf", _] if len(goals) == 1 and isinstance(tree[1], list):
@@ -452,7 +487,6 @@ def _prove(premises: Terms, goals: list[Terms], given: int, names: set[str], tre
             raise ValueError(f"no rule, or not one for this term: {short(tree)}")
     for sequent, sub in todo:
         _prove(*sequent, names, sub)
-
 def check(data: bytes) -> dict[str, str]:
     """For each goal of the certificate "", or why it is not proved; ValueError: it is malformed."""
     def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -467,8 +501,7 @@ def check(data: bytes) -> dict[str, str]:
             sys.setrecursionlimit(max(limit, MAX_RECURSION))
             known = isinstance(value, dict) and value.get("format") == "nprl-impossible/1"
             c = (_Impossible if known else _Certificate)(_canonical(value))
-            goals = c.goals()
-            proofs = c.file.proofs
+            goals, proofs = c.goals(), c.file.proofs
             _require(proofs.keys() <= goals.keys(), "an unknown goal", [*proofs])
             jobs = {g: partial(_prove, *s, c.names, proofs.get(g)) for g, s in goals.items()}
             for goal, job in (c.direct | jobs).items():
@@ -488,8 +521,8 @@ def main(argv: list[str]) -> int:
     worst = 0 if argv else 2
     for path in argv:
         try:
-            found = check(Path(path).read_bytes()).items()
-            failed = [f"{goal}: {why}" for goal, why in found if why]
+            found = check(Path(path).read_bytes())
+            failed = [f"{goal}: {why}" for goal, why in found.items() if why]
             said, status = (f"not proved: {'; '.join(failed)}", 1) if failed else ("proved", 0)
         except (OSError, ValueError) as error:
             said, status = f"bad input: {error}", 2

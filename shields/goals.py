@@ -14,16 +14,9 @@ from nprl.lang.ranges import DomainError, Interval, enclose
 from nprl.lang.rounding import Bound, analyse
 from nprl.lang.terms import Compare, Num, Term, Var, subterms
 from nprl.model import Coordinate, Model
+from nprl.shields import sequent
 from nprl.shields.certificate import Certificate, Point, Rounding
-from nprl.shields.sequent import (
-    Sequent,
-    assign,
-    conclusions,
-    conjunctive,
-    disjunctive,
-    expanded,
-    one_of,
-)
+from nprl.shields.sequent import Sequent, assign, conclusions, expanded, one_of
 
 TINY_STEP = Fraction(1, 2**49)
 Rows = Sequence[Term]
@@ -96,21 +89,18 @@ def goals(certificate: Certificate) -> dict[str, Sequent]:
     start = [s for n in model.state_names for s in between(Var(n), *model.init[n])]
     result = {"init": Sequent(tuple(start), tuple(map(conclusions, rows)))}
     for q, part in enumerate(rows):
-        for c, clause in enumerate(conjunctive(model.safe)):
+        for c, clause in enumerate(sequent.conjunctive(model.safe)):
             result[f"safe/{q}/{c}"] = one_of(clause, *part, *xbox)
         result[f"ranges/{q}"] = Sequent(tuple(part), (conclusions(xbox),))
         result[f"action/{q}"] = Sequent((*part, *xbox, *backup_off), actions)
-        for k, alternative in enumerate(disjunctive(model.terminal, positive=False)):
+        for k, alternative in enumerate(sequent.disjunctive(model.terminal, positive=False)):
             going = [t for t, _ in alternative]
-            result[f"backup/{q}/{k}"] = Sequent(
-                (*part, *free, *near, *going, *plant_off, *backup_off), kept
-            )
-        passed = [
-            t - m + e
-            for t, m, e in zip(
-                test_terms(model, part, again), shield.margins[q], rounding.test[q], strict=True
-            )
-        ]
+            before = (*part, *free, *near, *going, *plant_off, *backup_off)
+            result[f"backup/{q}/{k}"] = Sequent(before, kept)
+        tested = zip(
+            test_terms(model, part, again), shield.margins[q], rounding.test[q], strict=True
+        )
+        passed = [t - m + e for t, m, e in tested]
         result[f"test/{q}"] = Sequent((*free, *passed, *plant_off, *test_off), (kept[q],))
     return result
 
@@ -159,9 +149,8 @@ def domain(certificate: Certificate) -> str:
         return str(error)
     for place, claim in certificate.rounding.named().items():
         if claim < derived[place]:
-            return (
-                f"rounding.{place} claims {float(claim):.3g}; {float(derived[place]):.3g} is needed"
-            )
+            least = float(derived[place])
+            return f"rounding.{place} claims {float(claim):.3g}; {least:.3g} is needed"
     return ""
 
 
@@ -172,10 +161,7 @@ def starts(model: Model, x: Point) -> bool:
 
 def at_least(t: Term, at: Point, margin: Fraction = Fraction(0)) -> bool:
     """Whether the value at a point is certainly ``margin`` or more."""
-    try:
-        return enclose(t, at).lo >= margin
-    except DomainError:
-        return False
+    return enclose(t, at).lo >= margin
 
 
 def witnesses(certificate: Certificate) -> dict[str, str]:

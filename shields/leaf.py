@@ -14,16 +14,8 @@ from typing import Any
 
 from nprl.lang.schema import NUMBER, OBJECT, TERM, WHOLE, Shape, many, row
 from nprl.lang.terms import Term
-from nprl.shields.polynomial import (
-    NotPolynomial,
-    Polynomial,
-    Range,
-    bound_of,
-    constant,
-    polynomial,
-    times,
-    total,
-)
+from nprl.model import Box
+from nprl.shields.polynomial import NotPolynomial, Polynomial, bound_of, polynomial, times, total
 from nprl.shields.sequent import ProofError
 
 _FORMS: dict[str, dict[str, Shape[Any]]] = {
@@ -41,7 +33,7 @@ class Premises:
     terms: Sequence[Term]
     cache: dict[Term, Polynomial | None] = field(default_factory=dict)
     _products: dict[tuple[int, ...], Polynomial] = field(default_factory=dict)
-    _box: dict[str, Range] | None = None
+    _box: Box | None = None
 
     def needed(self, k: int) -> Polynomial:
         """Premise k, which a hint names.
@@ -59,7 +51,7 @@ class Premises:
     def product(self, numbers: tuple[int, ...]) -> Polynomial:
         """The product of these premises; its beginnings are kept, for others to go on from."""
         if not numbers:
-            return constant(Fraction(1))
+            return {(): Fraction(1)}
         if numbers not in self._products:
             found = times(self.needed(numbers[-1]), self.product(numbers[:-1]))
             self._products[numbers] = found
@@ -75,13 +67,13 @@ class Premises:
                 self.cache[t] = None
         return self.cache[t]
 
-    def box(self) -> dict[str, Range]:
+    def box(self) -> Box:
         """The variables that single affine premises bound on both sides; empty ranges left out."""
         if self._box is None:
             self._box = self._stated()
         return self._box
 
-    def _stated(self) -> dict[str, Range]:
+    def _stated(self) -> Box:
         low: dict[str, Fraction] = {}
         high: dict[str, Fraction] = {}
         for k in range(len(self.terms)):

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
-from nprl.lang.schema import NUMBER, TERM, many, record, table
+from nprl.lang.schema import NUMBER, TERM, Shape, many, record, table
 from nprl.lang.terms import Formula, Num, Term
 from nprl.model import Model
 from nprl.shields import sequent
@@ -60,9 +60,8 @@ class Impossible(Claim):
 
 
 _PART = record(Part, {"rows": many(TERM), "rank": TERM, "disturbance": table(TERM)})
-Impossible.shape = IMPOSSIBLE = claim(
-    Impossible, {"losing": many(_PART), "decrease": NUMBER}, FORMAT
-)
+_PARTS: dict[str, Shape[Any]] = {"losing": many(_PART), "decrease": NUMBER}
+Impossible.shape = IMPOSSIBLE = claim(Impossible, _PARTS, FORMAT)
 """How an impossibility certificate stands in a file: section 7 of docs/certificate.md."""
 
 

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice, product
 
-from nprl.lang import exact
 from nprl.lang.ranges import BITS, Enclosure, Interval, decide
 from nprl.lang.terms import Formula
 from nprl.model import Model
@@ -87,7 +86,7 @@ class _Point:
 
     def __init__(self, at: Mapping[str, Interval | Fraction]) -> None:
         self.at = at
-        self.of = Enclosure(at, BITS, exact.apply).of
+        self.of = Enclosure(at, BITS).of
 
     def holds(self, f: Formula) -> bool | None:
         """Whether the formula holds, if that is certain."""
@@ -172,3 +171,12 @@ def _problem(claim: Impossible, part: Part, x: _Point, move: _Move) -> tuple[str
         if fallen and all(after.of(g).hi >= 0 for g in other.rows):
             return None
     return "losing", "a next state is safe, and in no part of L with a rank that has fallen"
+
+
+def replayed(claim: Impossible) -> Counterexample | None:
+    """The last replayed run of a claim, from its witness; None where none can be replayed."""
+    runs = replay(claim)
+    if not runs:
+        return None
+    text = f"under inputs {runs[-1].inputs}, the run from the witness"
+    return Counterexample("theorem", "trace", tuple(runs[-1].moments), text)

@@ -8,6 +8,7 @@ from nprl.shields.counterexample import Moment, point_text
 from nprl.shields.losing import Impossible
 from nprl.shields.losing_replay import LONGEST, SHORT, Run, bound
 from nprl.shields.words import (
+    ALONE,
     actions_in_words,
     disturbance_in_words,
     number,
@@ -65,7 +66,7 @@ def goal_in_words(goal: str) -> str:
     )
 
 
-def explain(claim: Impossible, solver: str) -> str:
+def explain(claim: Impossible, solver: str, alone: str = ALONE) -> str:
     """L in full, the goals in words, and the trusted base."""
     lines = ["The states that are lost:"]
     for p, part in enumerate(claim.losing):
@@ -76,7 +77,7 @@ def explain(claim: Impossible, solver: str) -> str:
     lines.append("Goals:")
     lines += [f"  {kind}: {text}" for kind, text in GOALS.items()]
     terms = [t for p in claim.losing for t in (*p.rows, p.rank, *p.disturbance.values())]
-    return "\n".join([*lines, trusted(claim.model, terms, solver)])
+    return "\n".join([*lines, trusted(claim.model, terms, solver, claim.proofs, alone)])
 
 
 def replayed(claim: Impossible, runs: tuple[Run, ...]) -> str:

@@ -19,6 +19,7 @@ from nprl.env.plant import Actions
 from nprl.env.policy import Policy as Policy
 from nprl.lang.terms import Var
 from nprl.shields.nearest import Action, Floats
+from nprl.shields.plans import Coverage, Lanes
 from nprl.shields.shield import Filter, ShieldError
 from nprl.shields.wrapper import NOT_AN_ACTION, ShieldWarning
 
@@ -30,6 +31,8 @@ class ShieldedPolicy:
     ``deadline_s`` (looked at when it returns: a policy that never returns is not interrupted).
     ``overrides`` counts replaced actions, ``failures`` the exceptions and late answers, ``outside``
     the states that were not in the invariant, for which nothing is promised (the first one warns).
+    Where the certificate has plans, ``episode_start`` resets them, and states on a plan, or from
+    which one leads into the invariant, count as inside.
     """
 
     def __init__(
@@ -54,6 +57,10 @@ class ShieldedPolicy:
         self.deadline_s = deadline_s
         self._state = state
         self._actions = Actions(self.shield.model)
+        self._coverage: Coverage | None = None
+        if self.shield.certificate.shield.plans is not None:
+            self._coverage = Coverage(self.shield)
+        self._lanes: Lanes | None = None
         self.overrides = self.failures = self.outside = 0
         model = self.shield.model
         exact = all(o.rounding == 0 for o in model.observation)
@@ -89,7 +96,19 @@ class ShieldedPolicy:
         if late:
             self.failures += 1
             action = None
+        if self._coverage is not None:
+            self._begin(1 if x.ndim == 1 else len(x), episode_start)
         return (self._one(x, action) if x.ndim == 1 else self._batch(x, action)), state
+
+    def _begin(self, count: int, episode_start: Any) -> None:
+        """Have a planner for each lane, without a plan where an episode starts."""
+        assert self._coverage is not None
+        if self._lanes is None or len(self._lanes.planners) != count:
+            self._lanes = Lanes(self._coverage, count)
+        if episode_start is not None:
+            started = np.broadcast_to(np.asarray(episode_start, dtype=np.bool_), (count,))
+            for lane in np.flatnonzero(started):
+                self._lanes.planners[lane].reset()
 
     def _read(self, observation: Any) -> Floats:
         seen = np.asarray(observation if self._state is None else self._state(observation))
@@ -103,22 +122,20 @@ class ShieldedPolicy:
         return x
 
     def _one(self, x: Floats, action: Any) -> NDArray[Any]:
-        if not self.shield.inside(x.tolist()):
-            self._warn(1, x)
         try:
             units = None if action is None else self._actions.units(action)
         except NOT_AN_ACTION:
             units = None
-        decision = self.shield.filter(x.tolist(), units or (), self._through)
+        shield = self.shield if self._lanes is None else self._lanes.planners[0]
+        decision = shield.filter(x.tolist(), units or (), self._through)
+        if not decision.inside:
+            self._warn(1, x)
         self.overrides += decision.overridden
         if decision.overridden:
             return np.asarray(self._actions.from_units(decision.action))
         return np.asarray(action, dtype=None if self.shield.choices else np.float64)
 
     def _batch(self, x: Floats, action: Any) -> NDArray[Any]:
-        inside = self.shield.inside_batch(x)
-        if not inside.all():
-            self._warn(int(np.count_nonzero(~inside)), x[~inside][0])
         units = np.full((len(x), self._actions.dim), np.nan)
         if action is not None:
             try:
@@ -126,7 +143,15 @@ class ShieldedPolicy:
                 units = given if given.shape == units.shape else units
             except NOT_AN_ACTION:
                 action = None
-        units, overridden = self.shield.filter_batch(x, units, self._through_batch)
+        if self._lanes is None:
+            inside = self.shield.inside_batch(x)
+            units, overridden = self.shield.filter_batch(x, units, self._through_batch)
+        else:
+            found = self._lanes.decide(x, units, self._through_batch)
+            inside, overridden = np.array([[d.inside, d.overridden] for d in found]).T
+            units = np.array([d.action for d in found])
+        if not inside.all():
+            self._warn(int(np.count_nonzero(~inside)), x[~inside][0])
         self.overrides += int(np.count_nonzero(overridden))
         result = np.asarray(self._actions.from_units(units))
         if action is not None and not overridden.all():

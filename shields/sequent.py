@@ -9,23 +9,28 @@ place that does so. The leaves are left to the checker. See ``docs/certificate.m
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import islice
 from typing import Any, assert_never
 
+from nprl.lang import functions
 from nprl.lang import terms as tm
-from nprl.lang.serial import term_from_json
+from nprl.lang.serial import number_from_json, term_from_json
 from nprl.lang.terms import Formula, Node, Num, Term, Var, rebuilt, subterms, variables
 from nprl.lang.terms import replace as substitute
 
-MAX_ORDER = 12
+MAX_ORDER, BITS = 12, 96
+ORDERS = range(1, MAX_ORDER + 1)
 MAX_NODES = 100_000
 MAX_CLAUSES = 1_000
 PI_LOW = Fraction(314159265358979323846, 10**20)
 PI_HIGH = Fraction(314159265358979323847, 10**20)
-ZERO = Num(Fraction(0))
+ZERO, ONE = Num(Fraction(0)), Num(Fraction(1))
+RULES = dict.fromkeys(("split", "cut", "pieces", "divide", "root", "exp"), 2)
+RULES |= {"part": 1, "function": 1, "name": 1}
+"""The inner nodes, with the number of their subtrees."""
 
 
 class ProofError(ValueError):
@@ -83,7 +88,7 @@ def expand(node: list[Any], s: Sequent) -> list[Sequent]:
     match node:
         case ["part", int(k), _] if type(k) is int and 0 <= k < len(s.alternatives):
             return [replace(s, alternatives=(s.alternatives[k],))]
-        case [("split" | "cut" | "pieces" | "function" | "divide" | "root" | "name"), _, *rest]:
+        case [str(rule), _, *rest] if rule in RULES:
             t = expanded(term_from_json(node[1]))
             early = variables(t) - {f"a:{k}" for k in range(s.names)}
             if any(name.startswith("a:") for name in early):
@@ -110,7 +115,7 @@ def expand(node: list[Any], s: Sequent) -> list[Sequent]:
         case "function", tm.Pi(), [int(), _]:
             return [after.given(v - PI_LOW, PI_HIGH - v)]
         case "function", tm.Unary(tm.UnaryOp.SIN | tm.UnaryOp.COS as op, a), [int(k), _] if (
-            type(k) is int and 1 <= k <= MAX_ORDER
+            type(k) is int and k in ORDERS
         ):
             low, high = taylor(op, a, k)
             return [after.given(v - low, high - v, 1 - v, 1 + v)]
@@ -119,35 +124,52 @@ def expand(node: list[Any], s: Sequent) -> list[Sequent]:
             return [positive, after.given(v * d - n, n - v * d)]
         case "root", tm.Unary(tm.UnaryOp.SQRT, a), [_, _]:
             return [s.concluding(a), after.given(v * v - a, a - v * v, v)]
+        case "exp", tm.Unary(op, a), [int(k), *ends, _, _] if type(k) is int and k in ORDERS:
+            side = (Conclusion(a, strict=True),) if op is tm.UnaryOp.LOG else ()
+            return [replace(s, alternatives=(side,)), after.given(*growth(op, a, v, k, *ends))]
         case _:
             raise ProofError(f"the rule {node[0]} with {len(rest)} more does not fit {str(t)[:60]}")
 
 
 def subtrees(node: list[Any]) -> list[Any]:
     """The subtrees of an inner node, in order."""
-    return node[1:][-2:] if node[0] in ("split", "cut", "pieces", "divide", "root") else node[-1:]
+    return node[-RULES[node[0]] :]
 
 
 def taylor(op: tm.UnaryOp, a: Term, k: int) -> tuple[Term, Term]:
     """Polynomials below and above sin(a) or cos(a), for all real a (Taylor, Lagrange's remainder)."""
-    offset = 1 if op is tm.UnaryOp.SIN else 0
-    total: Term | None = None
-    for j in range(k):
-        n = 2 * j + offset
-        part = Num(Fraction((-1) ** j, math.factorial(n))) * _power(a, n)
-        total = part if total is None else total + part
-    assert total is not None
-    rest = Num(Fraction(1, math.factorial(2 * k))) * _power(a, 2 * k)
+    first = 1 if op is tm.UnaryOp.SIN else 0
+    total = _series(-(a * a), [n * (n - 1) for n in range(2 + first, 2 * k + first, 2)])
+    total = a * total if first else total
+    rest = (a * a) ** k / math.factorial(2 * k)
     return total - rest, total + rest
 
 
-def _power(a: Term, n: int) -> Term:
-    """``a ** n`` for n up to 24: the language's exponents end at 16."""
-    return tm.Power(a, n) if n <= 16 else tm.Power(a, 16) * tm.Power(a, n - 16)
+def growth(op: tm.UnaryOp, a: Term, v: Term, k: int, *ends: Any) -> tuple[Term, ...]:
+    """What ``n = d exp(x)`` with n, d >= 0 implies: exp is at least its Taylor sum of odd degree.
+
+    ``ends`` are c and numbers that must bound exp(c): about c the sum has ``2 k`` terms.
+    """
+    forms = {"exp": (v, ONE, a), "tanh": (1 + v, 1 - v, 2 * a), "log": (a, ONE, v)}
+    c, low, high = map(number_from_json, ends)
+    least, most = functions.exp(c, BITS)
+    if op.value not in forms or not 0 <= low <= least or high < most:
+        raise ProofError(f"exp, tanh or log, and c, low <= exp(c) <= high; got {op.value}, {ends}")
+    n, d, x = forms[op.value]
+    above, below = (_series(y, range(1, 2 * k)) for y in (x - c, c - x))
+    return n - low * above * d, high * d - below * n, n, d
+
+
+def _series(y: Term, divisors: Sequence[int]) -> Term:
+    """``1 + y/d (1 + y/d' (1 + ...))``."""
+    total: Term = ONE
+    for d in reversed(divisors):
+        total = 1 + y * total / d
+    return total
 
 
 def expanded(t: Term, guard: Callable[[Term], Term] = lambda q: q) -> Term:
-    """``t`` with clip as min of max, and every ``where`` on a single comparison ``q >= 0`` or ``q > 0``.
+    """``t`` with clip as min of max, tan as sin/cos, each ``where`` on one comparison ``q >= 0`` or ``q > 0``.
 
     ``guard`` may change each q; it meets those of a condition's parts and of the branches first.
 
@@ -162,6 +184,9 @@ def expanded(t: Term, guard: Callable[[Term], Term] = lambda q: q) -> Term:
                 return tm.Binary(tm.BinaryOp.MIN, inner, visit(high))
             case tm.Where(condition, then, other):
                 return _where(visit(condition), visit(then), visit(other), guard)
+            case tm.Unary(tm.UnaryOp.TAN, arg):
+                inner = visit(arg)
+                return tm.Unary(tm.UnaryOp.SIN, inner) / tm.Unary(tm.UnaryOp.COS, inner)
             case _:
                 return rebuilt(node, visit)
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,6 +45,14 @@ class ShieldError(RuntimeError):
     """There is no action that is safe to apply: the state or the backup is not finite."""
 
 
+class Judge(Protocol):
+    """What knows where the shield holds: a `Filter`, of its invariant."""
+
+    def inside(self, state: Sequence[float]) -> bool:
+        """Whether it holds in the state."""
+        ...
+
+
 @dataclass(slots=True)  # not frozen: that would double the time of the whole decision
 class Decision:
     """What to apply, and what became of the proposed action."""
@@ -57,12 +65,14 @@ class Decision:
     """Whether it is the backup, applied without a test."""
     state: Action
     """Where it was decided, float64."""
-    shield: Filter = field(repr=False, compare=False)
+    shield: Judge = field(repr=False, compare=False)
 
     @property
     def inside(self) -> bool:
         """Whether the state is in the invariant, exactly; where not, nothing is promised of it.
 
+        With plans (`nprl.shields.plans`) also whether it is on one, or one leads from it into the
+        invariant.
         Looked at when asked: what was decided does not depend on it.
         """
         return self.shield.inside(self.state)
@@ -71,7 +81,8 @@ class Decision:
 class Filter:
     """A proved shield, as a function of state and proposed action.
 
-    States and actions are in the units and the order of ``model``. Nothing is kept between calls.
+    States and actions are in the units and the order of ``model``. Nothing is kept between calls;
+    the certificate's plans, if any, are left to `nprl.shields.plans`.
     """
 
     def __init__(self, certificate: Certificate, *, trusted: bool = False) -> None:
@@ -96,13 +107,14 @@ class Filter:
             self.choices = [self._clip(map(float, c)) for c in model.choices]
         part_rows = [g for part in certificate.shield.invariant for g in part]
         self._parts = [len(part) for part in certificate.shield.invariant]
-        self._quick: Callable[..., Decision | None] = compile_guard(
+        self.kept: Callable[..., Decision | None] = compile_guard(  # where the action passes
             tests.passes, (x, u), tests.box, KEPT if self.choices is None else KEPT_CHOICE,
             {"new": object.__new__, "Decision": Decision, "shield": self, "choices": self.choices},
             native_guard(tests.passes, (x, u), tests.box) if _long(tests.passes) else None,
         )  # fmt: skip
         self._passes = compile_scalar([tests.passes], (x, u), tests.box)
         self._surely = compile_scalar([tests.surely], (x,), tests.box)
+        self._perhaps = compile_scalar([tests.perhaps], (x,), tests.box)
         self._rows = compile_scalar(part_rows, (x,))
         self._backup = compile_scalar(certificate.shield.backup, (x,))
         self._ranges = compile_scalar([tests.ranges], (x,))
@@ -139,7 +151,7 @@ class Filter:
             finite.
         """
         try:
-            return self._quick(state, action) or self._carefully(state, action, through)
+            return self.kept(state, action) or self._carefully(state, action, through)
         except (TypeError, ValueError, ArithmeticError):  # no numbers, or out of the code's bounds
             return self._carefully(state, action, through)
 
@@ -160,7 +172,7 @@ class Filter:
             return False
         if self._surely(x)[0]:
             return True
-        return _finite(x) and self._ranges(x)[0] and self._exactly.inside(x)
+        return _finite(x) and self._ranges(x)[0] and self._perhaps(x)[0] and self._exactly.inside(x)
 
     def margin(self, state: Sequence[float]) -> float:
         """The least row of the invariant's best part: ``>= 0`` exactly when inside."""
@@ -188,25 +200,35 @@ class Filter:
     def _carefully(
         self, state: Sequence[float], action: Sequence[float], through: Through | None
     ) -> Decision:
-        x = self._state(state)
-        u = _action(action, len(self.bounds))
+        x = self.state_of(state)
+        u = numbers_of(action, len(self.bounds))
         if u is not None:
             if self._passes_floats(x, u):
                 return Decision(u, False, False, x, self)
-            if self._ranges(x)[0]:
-                backup = self.backup(x) if self._nearest.asks_backup else u
-
-                def arrives(candidate: Action) -> bool:
-                    sent = candidate if through is None else through(candidate)
-                    return self._passes_floats(x, sent)
-
-                for candidate in self._nearest.one(x, u, backup, arrives):
-                    if arrives(candidate):
-                        return Decision(candidate, True, False, x, self)
+            nearest = self.nearest(x, u, through)
+            if nearest is not None:
+                return Decision(nearest, True, False, x, self)
         return Decision(self.backup(x), True, True, x, self)
 
-    def _state(self, state: Sequence[float]) -> Action:
-        x = _action(state, len(self.model.state))
+    def nearest(self, x: Action, u: Action, through: Through | None) -> Action | None:
+        """The nearest action to ``u`` that is found to pass; None where none is."""
+        if not self._ranges(x)[0]:
+            return None
+        backup = self.backup(x) if self._nearest.asks_backup else u
+
+        def arrives(candidate: Action) -> bool:
+            sent = candidate if through is None else through(candidate)
+            return self._passes_floats(x, sent)
+
+        return next(filter(arrives, self._nearest.one(x, u, backup, arrives)), None)
+
+    def state_of(self, state: Sequence[float]) -> Action:
+        """``state`` as a tuple of floats.
+
+        Raises:
+            ShieldError: where it is not finite, or misshapen.
+        """
+        x = numbers_of(state, len(self.model.state))
         if x is None:
             raise ShieldError(
                 f"a state is {len(self.model.state)} finite numbers; got {state!r}: stop the plant"
@@ -323,7 +345,7 @@ def _finite(values: Sequence[float]) -> bool:
     return all(map(math.isfinite, values))
 
 
-def _action(value: Any, size: int) -> Action | None:
+def numbers_of(value: Any, size: int) -> Action | None:
     """``value`` as ``size`` finite floats, or None."""
     try:
         numbers = tuple(map(float, value))

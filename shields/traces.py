@@ -162,10 +162,10 @@ def starts(model: Model, seed: int) -> Floats:
     return np.vstack([ends, low + (high - low) * rng.random((LANES - len(ends), len(low)))])
 
 
-def confirmed_trace(
-    model: Model, states: Floats, actions: Floats, disturbances: Floats, *, goal: str, text: str
-) -> Counterexample | None:
-    """The trace as a counterexample, if its exact replay agrees; None otherwise."""
+def moments(
+    model: Model, states: Floats, actions: Floats, disturbances: Floats
+) -> tuple[Moment, ...] | None:
+    """A run in exact numbers; None where a step is not within the derived rounding of the model's."""
     try:
         rounding = rounding_of(model, [], [Num(Fraction(0))] * len(model.action))
     except (DomainError, ValueError):
@@ -183,10 +183,18 @@ def confirmed_trace(
         for i, e, v in zip(after.values(), rounding.plant.values(), states[k + 1], strict=True):
             if not i.lo - e <= Fraction(float(v)) <= i.hi + e:
                 return None
-    if exact.holds(model.safe, rows[-1].state) is not False:
+    return tuple(rows)
+
+
+def confirmed_trace(
+    model: Model, states: Floats, actions: Floats, disturbances: Floats, *, goal: str, text: str
+) -> Counterexample | None:
+    """The trace as a counterexample, if its exact replay agrees; None otherwise."""
+    rows = moments(model, states, actions, disturbances)
+    if rows is None or exact.holds(model.safe, rows[-1].state) is not False:
         return None
     reached = point_text(rows[-1].state)
-    return Counterexample(goal, "trace", tuple(rows), f"{text}, at step {len(rows) - 1}: {reached}")
+    return Counterexample(goal, "trace", rows, f"{text}, at step {len(rows) - 1}: {reached}")
 
 
 def _nearest(table: Floats, u: Floats) -> npt.NDArray[np.intp]:

@@ -17,6 +17,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecEnvWrapper
 from nprl.env.plant import Actions
 from nprl.env.vector import ModelVecEnv
 from nprl.shields.nearest import Floats
+from nprl.shields.plans import Coverage, Lanes
 from nprl.shields.shield import Filter
 from nprl.shields.wrapper import ShieldWarning, bound_to
 
@@ -27,7 +28,9 @@ class ShieldedVecEnv(VecEnvWrapper):
     ``infos[i]`` gains ``shield/overridden`` and ``shield/overrides`` (of the episode so far, also
     on the step that ends it); ``overrides_total`` and ``steps_total`` count since construction.
     ``guaranteed`` (n,) is False for a lane from the step on that found it outside the invariant,
-    until its episode ends. Rows of NaN mean the backup.
+    until its episode ends. Rows of NaN mean the backup. Where the certificate has plans each lane
+    has its own; ``infos[i]`` gains ``shield/plan``, the actions of it that are to come, and a lane
+    on its plan counts as inside.
     """
 
     def __init__(self, venv: VecEnv, shield: Filter | str | Path) -> None:
@@ -57,6 +60,9 @@ class ShieldedVecEnv(VecEnvWrapper):
                 "each of its environments with nprl.shields.Shield instead"
             )
         self._actions = Actions(self.filter.model)
+        self._lanes: Lanes | None = None
+        if self.filter.certificate.shield.plans is not None:
+            self._lanes = Lanes(Coverage(self.filter), venv.num_envs)
         self.steps_total = self.overrides_total = 0
         self._overrides = np.zeros(venv.num_envs, dtype=np.int64)
         self._overridden = np.zeros(venv.num_envs, dtype=np.bool_)
@@ -70,14 +76,14 @@ class ShieldedVecEnv(VecEnvWrapper):
         return np.array([b.read_state(env) for env, b in pairs], dtype=np.float64)
 
     def reset(self) -> Any:
-        """Reset every lane; each must start inside the invariant.
+        """Reset every lane; each must start inside the invariant, or where a plan begins.
 
         Raises:
             ValueError: for a lane that starts outside.
         """
         obs = self.venv.reset()
         states = self.states()
-        inside = self.filter.inside_batch(states)
+        inside = self._inside(states, np.ones(self.num_envs, dtype=np.bool_))
         if not inside.all():
             lane = int(np.flatnonzero(~inside)[0])
             raise ValueError(
@@ -86,6 +92,12 @@ class ShieldedVecEnv(VecEnvWrapper):
         self._overrides[:] = 0
         self.guaranteed[:] = True
         return obs
+
+    def _inside(self, states: Floats, begun: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Whether the shield holds in each lane, (n,), where episodes have ``begun`` in some."""
+        if self._lanes is None:
+            return self.filter.inside_batch(states)
+        return self._lanes.holds(states, begun)
 
     def step_async(self, actions: NDArray[Any]) -> None:
         """Filter the actions and send them on, in float64."""
@@ -101,7 +113,7 @@ class ShieldedVecEnv(VecEnvWrapper):
 
     def filter_units(self, states: Floats, units: Floats) -> tuple[Floats, NDArray[np.bool_]]:
         """`Filter.filter_batch`, with what arrives when the result is scaled back and sent."""
-        return self.filter.filter_batch(
+        return (self._lanes or self.filter).filter_batch(
             states, units, lambda u: self._actions.to_units_batch(self._actions.from_units(u))
         )
 
@@ -114,7 +126,10 @@ class ShieldedVecEnv(VecEnvWrapper):
             info["shield/overrides"] = int(self._overrides[lane])
         self._overrides[dones] = 0
         states = self.states()
-        left = ~self.filter.inside_batch(states)
+        left = ~self._inside(states, dones)
+        if self._lanes is not None:
+            for planner, info in zip(self._lanes.planners, infos, strict=True):
+                info["shield/plan"] = planner.steps_left
         if (left & self.guaranteed).any():
             lane = int(np.flatnonzero(left & self.guaranteed)[0])
             warnings.warn(

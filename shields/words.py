@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterable, Iterator
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from fractions import Fraction
 from importlib import resources
 
+from nprl.lang.native import compiler
 from nprl.lang.terms import Formula, Pi, Term, Truth, Unary, UnaryOp, subterms
 from nprl.lang.text import formula_to_text, number_to_text, to_text
 from nprl.model import Coordinate, Model
@@ -71,6 +74,7 @@ def theorem(certificate: Certificate) -> str:
         f"  every disturbance: {disturbance_in_words(model)};",
         "  every policy, for ever, with the shield in charge:",
         f"  at each sampling instant{_period(model)} the state is in I, hence in S.",
+        *_plans(certificate),
         f"  S, {openness(model)}: {formula_to_text(model.safe)}",
         f"  I, closed: {shape(certificate)}",
         f"  actions: {actions_in_words(model)}",
@@ -86,6 +90,18 @@ def theorem(certificate: Certificate) -> str:
     if model.notes:
         lines.append(f"Notes of the model: {plain(model.notes)}")
     return "\n".join(lines)
+
+
+def _plans(certificate: Certificate) -> list[str]:
+    """What the theorem says of plans, where there are some."""
+    plans = certificate.shield.plans
+    if plans is None:
+        return []
+    count = "1 program" if len(plans.policies) == 1 else f"{len(plans.policies)} programs"
+    return [
+        "  With plans: S is kept by I or by a committed plan. Where the state is not in I it is in",
+        f"  the tube of a plan of at most {plans.steps} steps ({count}), which lies in S and ends in I.",
+    ]
 
 
 def openness(model: Model) -> str:
@@ -146,13 +162,8 @@ def goal_in_words(goal: str) -> str:
 
 def kernel_lines() -> tuple[int, int]:
     """How many modules the kernel has, and how many lines of source."""
-    modules = kernel_modules()
-    count = 0
-    for name in modules:
-        package, _, last = name.rpartition(".")
-        text = (resources.files(package) / f"{last}.py").read_text("utf-8")
-        count += len(text.splitlines())
-    return len(modules), count
+    sizes = kernel_sizes()
+    return len(sizes), sum(sizes.values())
 
 
 def functions_of(model: Model, more: Iterable[Term]) -> list[str]:
@@ -173,32 +184,110 @@ AXIOMS = {
     "pi": "3.14159265358979323846 <= pi <= 3.14159265358979323847",
     "sin": "Taylor's polynomial with Lagrange's remainder, for all real numbers; -1 <= sin <= 1",
     "cos": "Taylor's polynomial with Lagrange's remainder, for all real numbers; -1 <= cos <= 1",
+    "quotient": "(n / d) d = n, where d > 0 or d < 0 is proved",
     "sqrt": "sqrt(a) >= 0 and sqrt(a)^2 = a, where a >= 0 is proved",
+    "exp": "Taylor's polynomials of odd degree are below exp, for all real numbers; exp(a) exp(-a) = 1",
+    "tanh": "1 + tanh(a) = exp(2 a) (1 - tanh(a)), with the axioms of exp; -1 <= tanh <= 1",
+    "log": "exp(log(a)) = a, where a > 0 is proved, with the axioms of exp",
+    "tan": "tan(a) = sin(a) / cos(a), with the axioms of sin and cos",
 }
 
 
-def trusted(model: Model, more: Iterable[Term], solver: str) -> str:
-    """What a verdict rests on, where the claim has these terms beside the model's."""
+NOT_PROVED = (
+    "what happens between sampling instants",
+    "that the plant is the model in the file, with its parameters and its timing",
+    "anything of starts or disturbances outside the stated sets",
+    "that the goals imply the theorem: half a page of mathematics, docs/certificate.md",
+    "that S says all that matters, that I is the largest such set, that the system reaches any goal",
+    "hardware, operating system, Python, Z3, the C compiler and its library",
+)
+"""What stands beside every theorem."""
+
+
+def trusted(model: Model, more: Iterable[Term], solver: str, proofs: object, alone: str) -> str:
+    """What a verdict rests on, where the claim has these terms beside the model's, and these proofs.
+
+    ``alone`` says which leaves rest on a solver alone in this run.
+    """
     modules, lines = kernel_lines()
     used = functions_of(model, more)
-    axioms = [f"  {f}: {AXIOMS.get(f, 'no rule in proofs')}" for f in used] or [
-        "  none: nothing but + - * / min max abs where"
-    ]
+    ulps = model.arithmetic.ulps
+    functions = [f for f in used if f != "pi"]
+    named = f"{', '.join(functions)} within {ulps} * 2^-52 |value|" if functions else "none is used"
+    rounds = {1: "to nearest"}.get(sys.float_info.rounds, f"mode {sys.float_info.rounds}")
     return "\n".join(
         [
             "Trusted:",
-            f"  the kernel: {modules} modules, {lines} lines (nprl.shields.checker, its imports);",
-            f"  Python {platform.python_version()}; {solver}, linear real arithmetic only;",
-            "  leaves that rest on Z3 alone: none, where --exact agrees (other code, no solver);",
-            "  floats: IEEE 754 binary64, round to nearest, any order of summation, fused or not;",
-            f"  library functions (sin, ...) within {model.arithmetic.ulps} * 2^-52 |value|.",
+            f"  the kernel: {modules} modules, {lines} lines (nprl.shields.checker, its imports):",
+            *(f"    {line}" for line in _files(kernel_sizes())),
+            f"  Python {platform.python_version()} ({platform.python_implementation()}); {solver}, "
+            "linear real arithmetic only;",
+            f"  leaves that rest on Z3 alone: {alone};",
+            f"  floats: IEEE 754 binary64 ({sys.float_info.mant_dig} bits here), rounded {rounds} "
+            "here, any order of summation, fused or not;",
+            f"  library functions: {named};",
+            f"  the run-time test: {_compiled()}.",
             "Axioms used:",
-            *axioms,
+            *(axioms_used(proofs) or ["  none: every leaf is an identity of polynomials"]),
+            "Not proved:",
+            *(f"  {line};" for line in NOT_PROVED),
         ]
     )
 
 
-def explain(certificate: Certificate, solver: str) -> str:
+def kernel_sizes() -> dict[str, int]:
+    """The lines of source of each module of the kernel."""
+    sizes = {}
+    for name in kernel_modules():
+        package, _, last = name.rpartition(".")
+        text = (resources.files(package) / f"{last}.py").read_text("utf-8")
+        sizes[name] = len(text.splitlines())
+    return sizes
+
+
+def _files(sizes: Mapping[str, int]) -> list[str]:
+    cells = [f"{name} {count}" for name, count in sizes.items()]
+    return [", ".join(cells[k : k + 4]) for k in range(0, len(cells), 4)]
+
+
+def _compiled() -> str:
+    command = compiler()
+    if command is None:
+        return "Python that is generated from the rows (no C compiler is used here)"
+    shown = " ".join(c for c in command if not c.startswith(("-I", "-L")))
+    return (
+        f"C that is generated from the rows, compiled by `{shown}`, compared with Python at points"
+    )
+
+
+RULES = {"divide": "quotient", "root": "sqrt"}
+
+
+def axioms_used(proofs: object) -> list[str]:
+    """The axioms that the rules in some proof trees use, with how often, one line each."""
+    counts: Counter[str] = Counter()
+    stack: list[object] = list(proofs.values()) if isinstance(proofs, Mapping) else []
+    while stack:
+        node = stack.pop()
+        if not isinstance(node, list) or not node or node[0] in ("leaf", "absurd"):
+            continue
+        match node:
+            case ["function", [str(name), *_], *_]:
+                counts[name] += 1
+            case ["divide" | "root" as rule, *_]:
+                counts[RULES[rule]] += 1
+        stack += node[1:]
+    return [
+        f"  {name}, {count} time{'s' * (count != 1)}: {AXIOMS.get(name, 'unknown to this version')}"
+        for name, count in sorted(counts.items())
+    ]
+
+
+ALONE = "all of them in this run; --exact decides them without a solver"
+"""Where the exact checker was not asked."""
+
+
+def explain(certificate: Certificate, solver: str, alone: str = ALONE) -> str:
     """The goals in words with the shield in full, and the trusted base."""
     shield, model = certificate.shield, certificate.model
     lines = ["The shield:"]
@@ -212,4 +301,4 @@ def explain(certificate: Certificate, solver: str) -> str:
     kinds = ("domain", "witness/init", "witness/invariant", "witness/action", "witness/disturbance")
     for kind in (*kinds, "witness/test", "init", "safe", "ranges", "action", "backup", "test"):
         lines.append(f"  {kind}: {GOALS[kind]}")
-    return "\n".join([*lines, trusted(model, shield.backup, solver)])
+    return "\n".join([*lines, trusted(model, shield.backup, solver, certificate.proofs, alone)])

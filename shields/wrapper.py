@@ -15,6 +15,7 @@ import numpy as np
 from nprl.env.binding import Binding, binding_for
 from nprl.shields.certificate import Certificate
 from nprl.shields.nearest import Action
+from nprl.shields.plans import Coverage, Planner
 from nprl.shields.shield import Filter
 from nprl.shields.watch import Watch
 
@@ -39,9 +40,11 @@ class Shield(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstructorArgs):
     - ``shield/overrides`` (int): how many were replaced in this episode so far;
     - ``shield/margin`` (float): the least value of the invariant's rows in the new state; ``>= 0``
       exactly when it is inside;
+    - ``shield/plan`` (int): how many actions of the committed plan are to come, at most; 0 inside
+      the invariant, and always where the certificate has no plans;
     - ``shield/guaranteed`` (bool): False from the first step on whose outcome is not the model's or
-      lies outside the invariant, until the next reset. The first such step warns with
-      `ShieldWarning`.
+      lies outside the invariant (with plans: and is not on the committed plan), until the next
+      reset. The first such step warns with `ShieldWarning`.
     """
 
     def __init__(self, env: gym.Env[Any, Any], certificate: str | Path) -> None:
@@ -57,6 +60,9 @@ class Shield(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstructorArgs):
         self.filter = Filter.from_file(certificate)
         self.binding = bound_to(env, self.filter.certificate)
         self._watch = Watch(self.filter.certificate)
+        plans = self.filter.certificate.shield.plans
+        self._planner = None if plans is None else Planner(Coverage(self.filter))
+        self._decide = (self._planner or self.filter).filter
         self._overrides = 0
         self._guaranteed = False
         self._started = False
@@ -64,7 +70,7 @@ class Shield(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstructorArgs):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Any, dict[str, Any]]:
-        """Reset the environment, which must start inside the invariant.
+        """Reset the environment, which must start inside the invariant, or where a plan begins.
 
         Raises:
             ValueError: for a start outside; the environment is not usable before another reset.
@@ -73,7 +79,8 @@ class Shield(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstructorArgs):
         obs, info = self.env.reset(seed=seed, options=options)
         state = self.binding.read_state(self.env)
         margin = self.filter.margin(state)
-        if not margin >= 0:
+        holds = margin >= 0 if self._planner is None else self._planner.reset(state)
+        if not holds:
             hint = f"; try reset(options={dict(self.binding.reset_options)})"
             raise ValueError(
                 f"reset refused: the state {state} is outside the proved invariant "
@@ -94,7 +101,7 @@ class Shield(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstructorArgs):
                 "call reset() before step(); the last one was refused, if any"
             )
         before = self.binding.read_state(self.env)
-        decision = self.filter.filter(before, self._units(action), self._through)
+        decision = self._decide(before, self._units(action), self._through)
         if decision.overridden:
             self._overrides += 1
             sent, applied = self._sent(decision.action), self._through(decision.action)
@@ -103,11 +110,12 @@ class Shield(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstructorArgs):
         obs, reward, terminated, truncated, info = self.env.step(sent)
         after = self.binding.read_state(self.env)
         margin = self.filter.margin(after)
+        holds = margin >= 0 if self._planner is None else self._planner.holds(after)
         if not decision.inside:
             self._end("it was put outside the proved invariant", before, applied, after)
         elif not self._watch.explains(before, applied, after):
             self._end("its step is not the model's", before, applied, after)
-        elif not margin >= 0:
+        elif not holds:
             self._end("it left the proved invariant", before, applied, after)
         extra = self._info(decision.overridden, decision.fallback, margin)
         return obs, reward, terminated, truncated, {**info, **extra}
@@ -138,6 +146,7 @@ class Shield(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstructorArgs):
             "shield/fallback": fallback,
             "shield/overrides": self._overrides,
             "shield/margin": margin,
+            "shield/plan": 0 if self._planner is None else self._planner.steps_left,
             "shield/guaranteed": self._guaranteed,
         }
 

@@ -130,6 +130,39 @@ def test_the_binding_of_stock_pendulum_has_its_dynamics_reward_and_observation()
             assert (np.abs(seen - obs.astype(np.float64)) <= rounding).all()
 
 
+def test_the_binding_of_stock_cartpole_has_its_dynamics_reward_end_and_observation() -> None:
+    env = gym.make("CartPole-v1")
+    binding = binding_for(env)
+    assert binding is not None
+    plant = Plant(binding.model)
+    rounding = [float(o.rounding) for o in binding.model.observation]
+    env.reset(seed=0)
+    for k, x in enumerate(cartpole_states()[0]):
+        binding.write_state(env, x)
+        assert binding.read_state(env) == tuple(x)
+        u = binding.to_units(k % 2)
+        assert binding.from_units(u) == k % 2
+        obs, reward, terminated, _, _ = env.unwrapped.step(k % 2)
+        after = binding.read_state(env)
+        close(plant.step(x.tolist(), u.tolist(), ()), after, scale=8.0)
+        assert terminated is not plant.safe(after)
+        assert plant.reward(x.tolist(), u.tolist(), after) == reward
+        if plant.safe(after) and np.abs(after).max() <= 4.0:
+            assert (np.abs(np.array(after) - obs.astype(np.float64)) <= rounding).all()
+
+
+def test_stock_cartpole_starts_inside_the_initial_box_of_its_model() -> None:
+    task = load_task("CartPole-v1")
+    assert task.binding is not None
+    env = task.make()
+    for seed in range(300):
+        env.reset(seed=seed)
+        state = task.binding.read_state(env)
+        for name, value in zip(task.binding.model.state_names, state, strict=True):
+            low, high = task.binding.model.init[name]
+            assert low <= value <= high
+
+
 def test_stock_pendulum_starts_inside_the_initial_box_of_its_model() -> None:
     task = load_task("Pendulum-v1")
     assert task.binding is not None
@@ -164,3 +197,36 @@ def test_a_spec_of_the_bound_pendulum_survives_json() -> None:
     again = gym.make(type(env.spec).from_json(env.spec.to_json()))
     assert np.array_equal(env.reset(seed=2)[0], again.reset(seed=2)[0])
     assert not isinstance(again.unwrapped, ModelEnv)
+
+
+def test_the_binding_of_stock_mountain_car_has_its_dynamics_and_goal() -> None:
+    env = gym.make("MountainCarContinuous-v0")
+    binding = binding_for(env)
+    assert binding is not None
+    model, plant = binding.model, Plant(binding.model)
+    env.reset(seed=0)
+    state = binding.read_state(env)
+    assert all(low <= v <= high for v, (low, high) in zip(state, model.init.values(), strict=True))
+    rng = np.random.default_rng(0)
+    (off,) = model.disturbance
+    compared, ended = 0, 0
+    for _ in range(N):
+        binding.write_state(env, rng.uniform([-1.2, -0.07], [0.45, 0.07]))
+        before, action = binding.read_state(env), rng.uniform(-1.2, 1.2, 1)
+        units = binding.to_units(action)
+        _, reward, terminated, _, _ = env.unwrapped.step(binding.from_units(units))
+        after = binding.read_state(env)
+        nominal = plant.step(before, units.tolist(), (0.0,))
+        if plant.safe(nominal):
+            assert abs(after[0] - nominal[0]) <= float(off.high) + 2.0**-23
+            assert abs(after[1] - nominal[1]) <= float(off.high) + 2.0**-27
+            assert terminated >= plant.terminal(after)
+            assert float(reward) == pytest.approx(
+                plant.reward(before, units.tolist(), after) + 100 * terminated
+            )
+            compared += 1
+            ended += terminated
+        else:  # the wall, or the limit of the speed: outside of the safe set for both
+            assert not plant.safe(after)
+    assert compared > N // 2
+    assert ended > 0

@@ -147,7 +147,7 @@ def test_no_drawn_disturbance_lies_outside_the_exact_box() -> None:
 
 
 def test_a_foreign_id_without_a_model_runs_and_has_no_model() -> None:
-    task = load_task("InvertedPendulum-v5")
+    task = load_task("InvertedDoublePendulum-v5")
     assert task.model is None
     assert task.binding is None
     assert task.horizon == 1000
@@ -160,7 +160,7 @@ def test_a_foreign_id_without_a_model_runs_and_has_no_model() -> None:
     env.close()
     with pytest.raises(ValueError, match="has no model, so it cannot be shielded"):
         task.make_vec(2, seed=0, shield=Half())
-    bare = gym.make("InvertedPendulum-v5")
+    bare = gym.make("InvertedDoublePendulum-v5")
     with pytest.raises(ValueError, match="no binding gives it a model"):
         StartInside(bare, {})
     bare.close()

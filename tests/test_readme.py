@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from nprl.env.task import load_task
@@ -16,20 +17,22 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
 
 
-def test_the_readme_has_both_deployments() -> None:
-    assert len(BLOCKS) == 2
+def test_the_readme_has_all_deployments() -> None:
+    assert len(BLOCKS) == 3
     assert "nprl/Pendulum-v0" in BLOCKS[0]
     assert 'gym.make("Pendulum-v1")' in BLOCKS[1]
+    assert 'gym.make_vec("nprl/Pendulum-v0", 64)' in BLOCKS[2]
 
 
-@pytest.mark.parametrize("number", [0, 1])
+@pytest.mark.parametrize("number", [0, 1, 2])
 def test_a_deployment_runs_as_it_is_printed(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     scope: dict[str, object] = {}
     exec(compile(BLOCKS[number], "README.md", "exec"), scope)
     env = scope["env"]
-    assert isinstance(scope["info"], dict)
-    assert scope["info"]["shield/guaranteed"] is True
+    info = scope["infos" if number == 2 else "info"]
+    assert isinstance(info, dict)
+    assert np.all(info["shield/guaranteed"])
     env.close()  # type: ignore[attr-defined]
 
 

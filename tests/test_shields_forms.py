@@ -14,7 +14,7 @@ from nprl.lang.build import clip, cos, sin, where
 from nprl.lang.exact import evaluate
 from nprl.lang.floats import compile_scalar
 from nprl.lang.terms import Num, Term, Var, nodes
-from nprl.shields.forms import nested
+from nprl.shields.forms import hurried, nested
 from nprl.shields.goals import test_terms as terms_of_test
 from nprl.shields.line import Line
 from nprl.shields.rows import tests_of as formulas_of
@@ -184,3 +184,11 @@ def test_of_bounds_of_one_term_the_tightest_is_tested() -> None:
     formulas = formulas_of(box_certificate())
     lefts = [f.left for f in formulas.surely.parts]
     assert sorted(map(str, lefts)) == ["x", "x", "y", "y"]
+
+
+@few
+@given(polynomials(), polynomials(), points)
+def test_a_hurried_term_has_the_same_real_value(p: Term, q: Term, at: dict[str, F]) -> None:
+    whole = clip((p - q) / 3 - (q - 0) / F(7, 5), p / q, 2) - where(p / 2 >= q, p - (X - Y), -q)
+    assert evaluate(hurried(whole), at) == evaluate(whole, at)
+    assert evaluate(hurried(-p - q - X), at) == evaluate(-p - q - X, at)

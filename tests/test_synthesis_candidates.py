@@ -10,7 +10,6 @@ import importlib
 from dataclasses import replace
 from fractions import Fraction
 from itertools import islice, pairwise, product
-from typing import Any
 
 import numpy as np
 import pytest
@@ -264,17 +263,10 @@ def test_the_least_input_that_all_rows_allow_is_a_backup_too() -> None:
     assert least_margins(model, kept)[0] >= 1e-6
 
 
-@pytest.mark.parametrize(
-    ("changes", "reason"),
-    [
-        ({"safe": X * Y <= 1}, "curved face"),
-        ({"choices": ((F(-1),), (F(1),))}, "finitely many"),
-    ],
-)
-def test_a_model_that_no_method_fits_is_told_why(changes: dict[str, Any], reason: str) -> None:
-    found = synthesize(integrator(**changes))
+def test_a_model_that_no_method_fits_is_told_why() -> None:
+    found = synthesize(integrator(safe=X * Y <= 1))
     assert found.certificate is None
-    assert reason in found.reason
+    assert "curved face" in found.reason
 
 
 def test_a_set_that_nothing_keeps_has_no_candidates() -> None:

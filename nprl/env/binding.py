@@ -17,7 +17,12 @@ import gymnasium as gym
 from nprl.env.sampling import Floats
 from nprl.model import Model
 
-BINDINGS: dict[str, str] = {"Pendulum-v1": "nprl.envs.pendulum_v1:BINDING"}
+BINDINGS: dict[str, str] = {
+    "Pendulum-v1": "nprl.envs.pendulum_v1:BINDING",
+    "CartPole-v1": "nprl.envs.cartpole_v1:BINDING",
+    "InvertedPendulum-v5": "nprl.envs.inverted_pendulum_v5:BINDING",
+    "MountainCarContinuous-v0": "nprl.envs.mountain_car_continuous:BINDING",
+}
 """Foreign Gymnasium ids with a binding, each as ``module:NAME``; a user may add to it."""
 
 Env = gym.Env[Any, Any]

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnvWrapper
 
 from nprl.env.binding import Binding, binding_for
+from nprl.env.lanes import BatchShield
 from nprl.env.plant import Plant
-from nprl.env.vector import BatchShield
 
 
 class StartInside(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstructorArgs):
@@ -59,21 +59,21 @@ def filtered(
     go, to a learner's action and back to units, which may round: what *arrives* must pass. Else the
     backup is sent (which is what rows of NaN mean), whose rounding the proof covers.
     """
-    units, replaced = shield.filter_batch(states, _arriving(binding, actions))
+    units, replaced = shield.filter_batch(states, arriving(binding, actions))
     sent = np.asarray(binding.from_units(units))
     kept = ~replaced
     sent[kept] = np.asarray(actions)[kept]
-    arriving = _arriving(binding, sent)
-    moved = np.flatnonzero(replaced & (arriving != units).any(axis=1))
+    received = arriving(binding, sent)
+    moved = np.flatnonzero(replaced & (received != units).any(axis=1))
     if moved.size:
-        lost = moved[shield.filter_batch(states[moved], arriving[moved])[1]]
+        lost = moved[shield.filter_batch(states[moved], received[moved])[1]]
         if lost.size:
             backup = shield.filter_batch(states[lost], np.full((lost.size, units.shape[1]), np.nan))
             sent[lost] = binding.from_units(backup[0])
     return sent, replaced
 
 
-def _arriving(binding: Binding, actions: NDArray[Any]) -> NDArray[np.float64]:
+def arriving(binding: Binding, actions: NDArray[Any]) -> NDArray[np.float64]:
     """The vectors in units (n, m) that the environments apply for these actions, sent in float64."""
     rows = np.asarray(actions)
     if rows.dtype.kind == "f":

@@ -22,9 +22,10 @@ import nprl.envs
 from nprl.env.binding import Binding, Env, binding_of
 from nprl.env.environment import model_binding
 from nprl.env.foreign import ShieldedDummyVecEnv, StartInside
+from nprl.env.lanes import BatchShield
 from nprl.env.plant import Plant
 from nprl.env.source import read_model
-from nprl.env.vector import BatchShield, ModelVecEnv
+from nprl.env.vector import ModelVecEnv
 from nprl.model import Model
 
 MODEL_ENV = "nprl.env.environment:ModelEnv"

@@ -1,8 +1,8 @@
-"""Rational bounds of pi, sin, cos and the root, at a rational point.
+"""Rational bounds of pi, sin, cos, exp, log and the root, at a rational point.
 
 All is integer arithmetic in units of ``2**-p``: Taylor sums with a bound of their remainders and of
 every truncation, after an exact reduction of the argument. ``bits`` asks for a width of about
-``2**-bits``: absolute for pi, sin, cos, relative for the root.
+``2**-bits``: absolute for pi, sin, cos and log, relative for exp and the root.
 """
 
 from __future__ import annotations
@@ -18,6 +18,10 @@ UNIT: Bounds = (Fraction(-1), Fraction(1))
 GUARD = 16
 MAX_SIZE = 4096
 """sin and cos of a number above ``2**MAX_SIZE`` are bounded by -1 and 1 only."""
+MAX_EXP = 2**14
+"""exp beyond this is bounded on one side only."""
+LOG2 = Fraction(693147, 10**6)
+"""Near the logarithm of 2; a first guess."""
 
 
 def scale(units: int, power: int) -> Fraction:
@@ -30,15 +34,15 @@ def fixed(value: Fraction, p: int) -> int:
     return (value.numerator << p) // value.denominator
 
 
-def inverse_series(n: int, p: int, sign: int) -> int:
-    """``atanh(1/n)`` for sign 1, ``atan(1/n)`` for -1; off by at most ``p + 4`` units, n >= 3.
+def _arctangent(n: int, p: int) -> int:
+    """``atan(1/n)``; off by at most ``p + 4`` units, n >= 3.
 
     A term is off by at most 2 units, and there are at most ``p/3 + 1``; what is left out after a
     term below one unit is less than 2 units.
     """
     total, power, k = 0, (1 << p) // n, 0
     while power:
-        total += sign**k * (power // (2 * k + 1))
+        total += (-1) ** k * (power // (2 * k + 1))
         power, k = power // (n * n), k + 1
     return total
 
@@ -48,7 +52,7 @@ def _pi(p: int) -> int:
     """Pi in units of ``2**-p``, off by at most 2. Machin: ``16 atan(1/5) - 4 atan(1/239)``."""
     extra = 8 + p.bit_length()
     q = p + extra
-    return (16 * inverse_series(5, q, -1) - 4 * inverse_series(239, q, -1)) >> extra
+    return (16 * _arctangent(5, q) - 4 * _arctangent(239, q)) >> extra
 
 
 def pi_bounds(bits: int) -> Bounds:
@@ -105,3 +109,42 @@ def sqrt(x: Fraction, bits: int) -> Bounds:
     p = bits + 2 + max(0, x.denominator.bit_length() - x.numerator.bit_length())
     root = math.isqrt(fixed(x, 2 * p))
     return scale(root, -p), scale(root + 1, -p)
+
+
+def exp(x: Fraction, bits: int) -> tuple[Fraction, End]:
+    """Bounds of the exponential: that of ``x / 2**n`` in [0, 1), squared n times; of -x inverted.
+
+    The argument is off by at most a unit, so its exponential by 6; each Taylor term by at most 2,
+    and what follows the first that vanishes is less than 4. Squaring doubles what is relative.
+    """
+    if abs(x) > MAX_EXP:
+        return (scale(1, MAX_EXP), math.inf) if x > 0 else (Fraction(0), scale(1, -MAX_EXP))
+    if x < 0:
+        low, high = exp(-x, bits)
+        return 1 / Fraction(high), 1 / low
+    n = size(x)
+    p = bits + n + GUARD
+    rest, least, term, k = fixed(x, p) >> n, 0, 1 << p, 0
+    while term:
+        least, k = least + term, k + 1
+        term = term * rest // (k << p)
+    most = least + (2 * k + 10 if x else 0)
+    for _ in range(n):
+        least, most = least * least >> p, (most * most >> p) + 1
+    return scale(least, -p), scale(most, -p)
+
+
+def log(x: Fraction, bits: int) -> Bounds:
+    """Bounds of the natural logarithm of x > 0.
+
+    With ``y = x exp(-g)``, for any g, ``log(x) = g + log(y)``, and ``1 - 1/y <= log(y) <= y - 1``;
+    Newton's steps make g so good that y is all but 1.
+    """
+    p = bits + GUARD
+    g = LOG2 * (x.numerator.bit_length() - x.denominator.bit_length()) if x != 1 else Fraction(0)
+    for _ in range(p.bit_length()):
+        low, high = (x * Fraction(end) for end in exp(-g, p))
+        if high - low >= (high - 1) ** 2:
+            break
+        g = scale(fixed(g + high - 1, p), -p)
+    return g + 1 - 1 / low, g + high - 1

@@ -14,9 +14,8 @@ from collections.abc import Iterable, Mapping
 from fractions import Fraction
 from typing import assert_never
 
-from nprl.lang.exact import apply
 from nprl.lang.functions import End
-from nprl.lang.ranges import Interval, decide, hull
+from nprl.lang.ranges import Interval, apply, decide, hull
 from nprl.lang.terms import (
     Binary,
     Clip,

@@ -39,25 +39,14 @@ MODULE = "nprl_native"
 POINTS = 50
 """At how many points the compiled code is compared with the generated Python."""
 LIMIT_S = 60
-WRAPPER = r"""
-#define PY_SSIZE_T_CLEAN
-#include <Python.h>
-%(prelude)s
-static const int sizes[] = {%(sizes)s 0};
-enum { GROUPS = %(groups)d, INPUTS = %(inputs)d, VALUES = %(values)d, TRUTHS = %(truths)d };
-
-static void compute(const double *a, double *values, char *truths)
-{
-%(body)s
-}
-
+READING = r"""
 /* The numbers of a sequence of n, or -1 and an exception. */
 static int read_numbers(PyObject *from, double *to, Py_ssize_t n)
 {
     PyObject *fast = PySequence_Fast(from, "a group of inputs is a sequence");
     if (!fast) return -1;
     if (PySequence_Fast_GET_SIZE(fast) != n) {
-        PyErr_Format(PyExc_ValueError, "a group has %%zd inputs; got %%zd", n,
+        PyErr_Format(PyExc_ValueError, "a group has %zd inputs; got %zd", n,
                      PySequence_Fast_GET_SIZE(fast));
         Py_DECREF(fast);
         return -1;
@@ -68,6 +57,19 @@ static int read_numbers(PyObject *from, double *to, Py_ssize_t n)
     }
     Py_DECREF(fast);
     return 0;
+}
+"""
+WRAPPER = r"""
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+%(prelude)s
+%(reading)s
+static const int sizes[] = {%(sizes)s 0};
+enum { GROUPS = %(groups)d, INPUTS = %(inputs)d, VALUES = %(values)d, TRUTHS = %(truths)d };
+
+static void compute(const double *a, double *values, char *truths)
+{
+%(body)s
 }
 
 static PyObject *numbers_of(const double *from, Py_ssize_t n)
@@ -252,7 +254,7 @@ def _compiled(
     names = [name for group in groups for name in group]
     box = dict.fromkeys(names, (-MAX, MAX)) if bounds is None else dict(bounds)
     python = compile_scalar(terms, groups, box)
-    module = _build(command, source(terms, groups, box))
+    module = build(command, source(terms, groups, box))
     return module if module is not None and _agree(module, python, groups, box) else None
 
 
@@ -265,7 +267,7 @@ def source(terms: Sequence[Term | Formula], groups: Sequence[Sequence[str]], bou
         place = f"values[{k}]" if k < values else f"truths[{k - values}]"
         lines.append(f"{place} = {result};")
     return WRAPPER % {
-        "prelude": PRELUDE, "body": "\n".join("    " + line for line in lines),
+        "prelude": PRELUDE, "reading": READING, "body": "\n".join("    " + line for line in lines),
         "sizes": "".join(f"{len(g)}, " for g in groups), "groups": len(groups),
         "inputs": len(names), "values": values, "truths": len(terms) - values,
     }  # fmt: skip
@@ -284,7 +286,8 @@ def compiler() -> tuple[str, ...] | None:
     return (*command, *FLAGS, "-w", "-shared", "-fPIC", *link, f"-I{headers}")
 
 
-def _build(command: tuple[str, ...], text: str) -> Any:
+def build(command: tuple[str, ...], text: str) -> Any:
+    """The extension module `MODULE` of a C text, compiled by `compiler`'s command; or None."""
     with tempfile.TemporaryDirectory(prefix="nprl") as folder:
         path = Path(folder, f"{MODULE}.c")
         library = path.with_suffix(".so")

@@ -1,9 +1,8 @@
 """Rational intervals that hold a term's real value: for what can be proved.
 
 Over numbers, variables, ``+ - * / **``, min, max, abs, clip and where a point has one exact value;
-pi, sin, cos and the root have rational bounds (`nprl.lang.functions`). Other functions have none
-here: `nprl.lang.exact` knows them all, and the checker needs only what its rules speak of. A test
-that the bounds cannot decide takes the hull of both branches.
+pi and the functions have rational bounds (`nprl.lang.functions`). A test that the bounds cannot
+decide takes the hull of both branches.
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import reduce
 from typing import Any, assert_never
 
 from nprl.lang import functions
@@ -25,7 +25,7 @@ LONGEST = 2**16
 
 
 class DomainError(ValueError):
-    """There is no bound: an edge of a function's domain, an overflow, or a function without bounds."""
+    """There is no bound on a rounding: an edge of a function's domain, or an overflow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,9 +113,6 @@ def _times(a: End, b: End) -> End:
 
 
 def _product(a: Interval, b: Interval) -> Interval:
-    if a.lo == a.hi and b.lo == b.hi:
-        value = _times(a.lo, b.lo)
-        return Interval(value, value)
     ends = [_times(x, y) for x in (a.lo, a.hi) for y in (b.lo, b.hi)]
     return Interval(min(ends), max(ends))
 
@@ -132,11 +129,8 @@ def quotient(a: Interval, b: Interval) -> Interval:
 
 def power(x: Interval, exponent: int) -> Interval:
     """The interval of ``x ** exponent``."""
-    ends: list[End] = []
-    for end in (x.lo, x.hi):
-        ends.append(Fraction(1) if exponent == 0 else end)
-        for _ in range(1, exponent):
-            ends[-1] = _times(ends[-1], end)
+    one: End = Fraction(1)
+    ends = [reduce(_times, [end] * exponent, one) for end in (x.lo, x.hi)]
     if exponent % 2 == 0 and exponent and x.lo < 0 < x.hi:
         ends.append(Fraction(0))
     return Interval(min(ends), max(ends))
@@ -178,12 +172,28 @@ def wave(x: Interval, op: tm.UnaryOp, bits: int) -> Interval:
     return Interval(low, high)
 
 
-def _root(x: Interval, bits: int) -> Interval:
-    low, high = (
-        Fraction(0) if end <= 0 else end if isinstance(end, float) else functions.sqrt(end, bits)[k]
-        for k, end in enumerate((x.lo, x.hi))
-    )
-    return Interval(low, high)
+_X = Var("x")
+_TANH = 1 - Num(Fraction(2)) / (tm.Unary(tm.UnaryOp.EXP, 2 * _X) + 1)
+_TAN = tm.Unary(tm.UnaryOp.SIN, _X) / tm.Unary(tm.UnaryOp.COS, _X)
+
+
+def _increasing(op: tm.UnaryOp, x: Interval, bits: int) -> Interval:
+    """Exp, log or the root: bounds at the ends, or the limits there."""
+    total = op is not tm.UnaryOp.EXP  # 0 at and below 0
+    ends: list[End] = []
+    for k, end in enumerate((x.lo, x.hi)):
+        if end <= 0 and (total or isinstance(end, float)):
+            end = -math.inf if op is tm.UnaryOp.LOG and not k and x.hi > 0 else Fraction(0)
+        elif not isinstance(end, float):
+            end = getattr(functions, op.value)(end, bits)[k]
+        ends.append(end)
+    return Interval(ends[0], max(Fraction(0), ends[1]) if x.lo <= 0 else ends[1])
+
+
+def _tangent(x: Interval, bits: int) -> Interval:
+    if wave(x, tm.UnaryOp.COS, bits).contains(0):
+        return WHOLE
+    return hull(*(enclose(_TAN, {"x": Interval(end, end)}, bits) for end in (x.lo, x.hi)))
 
 
 _BINARY: dict[tm.BinaryOp, Callable[[Interval, Interval], Interval]] = {
@@ -200,9 +210,6 @@ def apply(t: Term, parts: tuple[Interval, ...], bits: int = BITS) -> Interval:
     """The interval of a term's outermost operator, from those of its children.
 
     The children are in the order of `terms.children`; `Var` and `Where` are left to the caller.
-
-    Raises:
-        DomainError: for tan, tanh, exp and log.
     """
     match t, parts:
         case Num(value), ():
@@ -221,10 +228,14 @@ def apply(t: Term, parts: tuple[Interval, ...], bits: int = BITS) -> Interval:
             return absolute(x)
         case tm.Unary(tm.UnaryOp.SIN | tm.UnaryOp.COS as wave_op, _), (x,):
             return wave(x, wave_op, bits)
-        case tm.Unary(tm.UnaryOp.SQRT, _), (x,):
-            return _root(x, bits)
+        case tm.Unary(tm.UnaryOp.TAN, _), (x,):
+            return _tangent(x, bits)
+        case tm.Unary(tm.UnaryOp.TANH, _), (x,):
+            return enclose(_TANH, {"x": x}, bits)
+        case tm.Unary(op, _), (x,):
+            return _increasing(op, x, bits)
         case _:
-            raise DomainError(f"no bounds are known here: {t}")
+            raise TypeError(f"left to the caller: {t}")
 
 
 def decide(f: Formula, of: Callable[[Term], Interval]) -> bool | None:
@@ -252,12 +263,7 @@ def decide(f: Formula, of: Callable[[Term], Interval]) -> bool | None:
             assert_never(f)
 
 
-def enclose(
-    t: Term,
-    at: Mapping[str, Interval | Fraction],
-    bits: int = BITS,
-    apply: Callable[[Term, tuple[Interval, ...], int], Interval] = apply,
-) -> Interval:
+def enclose(t: Term, at: Mapping[str, Interval | Fraction], bits: int = BITS) -> Interval:
     """An interval that holds the real value of ``t`` at every point of ``at``.
 
     Exact at a point for terms without functions; those are off by about ``2**-bits``. Over
@@ -265,16 +271,15 @@ def enclose(
 
     Raises:
         KeyError: ``at`` misses a variable of ``t``.
-        DomainError: as `apply`.
     """
-    return Enclosure(at, bits, apply).of(t)
+    return Enclosure(at, bits).of(t)
 
 
 class Enclosure:
     """One point or box, and the intervals found so far on it."""
 
-    def __init__(self, at: Mapping[str, Interval | Fraction], bits: int, apply: Any) -> None:
-        self.at, self.bits, self.apply = at, bits, apply
+    def __init__(self, at: Mapping[str, Interval | Fraction], bits: int) -> None:
+        self.at, self.bits = at, bits
         self.known: dict[Term, Interval] = {}
 
     def of(self, t: Any) -> Interval:
@@ -293,5 +298,5 @@ class Enclosure:
                 if verdict is None:
                     return hull(self.of(then), self.of(other))
                 return self.of(then if verdict else other)
-        found: Interval = self.apply(t, tuple(map(self.of, children(t))), self.bits)
+        found = apply(t, tuple(map(self.of, children(t))), self.bits)
         return shorten(found, LONGEST if found.lo == found.hi else 4 * self.bits)

@@ -70,7 +70,7 @@ class _Analysis:
     def __init__(
         self, box: Mapping[str, Interval], ulps: int, errors: Mapping[str, Fraction] | None
     ) -> None:
-        self.box, self.function, self.errors = box, ulps * 2 * U, errors
+        self.box, self.ulps, self.errors = box, ulps, errors
         self.known: dict[Term, Pair] = {}
         self.guards = Fraction(0)
 
@@ -96,6 +96,8 @@ class _Analysis:
                 return apply(t, (), BITS), 4 * U
             case Var(name):
                 return self.box[name], self.errors[name] if self.errors else Fraction(0)
+            case tm.Unary(tm.UnaryOp.TAN, arg):
+                return self.of(tm.Unary(tm.UnaryOp.SIN, arg) / tm.Unary(tm.UnaryOp.COS, arg))
             case tm.Unary(op, arg):
                 return self.unary(t, op, arg)
             case tm.Power(base, exponent):
@@ -124,13 +126,18 @@ class _Analysis:
         value = apply(t, (a,), BITS)
         if op is tm.UnaryOp.NEG or op is tm.UnaryOp.ABS:
             return value, error
-        own = self.function
-        if op is tm.UnaryOp.SQRT:
-            least = _finite(a.lo, t) - error
-            if least <= 0:
+        seen = Interval(_finite(a.lo, t) - error, _finite(a.hi, t) + error)
+        steepest, ulps = Fraction(1), self.ulps  # over what the function sees
+        if op is tm.UnaryOp.LOG or op is tm.UnaryOp.SQRT:
+            if seen.lo <= 0:
                 raise DomainError(f"the argument is not proved positive: {t}")
-            error, own = error / functions.sqrt(least, BITS)[0], 2 * U
-        return value, error + own * (_size(value, t) + error) + TINY
+            steepest = 1 / Fraction(seen.lo)
+            if op is tm.UnaryOp.SQRT:
+                steepest, ulps = 1 / functions.sqrt(Fraction(seen.lo), BITS)[0], 1
+        elif op is tm.UnaryOp.EXP:
+            steepest = _size(apply(t, (seen,), BITS), t)
+        error *= steepest
+        return value, error + ulps * (2 * U * (_size(value, t) + error) + TINY)
 
     def power(self, t: Term, a: Interval, error: Fraction, exponent: int) -> Pair:
         """A power: products from left to right."""

@@ -82,29 +82,31 @@ def record(
     parts: Mapping[str, Shape[Any]],
     versions: Mapping[str, str] | None = None,
     remedy: str = "",
+    spare: tuple[str, ...] = (),
 ) -> Shape[T]:
     """An object with exactly these keys: the arguments of ``make``, the attributes of what it makes.
 
     ``versions`` are further keys and the only texts that are accepted there; ``remedy`` says what
-    to do with another one.
+    to do with another one. A key of ``parts`` that is ``spare`` is absent where its value is None.
     """
     fixed = dict(versions or {})
     keys = [*fixed, *parts]
 
     def read(value: Any, path: Path) -> T:
         data = OBJECT.read(value, path)
-        for key in [k for k in keys if k not in data] + [k for k in data if k not in keys]:
+        missing = [k for k in keys if k not in data and k not in spare]
+        for key in missing + [k for k in data if k not in keys]:
             problem = "misses" if key in keys else "has the unknown key"
             raise ValueError(f"{place(path)} {problem} {key!r}; the keys are {', '.join(keys)}")
         for key, text in fixed.items():
             if data[key] != text:
-                raise ValueError(
-                    f"{place((path, key))}: got {data[key]!r}; accepted is {text!r}{remedy}"
-                )
-        return make(**{k: shape.read(data[k], (path, k)) for k, shape in parts.items()})
+                got = f"{place((path, key))}: got {data[key]!r}"
+                raise ValueError(f"{got}; accepted is {text!r}{remedy}")
+        return make(**{k: s.read(data[k], (path, k)) for k, s in parts.items() if k in data})
 
     def write(value: T) -> Any:
-        return fixed | {k: shape.write(getattr(value, k)) for k, shape in parts.items()}
+        kept = {k: s for k, s in parts.items() if k not in spare or getattr(value, k) is not None}
+        return fixed | {k: s.write(getattr(value, k)) for k, s in kept.items()}
 
     return Shape(read, write)
 

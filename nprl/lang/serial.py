@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable
 from fractions import Fraction
 from functools import partial, reduce
+from itertools import accumulate
 from typing import Any, NoReturn
 
 from nprl.lang import terms as tm
@@ -41,14 +42,9 @@ def loads(text: str | bytes) -> Any:
             text = text.decode("utf-8")
         except UnicodeDecodeError as error:
             raise ValueError(f"not JSON: not UTF-8 at byte {error.start}") from None
-    depth = 0
-    for found in _BRACKETS.finditer(text):
-        if found[0] in "[{":
-            depth += 1
-            if depth > MAX_NESTING:
-                raise ValueError(f"JSON nested deeper than {MAX_NESTING} levels")
-        elif found[0] in "]}":
-            depth -= 1
+    opened = ((found[0] in "[{") - (found[0] in "]}") for found in _BRACKETS.finditer(text))
+    if any(depth > MAX_NESTING for depth in accumulate(opened)):
+        raise ValueError(f"JSON nested deeper than {MAX_NESTING} levels")
     try:
         return json.loads(
             text,
@@ -67,9 +63,7 @@ def canonical(value: object) -> str:
     Raises:
         ValueError: for NaN or an infinity.
     """
-    return json.dumps(
-        value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False
-    )
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -145,9 +145,7 @@ class _Logic(_Structural):
         return Not(self)
 
     def __bool__(self) -> bool:
-        raise TypeError(
-            "a formula has no truth value; write `&`, `|`, `~` instead of `and`, `or`, `not`"
-        )
+        raise TypeError("a formula has no truth value; write `&`, `|`, `~` for `and`, `or`, `not`")
 
     def __str__(self: Any) -> str:
         from nprl.lang.text import formula_to_text
@@ -215,9 +213,8 @@ class Power(_Arithmetic):
     def __post_init__(self) -> None:
         """Refuse another exponent."""
         if type(self.exponent) is not int or not 0 <= self.exponent <= MAX_EXPONENT:
-            raise ValueError(
-                f"an exponent is an integer from 0 to {MAX_EXPONENT}; got {self.exponent!r}"
-            )
+            got = self.exponent
+            raise ValueError(f"an exponent is an integer from 0 to {MAX_EXPONENT}; got {got!r}")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -298,9 +295,7 @@ def exact(value: Exact) -> Fraction:
     if isinstance(value, bool) or not isinstance(value, (int, Fraction)):
         hint = ""
         if isinstance(value, float) and value == value and abs(value) != float("inf"):
-            hint = (
-                f": write Fraction({str(value)!r}), or Fraction.from_float(...) for all its digits"
-            )
+            hint = f": write Fraction({str(value)!r}), or Fraction.from_float(...) for each digit"
         kind = type(value).__name__
         raise TypeError(f"a constant is an int or a Fraction; got {kind} {value!r}{hint}")
     return Fraction(value)

@@ -29,8 +29,8 @@ from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.utils import set_random_seed
 from stable_baselines3.common.vec_env import VecEnv
 
+from nprl.env.lanes import BatchShield
 from nprl.env.task import Task
-from nprl.env.vector import BatchShield
 from nprl.evaluate import Evaluation, evaluate
 from nprl.train.checkpoint import SCORE, Progress, forget, load_progress, restore, save_progress
 from nprl.train.config import TrainConfig, TrainError

@@ -2,8 +2,8 @@
 
 Where the terminal states are a half-space ``g.x >= c``, states beyond it owe nothing. A bound of
 the ranges, ``r.x <= b``, is tilted: ``r.x + slope (c - g.x) <= b`` gives way as the goal comes
-nearer. With it a coordinate may drift that no input can hold for ever. The largest set that some
-input keeps, before the goal, is found as a control-invariant polytope is.
+nearer. With it a coordinate may drift that no input can hold for ever. The sets themselves are cut
+out of these rows by `nprl.shields.synthesis.tangent_cuts`.
 """
 
 from __future__ import annotations
@@ -14,22 +14,17 @@ import numpy as np
 
 from nprl.lang.terms import Compare, Relation, variables
 from nprl.shields.polynomial import NotPolynomial, polynomial
-from nprl.shields.synthesis.budget import Budget
-from nprl.shields.synthesis.control_invariant import predecessor
 from nprl.shields.synthesis.equilibrium import Point
 from nprl.shields.synthesis.linearise import Inclusion, inclusion
 from nprl.shields.synthesis.numeric import Array
-from nprl.shields.synthesis.polytope import irredundant, vertices
 from nprl.shields.synthesis.problem import Problem, Unsuitable
 from nprl.shields.synthesis.quadratic import degree
 
-SCALES = (1.0, 0.3, 0.1, 0.03)
+SCALES = (1.0, 0.3, 0.1)
 SLOPES = (0.3, 0.1, 0.03, 0.01, 1.0)
 """Of a tilt, relative to the units of both coordinates."""
 ROOM = 0.02
 """What a tilted bound leaves to the bound itself, at the goal."""
-MAX_ROUNDS, MAX_ROWS, MOST_ROWS = 100, 200, 60
-CONTRACTION, SLACK = 0.9999, 0.25
 
 
 def goal_row(problem: Problem, maps: Inclusion) -> Array | None:
@@ -52,15 +47,12 @@ def goal_row(problem: Problem, maps: Inclusion) -> Array | None:
 
 
 def until_goal(
-    problem: Problem, point: Point, whole: Inclusion, budget: Budget
-) -> Iterator[tuple[Inclusion, Array]]:
-    """Polytopes ``h z <= 1`` that some input keeps until the goal, and that hold the starts; with their maps.
+    problem: Problem, point: Point, whole: Inclusion
+) -> Iterator[tuple[Inclusion, Array, Array]]:
+    """Maps, first rows ``h z <= 1``, and the row g of the goal, for sets that are kept only until ``g z >= 1``.
 
     In the whole box of analysis, then where the coordinates that the safe set speaks of, and the
     goal does not, are kept smaller.
-
-    Raises:
-        OutOfTime: where the budget's time is over.
     """
     held = variables(problem.model.safe) - variables(problem.model.terminal)
     box = np.array([float(c.high - c.low) / 2 for c in problem.model.state])
@@ -78,9 +70,7 @@ def until_goal(
         for slope in SLOPES:
             first = np.vstack([maps.h, _tilted(problem, maps, g, slope)])
             if (first @ starts.T).max() <= 1:
-                found = _iterate(maps, first, g, starts, budget)
-                if found is not None and len(found) <= MOST_ROWS:
-                    yield maps, found
+                yield maps, first, g
 
 
 def _tilted(problem: Problem, maps: Inclusion, g: Array, slope: float) -> Array:
@@ -94,32 +84,3 @@ def _tilted(problem: Problem, maps: Inclusion, g: Array, slope: float) -> Array:
                 bound = 1 - ROOM - slope * abs(row[i])
                 rows.append((row - slope * abs(row[i]) * g) / max(bound, 1e-9))
     return np.array(rows).reshape(-1, problem.n)
-
-
-def _iterate(
-    maps: Inclusion, first: Array, g: Array, starts: Array, budget: Budget
-) -> Array | None:
-    """The greatest fixpoint, where rows count only for states with ``g z <= 1``."""
-    try:
-        current = irredundant(first)
-        for _ in range(MAX_ROUNDS):
-            budget.check("set until the goal")
-            before = predecessor(maps, current, CONTRACTION)
-            corners = vertices(np.vstack([current, g]))
-            if before is None or corners is None:
-                return None
-            cutting = before[(before @ corners.T).max(axis=1) > 1 + SLACK * (1 - CONTRACTION)]
-            if not len(cutting):
-                return current
-            if (cutting @ starts.T).max() > 1:
-                return None
-            owed = irredundant(np.vstack([current, cutting, g]))
-            kept = {row.tobytes() for row in owed} - {np.asarray(g).tobytes()}
-            both = np.vstack([current, cutting])
-            needed = np.array([row for row in both if row.tobytes() in kept])
-            current = irredundant(np.vstack([first, needed]))
-            if len(current) > MAX_ROWS:
-                return None
-    except ValueError:
-        return None
-    return None

@@ -14,11 +14,12 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from itertools import product
 from typing import Any
 
 from nprl.lang.serial import number_to_json, to_json
-from nprl.lang.terms import Num, Power, Term, Var
+from nprl.lang.terms import MAX_EXPONENT, Num, Power, Term, Var
 from nprl.shields.polynomial import Monomial, Polynomial, Range, bound_of, names
 
 MAX_VARIABLES = 6
@@ -77,15 +78,21 @@ def forms(parts: Sequence[Polynomial], least: Fraction, box: Mapping[str, Range]
     Monomial by monomial if that is enough for ``least + p > 0``, for it is shorter; else the better
     of that and the Bernstein form.
     """
-    apart = [_apart(p, box) for p in parts]
-    if None not in apart and least + sum((f.least for f in apart if f), Fraction(0)) > 0:
-        return [f for f in apart if f]
-    whole = [_bernstein(p, box) for p in parts]
-    found = [
-        max((f for f in pair if f), key=lambda f: f.least, default=None)
-        for pair in zip(apart, whole, strict=True)
-    ]
-    return [] if None in found else [f for f in found if f]
+    simple = [lower_bound(p, box) for p in parts]
+    if least + sum(simple, Fraction(0)) > 0:
+        apart = [f for p in parts if (f := _apart(p, box))]
+        if len(apart) == len(parts) and least + sum((f.least for f in apart), Fraction(0)) > 0:
+            return apart
+    found = []
+    for p, below in zip(parts, simple, strict=True):
+        pair = [form_on(p, box)]
+        if pair[0] is None or pair[0].least < below:
+            pair.append(_apart(p, box))
+        best = max((f for f in pair if f), key=lambda f: f.least, default=None)
+        if best is None:
+            return []
+        found.append(best)
+    return found
 
 
 def _apart(p: Polynomial, box: Mapping[str, Range]) -> Form | None:
@@ -105,10 +112,10 @@ def _of_monomial(m: Monomial, c: Fraction, box: Mapping[str, Range]) -> Form | N
         half = tuple((n, k // 2) for n, k in m)
         if monomial_range(half, box)[0] < 0 < monomial_range(half, box)[1]:
             return Form(Fraction(0), (), ((c, half),))
-    return _bernstein({m: c}, box)
+    return form_on({m: c}, box)
 
 
-def _bernstein(p: Polynomial, box: Mapping[str, Range]) -> Form | None:
+def form_on(p: Polynomial, box: Mapping[str, Range]) -> Form | None:
     """The Bernstein form; in a variable whose range is a point, the Taylor form."""
     order = sorted(names(p))
     degree = [max(dict(m).get(v, 0) for m in p) for v in order]
@@ -143,6 +150,7 @@ def _bernstein(p: Polynomial, box: Mapping[str, Range]) -> Form | None:
     return Form(least, tuple(entries))
 
 
+@lru_cache(maxsize=4096)
 def _change_of_basis(n: int, low: Fraction, width: Fraction) -> tuple[list[list[int]], int]:
     """Row k: the coefficients of ``v^k``, as integers over a common denominator.
 
@@ -193,16 +201,10 @@ def entries(
         ValueError: a number is too long to be written.
     """
     rest, parts = components(p)
-    sides = dict(_sides(box, premises)) if parts else {}
     products: dict[tuple[int, ...], Fraction] = {}
     squares: dict[Monomial, Fraction] = {}
     for form in forms(parts, lower_bound(rest, box), box):
-        for c, factors in form.products:
-            numbers: tuple[int, ...] = ()
-            for v, *powers in factors:
-                for power, (k, slope) in zip(powers, sides[v], strict=True):
-                    c /= slope**power
-                    numbers += (k,) * power
+        for c, numbers in numbered(form.products, box, premises):
             products[numbers] = products.get(numbers, Fraction(0)) + c
         for c, m in form.squares:
             squares[m] = squares.get(m, Fraction(0)) + c
@@ -214,6 +216,22 @@ def entries(
         ],
     }
     return {key: found for key, found in result.items() if found}
+
+
+def numbered(
+    terms: Sequence[tuple[Fraction, Factors]],
+    box: Mapping[str, Range],
+    premises: Mapping[int, Polynomial],
+) -> Iterator[tuple[Fraction, tuple[int, ...]]]:
+    """The products of a form as products of premises: the factor, and the premises' numbers."""
+    sides = dict(_sides(box, premises)) if terms else {}
+    for c, factors in terms:
+        numbers: tuple[int, ...] = ()
+        for v, *powers in factors:
+            for power, (k, slope) in zip(powers, sides[v], strict=True):
+                c /= slope**power
+                numbers += (k,) * power
+        yield c, numbers
 
 
 def _sides(
@@ -236,7 +254,7 @@ def from_polynomial(p: Polynomial) -> Term:
     for m, c in sorted(p.items()):
         part: Term = Num(c)
         for i, (n, k) in enumerate(m):
-            factor: Term = Var(n) if k == 1 else Power(Var(n), k)
+            factor = _power(n, k)
             part = factor if i == 0 and c == 1 else part * factor
         parts.append(part)
     while len(parts) > 1:
@@ -245,3 +263,9 @@ def from_polynomial(p: Polynomial) -> Term:
             for i in range(0, len(parts), 2)
         ]
     return parts[0] if parts else Num(Fraction(0))
+
+
+def _power(name: str, k: int) -> Term:
+    """A power of a variable; the language's exponents end at `MAX_EXPONENT`."""
+    factor: Term = Var(name) if k == 1 else Power(Var(name), min(k, MAX_EXPONENT))
+    return factor if k <= MAX_EXPONENT else factor * _power(name, k - MAX_EXPONENT)

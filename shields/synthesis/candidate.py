@@ -23,11 +23,13 @@ from nprl.shields.synthesis.decoupled import decoupled
 from nprl.shields.synthesis.ellipsoid import Ellipsoid, Impossible, invariant_ellipsoid
 from nprl.shields.synthesis.equilibrium import Point, equilibria
 from nprl.shields.synthesis.few_rows import few_rows
+from nprl.shields.synthesis.finite import finite_candidates
 from nprl.shields.synthesis.invariance_of_safe import farkas_gain
 from nprl.shields.synthesis.linearise import Inclusion, inclusion
 from nprl.shields.synthesis.lqr import gain_sets
 from nprl.shields.synthesis.pieces import pieces
 from nprl.shields.synthesis.polytope import HULL_DIMENSIONS, irredundant
+from nprl.shields.synthesis.polytope import volume as polytope_volume
 from nprl.shields.synthesis.problem import Problem, Unsuitable, problem_of
 from nprl.shields.synthesis.proposal import (
     Candidate,
@@ -38,6 +40,7 @@ from nprl.shields.synthesis.proposal import (
 from nprl.shields.synthesis.turned import turned
 from nprl.shields.synthesis.union import METHOD as UNION
 from nprl.shields.synthesis.union import union
+from nprl.shields.synthesis.tangent_cuts import HASTES, Hurried, tangent_cuts
 from nprl.shields.synthesis.volume import volume
 
 __all__ = ["Candidate", "candidates"]
@@ -59,7 +62,10 @@ FEW_ROWS = 40
 """Of one group in a product."""
 SAFE, LQR = "safe set itself", "invariant polytope of an LQR gain"
 FEW = "control-invariant polytope of few rows"
-GOAL = "polytope kept until the goal"
+GOAL, TANGENTS = "polytope kept until the goal", "polytope cut by tangents"
+FINITE = "polytope, nearest choice"
+WORTH = 0.8
+"""The part of the largest volume so far that a finer polytope by tangents has, or it is the last."""
 
 
 def candidates(model: Model, seed: int = 0, budget: Budget | None = None) -> Iterator[Candidate]:
@@ -79,14 +85,19 @@ def candidates(model: Model, seed: int = 0, budget: Budget | None = None) -> Ite
     split = pieces(model)
     for piece in split:
         try:
-            ways.append(_ways(problem_of(piece), seed, budget))
+            if model.choices is None:
+                ways.append(_ways(problem_of(piece), seed, budget))
+            else:
+                finite = finite_candidates(piece, seed, budget)
+                ways.append([_noted(budget, FINITE, finite)])
         except Unsuitable as error:
             reasons.append(str(error))
     if not ways:
         raise Unsuitable(reasons[0] if reasons else "a safe set that is empty")
     by_method = zip_longest(*ways, fillvalue=iter(()))
     modes = union(model, split, partial(_mode, seed=seed, budget=budget.part(UNION_SHARE)), seed)
-    first = [_noted(budget, UNION, modes)] if len(split) > 1 else []
+    several = len(split) > 1 and model.choices is None
+    first = [_noted(budget, UNION, modes)] if several else []
     return _until_over([*first, *chain.from_iterable(by_method)])
 
 
@@ -112,7 +123,8 @@ def _ways(problem: Problem, seed: int, budget: Budget) -> list[Iterator[Candidat
     points = equilibria(problem)
     maps = [inclusion(problem, point, seed=seed) for point in points]
     small = problem.n <= CONTROL_INVARIANT_DIMENSIONS
-    boxes = SCALES if small and not maps[0].linear else (1.0,)
+    curved = [True] if small and problem.m <= 1 and not maps[0].linear else []
+    boxes = (SCALES if not maps[0].linear else (1.0,)) if small else ()
     pairs = list(zip(points, maps, strict=True))
 
     def noted(method: str, found: Iterator[Candidate]) -> Iterator[Candidate]:
@@ -125,9 +137,10 @@ def _ways(problem: Problem, seed: int, budget: Budget) -> list[Iterator[Candidat
                 _about("control-invariant polytope", scale),
                 _control_invariant(problem, p, one, scale, seed, budget),
             )
-            for scale in (boxes if small else ())
+            for scale in boxes
             for p, one in (pairs[:1] if scale == 1 else reversed(pairs))
         ),
+        *(noted(TANGENTS, _of_true_step(problem, maps[0], seed, budget)) for _ in curved),
         noted(GOAL, _until_goal(problem, points[0], maps[0], seed, budget)),
         noted(PRODUCT, decoupled(problem, partial(_small, budget=budget), seed)),
         *(noted("ellipsoid", _ellipsoids(problem, p, one, seed, budget)) for p, one in pairs),
@@ -135,12 +148,35 @@ def _ways(problem: Problem, seed: int, budget: Budget) -> list[Iterator[Candidat
     ]
 
 
-def _until_goal(
-    problem: Problem, point: Point, maps: Inclusion, seed: int, budget: Budget
+def _of_true_step(
+    problem: Problem, maps: Inclusion, seed: int, budget: Budget
 ) -> Iterator[Candidate]:
-    if problem.n <= CONTROL_INVARIANT_DIMENSIONS:
-        for near, h in until_goal(problem, point, maps, budget):
-            yield from kept_polytope(problem, near, h, GOAL, seed, budget)
+    """Polytopes by tangents, coarse ones first; finer ones unless they are much smaller."""
+    starts = (problem.init_vertices() - maps.centre) / maps.unit
+    best = 0.0
+    for haste in HASTES:
+        h = tangent_cuts(Hurried(problem, maps, haste), maps.h, starts, budget=budget, seed=seed)
+        if h is None or len(h) > MOST_CURVED_ROWS:
+            continue
+        size = polytope_volume(h)
+        if size < WORTH * best:
+            return
+        best = max(best, size)
+        yield from kept_polytope(problem, maps, h, TANGENTS, seed, budget)
+
+
+def _until_goal(
+    problem: Problem, point: Point, whole: Inclusion, seed: int, budget: Budget
+) -> Iterator[Candidate]:
+    if problem.n > CONTROL_INVARIANT_DIMENSIONS or problem.m > 1:
+        return
+    for haste in HASTES:
+        for maps, first, owed in until_goal(problem, point, whole):
+            starts = (problem.init_vertices() - maps.centre) / maps.unit
+            hurried = Hurried(problem, maps, haste)
+            h = tangent_cuts(hurried, first, starts, owed, budget, seed)
+            if h is not None:
+                yield from kept_polytope(problem, maps, h, GOAL, seed, budget)
 
 
 def _small(problem: Problem, seed: int, budget: Budget) -> Iterator[Candidate]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -13,13 +13,16 @@ from nprl.lang import exact
 from nprl.lang.floats import compile_scalar
 from nprl.lang.ranges import Interval
 from nprl.lang.terms import Num, Term, Var
+from nprl.lang.terms import replace as substitute
 from nprl.model import Model
 from nprl.shields.certificate import Certificate, Rounding, ShieldData
 from nprl.shields.goals import goals, rounding_of
 from nprl.shields.polynomial import Polynomial, add, polynomial
 from nprl.shields.sequent import Sequent, assign, expand, expanded
-from nprl.shields.synthesis.bernstein import lower_bound
+from nprl.shields.synthesis import enclosed_rows
+from nprl.shields.synthesis.bernstein import from_polynomial, lower_bound
 from nprl.shields.synthesis.candidate import Candidate
+from nprl.shields.synthesis.curved import prove_curved
 from nprl.shields.synthesis.nonlinear import enclose_steps
 from nprl.shields.synthesis.prove import prove
 from nprl.shields.synthesis.quadratic import degree
@@ -59,7 +62,7 @@ def certify(
     """
     start = time.monotonic()
     draft = claim(model, candidate)
-    quadratic = any(degree(polynomial(expanded(g))) > 1 for p in draft.shield.invariant for g in p)
+    most = degree_of(draft)
     union = UnionProof(draft) if len(draft.shield.invariant) > 1 else None
     proofs: dict[str, Tree] = {}
     for goal, sequent in goals(draft).items():
@@ -67,7 +70,7 @@ def certify(
             progress(goal)
         left = seconds - (time.monotonic() - start)
         try:
-            proofs[goal] = _prove_goal(goal, sequent, draft, quadratic, union, left)
+            proofs[goal] = prove_goal(goal, sequent, draft, most, left, union)
         except NotProved as error:
             raise NotProved(f"{goal}: {error}") from None
     info: dict[str, Any] = {"proof_s": round(time.monotonic() - start, 3), **candidate.notes}
@@ -155,6 +158,8 @@ def _margin(g: Term, model: Model, spread: dict[str, Fraction], rounding: Fracti
     if degree(p) <= 1:
         slopes = {n: abs(p.get(((n, 1),), Fraction(0))) for n in spread}
         return sum((slopes[n] * spread[n] for n in spread), Fraction(0)) + Fraction(1, 2**40)
+    if degree(p) > 2:
+        return _moved_margin(p, model, spread) + 2 * rounding
     # quadratic 1 - V: 1 - V(y + d) >= 0 follows from 1 - V(y) >= 2 sqrt(D) + D, D = max V(d)
     from nprl.shields.polynomial import names
 
@@ -163,6 +168,20 @@ def _margin(g: Term, model: Model, spread: dict[str, Fraction], rounding: Fracti
     worst = -lower_bound(d, limits)
     size = Fraction(float(worst) ** 0.5).limit_denominator(10**12) + Fraction(1, 10**9)
     return 2 * size + 2 * worst + 2 * rounding + Fraction(1, 2**14)
+
+
+def _moved_margin(p: Polynomial, model: Model, spread: Mapping[str, Fraction]) -> Fraction:
+    """How much ``p`` can fall where each next coordinate moves by its spread, with some to spare."""
+    box = {n: Interval(*ends) for n, ends in model.box().items()}
+    limits = {n: (-d, d) for n, d in ((f"d:{n}", d) for n, d in spread.items())}
+    moved: dict[Term, Term] = {}
+    for n, t in zip(model.state_names, model.steps, strict=True):
+        value = exact.enclose(expanded(t), box)
+        limits[n] = (Fraction(value.lo), Fraction(value.hi))
+        moved[Var(n)] = Var(n) + Var(f"d:{n}")
+    there = polynomial(substitute(from_polynomial(p), moved))
+    fall = -lower_bound(add(there, p, Fraction(-1)), limits)
+    return 2 * max(fall, Fraction(0)) + Fraction(1, 2**40)
 
 
 def _witness(model: Model, candidate: Candidate) -> dict[str, dict[str, Fraction]]:
@@ -181,22 +200,39 @@ def _witness(model: Model, candidate: Candidate) -> dict[str, dict[str, Fraction
     return {"init": x, "invariant": x, "action": action, "disturbance": model.nominal()}
 
 
-def _prove_goal(
+def degree_of(draft: Certificate) -> int:
+    """The greatest degree of a row of the invariant."""
+    return max(degree(polynomial(expanded(g))) for p in draft.shield.invariant for g in p)
+
+
+def prove_goal(
     goal: str,
     sequent: Sequent,
     draft: Certificate,
-    quadratic: bool,
-    union: UnionProof | None,
+    most: int,
     seconds: float,
+    union: UnionProof | None = None,
 ) -> Tree:
+    """A tree of one goal of a claim whose rows have at most the degree ``most``.
+
+    ``union`` keeps what was proved of the modes of a set of several parts.
+
+    Raises:
+        NotProved: with what stopped the search.
+    """
     if seconds <= 0:
         raise NotProved("the time is over")
     if union is not None and goal.split("/")[0] in ("action", "backup"):
         return union.prove(goal, sequent, seconds)
-    if quadratic and goal.split("/")[0] in ("backup", "test"):
+    if most > 2:
+        return prove_curved(goal, sequent, draft, seconds)
+    if most == 2 and goal.split("/")[0] in ("backup", "test"):
         return enclose_steps(sequent, draft, seconds)
+    if goal.split("/")[0] in ("backup", "test") and enclosed_rows.suits(draft):
+        by = enclosed_rows.enclose_rows if goal.startswith("backup") else enclose_steps
+        return by(sequent, draft, seconds)
     search = Search(seconds=seconds)
     return prove(sequent, search)
 
 
-__all__ = ["certify", "claim", "dyadic_up", "expand"]
+__all__ = ["certify", "claim", "degree_of", "dyadic_up", "expand", "prove_goal"]

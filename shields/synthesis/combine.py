@@ -30,6 +30,8 @@ from nprl.shields.synthesis import bernstein
 Floats = npt.NDArray[np.float64]
 MAX_MULTIPLIER = 1e6
 MAX_SAMPLES, MAX_CORNERS = 800, 2**14
+MANY = 5
+"""Variables of products beyond which products are first bounded apart, not sampled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,12 +95,12 @@ def _float_form(part: Polynomial, box: Mapping[str, Range]) -> float:
         table[tuple(dict(m).get(v, 0) for v in order)] = float(c)
     for axis, (v, n) in enumerate(zip(order, degrees, strict=True)):
         low, high = float(box[v][0]), float(box[v][1])
-        change = _bernstein_matrix(n, low, high - low)
+        change = bernstein_matrix(n, low, high - low)
         table = np.moveaxis(np.tensordot(table, change, axes=([axis], [0])), -1, axis)
     return float(table.min())
 
 
-def _bernstein_matrix(n: int, low: float, width: float) -> Floats:
+def bernstein_matrix(n: int, low: float, width: float) -> Floats:
     """Row k: the Bernstein coefficients of degree n of ``(low + width s)^k``."""
     result = np.zeros((n + 1, n + 1))
     for k in range(n + 1):
@@ -129,23 +131,63 @@ def combine(
     everything = {v for p in polynomials for v in names(p)}
     bounded = {v: box[v] for v in everything if v in box}
     mixed = [v for v in nonlinear_variables(polynomials) if v in bounded]
+    if len(mixed) > MANY and all(v in box for v in nonlinear_variables([goal])):
+        found = _apart(goal, used, box)
+        if closes(found, True):
+            return found
     free = sorted(everything - set(mixed))
     points = _samples([bounded[v] for v in mixed])
-    solution = _solve(goal, used, bounded, mixed, free, points)
+    return _proposal(goal, used, box, _solve(goal, used, bounded, mixed, free, points))
+
+
+def _apart(
+    goal: Polynomial, premises: Mapping[int, Polynomial], box: Mapping[str, Range]
+) -> Proposal | None:
+    """By affine premises alone, with the goal's products at their worst on the box."""
+    curved = {m: c for m, c in goal.items() if sum(k for _, k in m) > 1}
+    straight = {m: c for m, c in goal.items() if m not in curved}
+    least = Fraction(_float_lower_bound(curved, box))
+    flat = {k: h for k, h in premises.items() if all(sum(p for _, p in m) <= 1 for m in h)}
+    lowered = add(straight, {(): least})
+    everything = {v for p in (lowered, *flat.values()) for v in names(p)}
+    bounded = {v: box[v] for v in everything if v in box}
+    solution = _solve(lowered, flat, bounded, [], sorted(everything), np.zeros((1, 0)))
+    found = _proposal(lowered, flat, box, solution)
+    return None if found is None else _rated(goal, premises, found.multipliers, box)
+
+
+def _proposal(
+    goal: Polynomial,
+    premises: Mapping[int, Polynomial],
+    box: Mapping[str, Range],
+    solution: Floats | None,
+) -> Proposal | None:
+    """What the linear program's solution comes to in exact numbers."""
     if solution is None:
         return None
     multipliers = {
         k: Fraction(round(c * 2**36), 2**36)
-        for k, c in zip(used, solution, strict=True)
+        for k, c in zip(premises, solution, strict=True)
         if c > 1e-9
     }
     multipliers = {k: c for k, c in multipliers.items() if c > 0}
     r = _rest(goal, premises, multipliers)
     if any(v not in box for v in names(r)):
-        fixed = _balance(goal, premises, list(multipliers), box)
+        fixed = _balance(goal, premises, multipliers, box)
         if fixed is None:
             return None
-        multipliers, r = fixed, _rest(goal, premises, fixed)
+        multipliers = fixed
+    return _rated(goal, premises, multipliers, box)
+
+
+def _rated(
+    goal: Polynomial,
+    premises: Mapping[int, Polynomial],
+    multipliers: dict[int, Fraction],
+    box: Mapping[str, Range],
+) -> Proposal | None:
+    """The multipliers with what they leave."""
+    r = _rest(goal, premises, multipliers)
     slack = remainder_bound(r, box)
     return None if slack is None else Proposal(multipliers, slack, r)
 
@@ -161,10 +203,11 @@ def _rest(
 def _balance(
     goal: Polynomial,
     premises: Mapping[int, Polynomial],
-    support: Sequence[int],
+    multipliers: Mapping[int, Fraction],
     box: Mapping[str, Range],
 ) -> dict[int, Fraction] | None:
-    """Multipliers of these premises that cancel every unbounded variable exactly; None: there are none."""
+    """Multipliers near these that cancel every unbounded variable exactly; None: there are none."""
+    support = sorted(multipliers, key=lambda k: -multipliers[k])
     rows = sorted(
         {
             m
@@ -191,7 +234,11 @@ def _balance(
         pivots.append(column)
     if any(row[-1] for row in table[len(pivots) :]):
         return None
-    solved = {support[c]: table[i][-1] for i, c in enumerate(pivots)}
+    kept = [c for c in range(len(support)) if c not in pivots]
+    solved = {support[c]: multipliers[support[c]] for c in kept}
+    for line, pivot in zip(table, pivots, strict=False):
+        rest = sum((line[c] * solved[support[c]] for c in kept), zero)
+        solved[support[pivot]] = line[-1] - rest
     return solved if all(c >= 0 for c in solved.values()) else None
 
 

@@ -18,7 +18,7 @@ from nprl.shields.synthesis.numeric import Array
 from nprl.shields.synthesis.polytope import eliminate, irredundant, normalised, vertices
 
 MAX_ROUNDS = 400
-MAX_ROWS = 600
+MAX_ROWS = 160
 MAX_PAIRS = 40_000
 """Rows of one elimination, most of which are implied by others."""
 CONTRACTIONS = (0.9999, 0.999, 0.99)

@@ -1,9 +1,10 @@
-"""Squares for a quadratic leaf without a semidefinite program: one concave premise, and bounded noise.
+"""Squares for a quadratic leaf with few multipliers: one concave premise, and bounded noise.
 
 ``goal = c h + sum d_i (r_i^2 - (l_i - middle)^2) + squares``, where h is the only concave premise
 that bears on the goal and the noises l_i are its other variables, in the coordinates of
-`nprl.shields.synthesis.frame`. The d_i are taken in proportion to how far each noise moves the
-goal; two numbers are left, and the least eigenvalue is concave in them. Nothing here is trusted.
+`nprl.shields.synthesis.frame`. First the d_i are taken in proportion to how far each noise moves
+the goal: two numbers are left, and the least eigenvalue is concave in them. Where none are good, a
+small semidefinite program looks for every d_i. Nothing here is trusted.
 
 Source: the S-procedure; the proportions are those of the least ellipsoid about a sum of an
 ellipsoid and segments, F. L. Chernousko, State Estimation for Dynamic Systems, 1994, chapter 2.
@@ -12,9 +13,11 @@ ellipsoid and segments, F. L. Chernousko, State Estimation for Dynamic Systems, 
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 
+import cvxpy as cp
 import numpy as np
 import numpy.typing as npt
 
@@ -131,10 +134,43 @@ def _multipliers(
     top = np.log10(there / most)
     value, e = _golden(lambda e: best(10.0**e)[0], top - 8, top)
     if value <= WELL * size:
-        return None
+        return _programmed(goal, premise, noise) if len(noise) > 1 else None
     c = 10.0**e
     value, t = best(c)
     return c, [float(t * s) for s in share], value
+
+
+def _programmed(
+    goal: Floats, premise: Floats, noise: Sequence[int]
+) -> tuple[float, list[float], float] | None:
+    """The multipliers with the greatest least eigenvalue."""
+    size = max(float(np.abs(goal).max()), 1e-300)
+    c, shares, margin = (
+        cp.Variable(nonneg=True),
+        cp.Variable(len(noise), nonneg=True),
+        cp.Variable(),
+    )
+    units = np.eye(len(goal))
+    spread = sum(
+        shares[k] * (np.outer(units[0], units[0]) - np.outer(units[i], units[i]))
+        for k, i in enumerate(noise)
+    )
+    form = goal / size - c * (premise / size) - spread >> margin * units
+    problem = cp.Problem(cp.Maximize(margin), [form, margin <= 1])
+    with warnings.catch_warnings():  # an inaccurate solution is rounded and checked, like any other
+        warnings.simplefilter("ignore", UserWarning)
+        try:
+            problem.solve(solver=cp.CLARABEL, max_threads=1)
+        except cp.SolverError:
+            return None
+    if c.value is None or shares.value is None:
+        return None
+    factor, found = float(c.value), [max(float(d), 0.0) * size for d in shares.value]
+    rest = goal - factor * premise
+    rest[0, 0] -= sum(found)
+    rest[noise, noise] += found
+    value = float(np.linalg.eigvalsh(rest)[0])
+    return (factor, found, value) if factor > 0 and value > WELL * size else None
 
 
 def _golden(f: Callable[[float], float], low: float, high: float) -> tuple[float, float]:

@@ -1,7 +1,7 @@
 """Coordinates in which a quadratic leaf is well scaled: the state's box, and each noise by its bounds.
 
 A variable that the concave premise does not hold (a rounding error, an input near its gain's value,
-a function near its linearisation) is bounded by two opposite premises ``r + l(v) - middle >= 0``,
+a function near its linearisation) is bounded, given the others, by two opposite premises ``r + l(v) - middle >= 0``,
 ``r - l(v) + middle >= 0``; ``s = (l(v) - middle) / r`` takes its place, and the product of the two
 is ``r^2 (1 - s^2)``. All exact.
 """
@@ -18,6 +18,8 @@ from nprl.shields.polynomial import Polynomial, Range, names
 Matrix = list[list[Fraction]]
 Pair = tuple[tuple[int, int], Polynomial, Polynomial]
 """Two premises by number, and their affine polynomials, opposite but for the constant."""
+Bounds = tuple[Fraction, tuple[int, int], dict[str, Fraction], Fraction]
+"""Of a variable, by one pair: r, the numbers, l, and the middle."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,37 +53,58 @@ def frame(
         outer[index[v]][index[v]], outer[index[v]][0] = width, middle
         inner[index[v]][index[v]], inner[index[v]][0] = 1 / width, -middle / width
     noise = []
-    for v in order:
-        if v in own:
-            continue
-        best = _tightest(v, own, pairs)
-        if best is None:
+    known, open_ = set(own), [v for v in order if v not in own]
+    while open_:  # what is bounded by the state alone, then what is bounded by those, too
+        bounded = [(v, best) for v in open_ if (best := _tightest(v, known, pairs)) is not None]
+        if not bounded:
             return None
-        radius, numbers, form, middle = best
-        i = index[v]
-        # s = (l(v) - middle) / r, and v = (middle + r s - l(own)) / l_v
-        inner[i] = [Fraction(0)] * size
-        for n, c in form.items():
-            inner[i][index[n]] = c / radius
-        inner[i][0] = -middle / radius
-        outer[i] = [Fraction(0)] * size
-        outer[i][i] = radius / form[v]
-        outer[i][0] = middle / form[v]
-        for n, c in form.items():
-            if n != v:
-                for k in (0, index[n]):
-                    outer[i][k] -= c * outer[index[n]][k] / form[v]
-        noise.append((i, numbers, radius))
+        noise += [_placed(v, best, index, outer, inner) for v, best in bounded]
+        known |= {v for v, _ in bounded}
+        open_ = [v for v in open_ if v not in known]
     return Frame(outer, inner, tuple(noise))
 
 
-def _tightest(
-    v: str, own: set[str], pairs: Sequence[Pair]
-) -> tuple[Fraction, tuple[int, int], dict[str, Fraction], Fraction] | None:
-    """The bounds that tell most about v, given the own variables: r, the numbers, l, and the middle."""
-    best: tuple[Fraction, tuple[int, int], dict[str, Fraction], Fraction] | None = None
+def tied(own: set[str], wanted: set[str], pairs: Sequence[Pair]) -> set[str]:
+    """The wanted variables, and those by which they are bounded where ``own`` alone does not do it."""
+    found, open_ = set(wanted), [*wanted]
+    while open_:
+        v = open_.pop()
+        if v in own or _tightest(v, own, pairs) is not None:
+            continue
+        every = {n for _, below, _ in pairs for n in names(below)}
+        best = _tightest(v, every, pairs)
+        fresh: set[str] = set() if best is None else best[2].keys() - own - found
+        found |= fresh
+        open_ += fresh
+    return found
+
+
+def _placed(
+    v: str, best: Bounds, index: Mapping[str, int], outer: Matrix, inner: Matrix
+) -> tuple[int, tuple[int, int], Fraction]:
+    """Put the row of a noise into both matrices; what bounds it has its own already."""
+    radius, numbers, form, middle = best
+    i, size = index[v], len(outer)
+    # s = (l(v) - middle) / r, and v = (middle + r s - l(others)) / l_v
+    inner[i] = [Fraction(0)] * size
+    for n, c in form.items():
+        inner[i][index[n]] = c / radius
+    inner[i][0] = -middle / radius
+    outer[i] = [Fraction(0)] * size
+    outer[i][i] = radius / form[v]
+    outer[i][0] = middle / form[v]
+    for n, c in form.items():
+        if n != v:
+            for k, w in enumerate(outer[index[n]]):
+                outer[i][k] -= c * w / form[v]
+    return i, numbers, radius
+
+
+def _tightest(v: str, known: set[str], pairs: Sequence[Pair]) -> Bounds | None:
+    """The bounds that tell most about v, given the known variables."""
+    best: Bounds | None = None
     for numbers, below, above in pairs:
-        if v not in names(below) or not names(below) <= own | {v}:
+        if v not in names(below) or not names(below) <= known | {v}:
             continue
         form = {n: below[((n, 1),)] for n in names(below)}
         b1, b2 = below.get((), Fraction(0)), above.get((), Fraction(0))  # -b1 <= l <= b2

@@ -16,7 +16,7 @@ import numpy as np
 from nprl.lang import exact
 from nprl.lang.floats import compile_batch
 from nprl.lang.ranges import Interval
-from nprl.lang.serial import number_to_json, to_json
+from nprl.lang.serial import to_json
 from nprl.lang.terms import (
     Binary,
     BinaryOp,
@@ -30,30 +30,12 @@ from nprl.lang.terms import (
     subterms,
     variables,
 )
-from nprl.shields.leaf import Premises
-from nprl.shields.polynomial import (
-    NotPolynomial,
-    Polynomial,
-    add,
-    polynomial,
-    times,
-)
 from nprl.shields.sequent import MAX_ORDER, Sequent, expand
-from nprl.shields.synthesis.bernstein import from_polynomial
-from nprl.shields.synthesis.combine import (
-    remainder_bound,
-)
-from nprl.shields.synthesis.search import (
-    NotProved,
-    Search,
-    Tree,
-    box_of,
-    hint,
-    outward,
-    polynomials,
-)
+from nprl.shields.synthesis import smooth
+from nprl.shields.synthesis.cleared import clear_name
+from nprl.shields.synthesis.search import NotProved, Search, Tree, box_of, outward
 
-FUNCTIONS = (UnaryOp.SIN, UnaryOp.COS, UnaryOp.SQRT)
+FUNCTIONS = (UnaryOp.SIN, UnaryOp.COS, *smooth.SMOOTH)
 SAMPLES = 10_000
 TAYLOR_ERROR = Fraction(1, 10**7)
 
@@ -93,10 +75,11 @@ def eliminate(t: Term, s: Sequent, search: Search, depth: int) -> Tree:
             node: Tree = ["function", to_json(t), 1]
             return [*node, search.close(expand([*node, None], s)[0], search, depth)]
         case Unary(UnaryOp.SIN | UnaryOp.COS, a):
-            size = _magnitude(a, at)
-            node = ["function", to_json(t), _order(size)]
+            node = ["function", to_json(t), taylor_order(a, at)]
             after = expand([*node, None], s)[0]
             return [*node, _bounded(t, at, s, after, search, depth)]
+        case _ if (argument := smooth.argument(t)) is not None and _inside(t, argument, at, search):
+            return smooth.eliminate_smooth(t, argument, s, search, depth)
         case Unary(UnaryOp.SQRT, a):
             node = ["root", to_json(t)]
             inside, after = expand([*node, None, None], s)
@@ -112,8 +95,22 @@ def eliminate(t: Term, s: Sequent, search: Search, depth: int) -> Tree:
             raise NotProved(f"no rule for {str(t)[:60]}")
 
 
-def _order(size: Fraction) -> int:
-    """The Taylor order that makes the remainder small for arguments up to ``size``."""
+def _inside(t: Term, a: Term, at: dict[str, Interval], search: Search) -> bool:
+    """Whether a polynomial is to be near: for a root or a quotient, away from 0, where the rule alone did not do."""
+    if search.near == math.inf and not (isinstance(t, Unary) and t.op is not UnaryOp.SQRT):
+        return False
+    match t:
+        case Unary(UnaryOp.SQRT):
+            return variables(a) <= at.keys() and exact.enclose(a, at).lo > 0
+        case Binary(_, _, d):
+            return variables(d) <= at.keys() and not exact.enclose(d, at).contains(0)
+        case _:
+            return True
+
+
+def taylor_order(a: Term, at: dict[str, Interval]) -> int:
+    """The Taylor order that makes the remainder small for the argument ``a`` on a box."""
+    size = _magnitude(a, at)
     rest, k = Fraction(1), 0
     while k < MAX_ORDER and (k == 0 or rest > TAYLOR_ERROR):
         k += 1
@@ -179,7 +176,7 @@ def _quotient_cuts(
         cuts: list[tuple[Term, Tree]] = []
         now = s
         for lemma in (radius - (name - form), radius + (name - form)):
-            proof = clear_denominator(now.concluding(lemma), t, name, search, depth)
+            proof = clear_name(now.concluding(lemma), name, search)
             if proof is None:
                 break
             cuts.append((lemma, proof))
@@ -224,78 +221,3 @@ def _short(value: float, error: float) -> Fraction:
     """A number of few binary digits, at most ``error`` away."""
     unit = Fraction(2) ** math.frexp(error)[1]
     return round(Fraction(value) / unit) * unit
-
-
-def clear_denominator(
-    goal: Sequent, t: Binary, name: Var, search: Search, depth: int
-) -> Tree | None:
-    """Prove a conclusion that is linear in the name of ``n / d`` by multiplying with d > 0."""
-    q = goal.alternatives[0][0].term
-    n, d = t.left, t.right
-    box = box_of(goal, search)
-    at = {v: Interval(*r) for v, r in box.items()}
-    try:
-        denominator = exact.enclose(d, at)
-        p, pn, pd = polynomial(q), polynomial(n), polynomial(d)
-    except (KeyError, NotPolynomial):
-        return None
-    sign = 1 if denominator.lo > 0 else -1 if denominator.hi < 0 else 0
-    key = ((name.name, 1),)
-    slope = p.get(key)
-    if not sign or slope is None or any(name.name in dict(m) and m != key for m in p):
-        return None
-    rest = {m: c for m, c in p.items() if m != key}
-    cleared = add(times(rest, pd), pn, slope)
-    cleared = {m: sign * c for m, c in cleared.items()}  # = |d| q where the equation holds
-    ends: list[Any] = [abs(denominator.lo), abs(denominator.hi)]
-    floor = Num(outward(Fraction(min(ends)) / 2, False, Fraction(min(ends)) / 8))
-    least = remainder_bound(cleared, box)
-    if not floor.value > 0 or least is None or not least > 0:
-        return None
-    shift = outward(least / 2, False, least / 8)
-    lemma = (d if sign > 0 else -d) - floor
-    try:
-        positive = search.lemma(goal.concluding(lemma), depth)
-    except NotProved:
-        return None
-    # If -q >= 0, then (-q)(|d| - floor) + floor (-q) + |d| q - cleared = 0, and cleared > 0:
-    # absurd.
-    s = goal.given(lemma)
-    spare = add(cleared, {(): -shift})
-    bounded = from_polynomial(spare)
-    low = ["leaf", [hint(spare, {}, s, polynomials(s, search), box_of(s, search))]]
-    s = s.given(bounded)
-    k = len(s.premises)
-    negative = s.given(-q)
-    trivial = ["leaf", [{"products": [["1", [k]]]}]]
-    equation = _equation(negative, polynomial(name * d - n), search)
-    if equation is None:
-        return None
-    up, down = equation
-    scale = 1 / shift
-    use = (up if sign * slope > 0 else down, abs(slope))
-    products = [
-        [number_to_json(scale), [k, k - 2]],
-        [number_to_json(scale * floor.value), [k]],
-        [number_to_json(scale), [k - 1]],
-        [number_to_json(scale * use[1]), [use[0]]],
-    ]
-    absurd = ["absurd", {"products": products}]
-    return [
-        "cut", to_json(lemma), positive,
-        ["cut", to_json(bounded), low, ["split", to_json(q), trivial, absurd]],
-    ]  # fmt: skip
-
-
-def _equation(s: Sequent, p: Polynomial, search: Search) -> tuple[int, int] | None:
-    """The numbers of the premises p >= 0 and -p >= 0."""
-    cache = Premises(s.premises, search.cache)
-    minus = {m: -c for m, c in p.items()}
-    found: dict[int, int] = {}
-    for k in range(len(s.premises)):
-        h = cache.polynomial(k)
-        if h == p:
-            found[1] = k
-        elif h == minus:
-            found[-1] = k
-    return (found[1], found[-1]) if len(found) == 2 else None

@@ -78,12 +78,13 @@ def inclusion(
     input_half: Array | None = None,
     *,
     remainder: bool = False,
+    spare: float = SPARE,
     seed: int = 0,
 ) -> Inclusion:
     """The linear inclusion about ``point``, for states within S and within ``point.x +- half`` (all of S, if None).
 
     Inputs lie within ``point.u +- input_half`` (all of U, if None). With ``remainder`` it is one
-    affine map, and a box that holds what the map leaves; otherwise the hull of several maps.
+    affine map, and a box that holds ``spare`` times what the map leaves; otherwise the hull of several maps.
     """
     low = np.array([float(c.low) for c in problem.model.state])
     high = np.array([float(c.high) for c in problem.model.state])
@@ -101,7 +102,7 @@ def inclusion(
     x, u = _spread(problem, (low, high), (u_low, u_high), seed)
     if remainder:
         pairs, rest, offset = _fitted(problem, point, x, u, unit, reach)
-        rest = rest * SPARE
+        rest = rest * spare
     else:
         a, b = _averaged(problem, point, x, u)
         a = a * unit[None, None, :] / unit[None, :, None]

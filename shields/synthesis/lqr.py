@@ -71,9 +71,16 @@ def _gains(maps: Inclusion, rng: np.random.Generator) -> Iterator[Array]:
 
 
 def admissible_set(
-    maps: Inclusion, k: Array, init: Array, budget: Budget | None = None
+    maps: Inclusion,
+    k: Array,
+    init: Array,
+    budget: Budget | None = None,
+    max_rows: int | None = None,
+    max_steps: int = MAX_STEPS,
 ) -> Array | None:
     """The largest invariant polytope under ``v = K z``; None if it misses the initial box or has too many rows.
+
+    Also None where it is not found within ``max_steps`` images.
 
     Raises:
         OutOfTime: where the budget's time is over.
@@ -88,11 +95,12 @@ def admissible_set(
     if (_reach(rows, init) > 1).any():
         return None
     most = MAX_ROWS if rows.shape[1] != HULL_DIMENSIONS else MAX_ROWS_OF_LARGE_HULLS
+    most = most if max_rows is None else min(max_rows, most)
     small = rows.shape[1] <= HULL_DIMENSIONS
     try:
         everything = irredundant(rows)
         front = everything
-        for _ in range(MAX_STEPS):
+        for _ in range(max_steps):
             budget.check("invariant polytope of an LQR gain")
             room = CONTRACTION - maps.support(front)
             if (room <= 0).any():

@@ -22,6 +22,7 @@ from nprl.shields.leaf import Premises
 from nprl.shields.polynomial import NotPolynomial, Polynomial, polynomial
 from nprl.shields.sequent import Sequent, expand, expanded
 from nprl.shields.synthesis.functions import affine_fit
+from nprl.shields.synthesis.numeric import Array
 from nprl.shields.synthesis.prove import prove
 from nprl.shields.synthesis.quadratic import concave_form, degree
 from nprl.shields.synthesis.search import NotProved, Search, Tree
@@ -51,9 +52,15 @@ def enclose_steps(sequent: Sequent, draft: Certificate, seconds: float) -> Tree:
     cuts: list[tuple[Term, Tree]] = []
     kept = _state_box(s, draft)
     if not kept:  # the test's goal: the premises speak of the same steps, so their names are enough
-        terms = [u for t in terms for u in _undisturbed(t, set(model.disturbance_names))]
+        terms = [u for t in terms for u in undisturbed(t, set(model.disturbance_names))]
     for name, edge in kept if terms else ():
-        s, tree = _cut(s, edge, end, f"the box in {name}")
+        s, tree = proved_cut(s, edge, end, f"the box in {name}")
+        cuts.append((edge, tree))
+    for name, edge in _input_box(s, draft) if kept and terms else ():
+        try:  # a smaller box makes a smaller remainder, but the inputs' own may do
+            s, tree = proved_cut(s, edge, end, f"the box in {name}")
+        except NotProved:
+            break
         cuts.append((edge, tree))
     for t in terms if kept else ():
         for lemma, tree in _remainder(t, s, end):
@@ -64,7 +71,7 @@ def enclose_steps(sequent: Sequent, draft: Certificate, seconds: float) -> Tree:
         head: Tree = ["name", to_json(t)]
         s = expand([*head, None], s)[0]
         heads.append(head)
-    result = prove(s, Search(seconds=_left(end)))
+    result = prove(s, Search(seconds=time_left(end)))
     for head in reversed(heads):
         result = [*head, result]
     for lemma, tree in reversed(cuts):
@@ -72,7 +79,7 @@ def enclose_steps(sequent: Sequent, draft: Certificate, seconds: float) -> Tree:
     return result
 
 
-def _left(end: float) -> float:
+def time_left(end: float) -> float:
     """Seconds until the end.
 
     Raises:
@@ -84,7 +91,7 @@ def _left(end: float) -> float:
     return left
 
 
-def _undisturbed(t: Term, disturbance: set[str]) -> list[Term]:
+def undisturbed(t: Term, disturbance: set[str]) -> list[Term]:
     """The largest parts of a step that are not affine and hold no disturbance."""
     try:
         if degree(polynomial(t)) <= 1:
@@ -93,12 +100,17 @@ def _undisturbed(t: Term, disturbance: set[str]) -> list[Term]:
         pass
     if not variables(t) & disturbance:
         return [t]
-    return [u for c in children(t) if isinstance(c, Term) for u in _undisturbed(c, disturbance)]
+    return [u for c in children(t) if isinstance(c, Term) for u in undisturbed(c, disturbance)]
 
 
-def _cut(s: Sequent, lemma: Term, end: float, what: str) -> tuple[Sequent, Tree]:
+def proved_cut(s: Sequent, lemma: Term, end: float, what: str) -> tuple[Sequent, Tree]:
+    """The sequent with a lemma that is proved from it, and the proof.
+
+    Raises:
+        NotProved: saying what the lemma is, in the words of ``what``.
+    """
     try:
-        tree = prove(s.concluding(lemma), Search(seconds=_left(end), scan=False))
+        tree = prove(s.concluding(lemma), Search(seconds=time_left(end), scan=False))
     except NotProved as error:
         raise NotProved(f"{what}: {error}") from None
     return s.given(lemma), tree
@@ -106,30 +118,62 @@ def _cut(s: Sequent, lemma: Term, end: float, what: str) -> tuple[Sequent, Tree]
 
 def _state_box(s: Sequent, draft: Certificate) -> list[tuple[str, Term]]:
     """Bounds of the set, tighter than the model's ranges: from the quadratic row itself."""
-    row = next(
-        (k for k, t in enumerate(s.premises) if t == expanded(draft.shield.invariant[0][0])), None
-    )
-    if row is None:
+    p = _row(s, draft)
+    if p is None:
         return []
-    p = polynomial(s.premises[row])
     names = draft.model.state_names
-    centre, half = _extent(p, names)
+    centre, spread = _extent(p, names)
+    half = np.sqrt(np.diag(spread))
+    return [e for n, c, h in zip(names, centre, half, strict=True) for e in _edges(n, Var(n), c, h)]
+
+
+def _input_box(s: Sequent, draft: Certificate) -> list[tuple[str, Term]]:
+    """Bounds of the inputs that an affine backup chooses on the set, where they are tighter than U."""
+    p = _row(s, draft)
     result: list[tuple[str, Term]] = []
-    for n, c, h in zip(names, centre, half, strict=True):
-        unit = 2.0 ** round(math.log2(h) - 13)
-        top = Fraction(round((c + 1.01 * h) / unit)) * Fraction(unit)
-        bottom = Fraction(round((c - 1.01 * h) / unit)) * Fraction(unit)
-        result += [(n, Num(top) - Var(n)), (n, Var(n) - Num(bottom))]
+    if p is None:
+        return result
+    names = draft.model.state_names
+    centre, spread = _extent(p, names)
+    for c, b in zip(draft.model.action, draft.shield.backup, strict=True):
+        try:
+            law = polynomial(expanded(b))
+        except NotPolynomial:
+            continue
+        if degree(law) > 1:
+            continue
+        slope = np.array([float(law.get(((n, 1),), 0)) for n in names])
+        middle = float(law.get((), 0)) + float(slope @ centre)
+        half = float(np.sqrt(slope @ spread @ slope))
+        if 0 < 1.02 * half < float(c.high - c.low) / 2:
+            result += _edges(
+                c.name, expanded(b), middle, half
+            )  # first of the law, then of the input
+            result += _edges(c.name, Var(c.name), middle, half * 1.002)
     return result
 
 
-def _extent(p: Polynomial, names: tuple[str, ...]) -> tuple[list[float], list[float]]:
-    """Centre and half-widths of the ellipsoid p >= 0."""
+def _row(s: Sequent, draft: Certificate) -> Polynomial | None:
+    """The quadratic row among the premises, if the state's is."""
+    row = expanded(draft.shield.invariant[0][0])
+    return polynomial(row) if row in s.premises else None
+
+
+def _edges(name: str, t: Term, centre: float, half: float) -> list[tuple[str, Term]]:
+    """Both bounds of a term that stands for a coordinate, in short numbers, a little outside."""
+    unit = 2.0 ** round(math.log2(half) - 13)
+    top = Fraction(round((centre + 1.01 * half) / unit)) * Fraction(unit)
+    bottom = Fraction(round((centre - 1.01 * half) / unit)) * Fraction(unit)
+    return [(name, Num(top) - t), (name, t - Num(bottom))]
+
+
+def _extent(p: Polynomial, names: tuple[str, ...]) -> tuple[Array, Array]:
+    """Centre (n,) and spread (n, n) of the ellipsoid p >= 0: ``(x - centre)' spread^-1 (x - centre) <= 1``."""
     q, b, c0 = concave_form(p, names)
     inverse = np.linalg.inv(q)
     centre = inverse @ b / 2
     level = c0 + float(centre @ q @ centre)
-    return list(centre), list(np.sqrt(np.diag(inverse) * level))
+    return centre, np.asarray(inverse * level, dtype=np.float64)
 
 
 def _remainder(t: Term, s: Sequent, end: float) -> list[tuple[Term, Tree]]:
@@ -147,7 +191,7 @@ def _remainder(t: Term, s: Sequent, end: float) -> list[tuple[Term, Tree]]:
         result, now = [], s
         try:
             for lemma in lemmas:
-                search = Search(seconds=_left(end), max_depth=splits, scan=False)
+                search = Search(seconds=time_left(end), max_depth=splits, scan=False)
                 result.append((lemma, prove(now.concluding(lemma), search)))
                 now = now.given(lemma)
         except NotProved as error:

@@ -22,6 +22,8 @@ from nprl.shields.synthesis.problem import Problem, Row, power_of_two
 HULL_DIMENSIONS = 6
 BITS = Fraction(1, 2**20)
 """Coefficients are rounded to this part of what they contribute to their row."""
+HAIR = 1e-5
+"""Of a row's range: what rounding may take from it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,11 +192,15 @@ def volume(h: Array) -> float:
 
 
 def exact_polytope(h: Array, centre: Array, unit: Array, problem: Problem) -> Polytope:
-    """The polytope ``h (x - centre) / unit <= 1`` in short exact rows; those of S and the ranges stay exact."""
-    rows = []
+    """The polytope ``h (x - centre) / unit <= 1`` in short exact rows; those of S and the ranges stay exact.
+
+    A row of S or the ranges that the others imply by less than they are rounded is added.
+    """
+    rows: list[Row] = []
     own = problem.b - problem.h @ centre
     own_h = problem.h * unit / np.where(own > 0, own, 1.0)[:, None]
-    extent = _extents(h)
+    corners = vertices(h)
+    extent = _extents(h, corners)
     for row in h:
         near = np.flatnonzero(
             (np.abs(own_h - row).max(axis=1) < 1e-7 * np.abs(row).max()) & (own > 0)
@@ -203,12 +209,15 @@ def exact_polytope(h: Array, centre: Array, unit: Array, problem: Problem) -> Po
             rows.append(problem.rows[int(near[0])])
         else:
             rows.append(_short(row / unit, 1 + float(row / unit @ centre), centre, extent * unit))
+    if corners is not None:
+        for k in np.flatnonzero((own > 0) & ((own_h @ corners.T).max(axis=1) > 1 - HAIR)):
+            if problem.rows[k] not in rows:
+                rows.append(problem.rows[k])
     return Polytope(tuple(rows))
 
 
-def _extents(h: Array) -> Array:
-    """How far the polytope reaches along each coordinate."""
-    corners = vertices(h)
+def _extents(h: Array, corners: Array | None) -> Array:
+    """How far the polytope, with these corners if they are known, reaches along each coordinate."""
     if corners is not None:
         return np.asarray(np.abs(corners).max(axis=0))
     ones = np.ones(len(h))

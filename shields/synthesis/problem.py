@@ -85,6 +85,17 @@ class Problem:
         by = self.model.disturbance_names
         return jacobian(self.model.steps, self._names, self._join(x, u, w), by)[1]
 
+    def sway(self, x: Array, u: Array, h: Array) -> Array:
+        """How much the disturbance can add to rows h (r, n) of the next states of x (N, n) under u (N, m); (N, r).
+
+        Exact for a step that is affine in the disturbance; else to first order.
+        """
+        half = np.array([float(c.high - c.low) / 2 for c in self.model.disturbance])
+        if not half.any():
+            return np.zeros((len(x), len(h)))
+        by_w = np.einsum("rn,knp->krp", h, self.disturbed(x, u, self.w[0]))
+        return np.asarray(np.abs(by_w) @ half)
+
     @property
     def _names(self) -> list[str]:
         model = self.model

@@ -58,7 +58,7 @@ def kept_polytope(
     polytope = exact_polytope(h, maps.centre, maps.unit, problem)
     if not holds_init(problem, polytope):
         return
-    x = _points(polytope, maps, seed)
+    x = sample_points(polytope, maps, seed)
     every = max(1, len(problem.w) // FEW_CORNERS)  # each corner is a sample of its own
     seen = responses(problem, polytope, x[alive(problem, x)][::every])
     if seen is None or hopeless(problem, seen):
@@ -83,7 +83,7 @@ def polytope_with_gain(
     polytope = exact_polytope(h, maps.centre, maps.unit, problem)
     if not holds_init(problem, polytope):
         return
-    x = _points(polytope, maps, seed)
+    x = sample_points(polytope, maps, seed)
     for digits in (3, 4, 6, 9):
         backup = gain_terms(problem, maps, k, c, digits)
         found = list(_tried(problem, polytope, backup, method, x))
@@ -154,7 +154,7 @@ def holds_init(problem: Problem, polytope: Polytope) -> bool:
     return True
 
 
-def _points(polytope: Polytope, maps: Inclusion, seed: int) -> Array:
+def sample_points(polytope: Polytope, maps: Inclusion, seed: int) -> Array:
     """Points of the polytope, in units: vertices, facets, inside."""
     h, b = polytope.arrays()
     normal = h * maps.unit / (b - h @ maps.centre)[:, None]

@@ -7,12 +7,25 @@ where the true dynamics are too curved for one. Nothing here is trusted.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from contextlib import suppress
 from fractions import Fraction
 from typing import Any
 
 from nprl.lang.serial import number_to_json, to_json
-from nprl.lang.terms import Binary, BinaryOp, Num, Term, Unary, UnaryOp, Var, Where, children
+from nprl.lang.terms import (
+    Binary,
+    BinaryOp,
+    Num,
+    Term,
+    Unary,
+    UnaryOp,
+    Var,
+    Where,
+    children,
+    subterms,
+)
 from nprl.shields.polynomial import (
     NotPolynomial,
     Polynomial,
@@ -23,6 +36,7 @@ from nprl.shields.polynomial import (
 )
 from nprl.shields.sequent import Sequent, expand
 from nprl.shields.synthesis.bernstein import from_polynomial
+from nprl.shields.synthesis.cleared import near_names, substituted
 from nprl.shields.synthesis.combine import (
     Proposal,
     closes,
@@ -43,10 +57,15 @@ from nprl.shields.synthesis.search import (
     place,
     polynomials,
 )
+from nprl.shields.synthesis.smooth import argument
 from nprl.shields.synthesis.squares import square_combination
 
 MANY = 8
 """Variables of a goal of degree two beyond which only squares are looked for."""
+LEVELS = {math.inf: 3, 2.0**-4: 4, 2.0**-7: 6}
+"""How far polynomials may be from functions, as a part of their range, and how often a box is halved then."""
+MAX_BLIND = 8
+"""How often a box is halved where nothing says which variable it should be."""
 MINUS_ONE: Polynomial = {(): Fraction(-1)}
 
 
@@ -58,12 +77,24 @@ def prove(sequent: Sequent, search: Search | None = None) -> Tree:
     """
     search = search or Search()
     search.original, search.close = len(sequent.premises), _close
+    terms = (*(c.term for a in sequent.alternatives for c in a), *sequent.premises)
+    if any(argument(s) is not None for t in terms for s in subterms(t) if isinstance(s, Term)):
+        finest, deepest = search.near, search.max_depth
+        for search.near, depth in LEVELS.items():
+            search.max_depth, search.leaves = min(deepest, depth), 0
+            with suppress(NotProved):
+                return _close(sequent, search, 0)
+        search.near, search.max_depth, search.leaves = finest, deepest, 0
     return _close(sequent, search, 0)
 
 
 def _close(s: Sequent, search: Search, depth: int) -> Tree:
     search.step("proof")
     if len(s.alternatives) > 1:
+        piece = _shared_piece(s)
+        if piece is not None:
+            head = ["pieces", to_json(piece)]
+            return [*head, *(_branch(c, search, depth) for c in expand([*head, None, None], s))]
         problem = ""
         for k in range(len(s.alternatives)):
             node: Tree = ["part", k, None]
@@ -72,7 +103,7 @@ def _close(s: Sequent, search: Search, depth: int) -> Tree:
             except NotProved as error:
                 problem = str(error)
         raise NotProved(problem)
-    piece = _first_piece(s, search)
+    piece = first_piece(s, search.original)
     if piece is not None:
         head = ["pieces", to_json(piece)]
         return [*head, *(_branch(c, search, depth) for c in expand([*head, None, None], s))]
@@ -82,31 +113,47 @@ def _close(s: Sequent, search: Search, depth: int) -> Tree:
     return _polynomial_stage(s, search, depth)
 
 
+def _shared_piece(s: Sequent) -> Term | None:
+    """A ``where`` that is itself bounded in every alternative: which one holds depends on its branch."""
+    found = [
+        {p for c in a for p in children(c.term) if isinstance(p, Where)} for a in s.alternatives
+    ]
+    shared = set.intersection(*found)
+    inner = (p for c in s.alternatives[0] for p in children(c.term))
+    return next((p for p in inner if isinstance(p, Where) and p in shared), None)
+
+
 def _branch(s: Sequent, search: Search, depth: int) -> Tree:
     absurd = _absurd(s, search)
     return absurd if absurd is not None else _close(s, search, depth)
 
 
-def _first_piece(s: Sequent, search: Search) -> Term | None:
-    """The first outermost min, max, abs or where of the conclusions, then of the goal's premises."""
-    for t in (*(c.term for c in s.alternatives[0]), *s.premises[: search.original]):
-        found = _outermost(t)
+def first_piece(s: Sequent, original: int) -> Term | None:
+    """The first outermost min, max, abs or where of the conclusions, then of the first premises."""
+    for t in (*(c.term for c in s.alternatives[0]), *s.premises[:original]):
+        found = outermost(t)
         if found is not None:
             return found
     return None
 
 
-def _outermost(t: Any) -> Term | None:
+def outermost(t: Any) -> Term | None:
+    """The first min, max, abs or where of a term, from outside."""
     match t:
         case Binary(BinaryOp.MIN | BinaryOp.MAX) | Unary(UnaryOp.ABS) | Where():
             return t
         case _:
-            return next((f for c in children(t) if (f := _outermost(c)) is not None), None)
+            return next((f for c in children(t) if (f := outermost(c)) is not None), None)
+
+
+def has_pieces(t: Term) -> bool:
+    """Whether a term holds min, max, abs or where."""
+    return outermost(t) is not None
 
 
 def _first_function(s: Sequent, search: Search) -> Term | None:
     for t in (*(c.term for c in s.alternatives[0]), *(s.premises if search.scan else ())):
-        if _outermost(t) is None:
+        if outermost(t) is None:
             for f in innermost_functions(t):
                 return f
     return None
@@ -137,6 +184,25 @@ def _opposite(premises: dict[int, Polynomial]) -> list[tuple[int, int]]:
     return pairs
 
 
+def _close_near(
+    goal: Polynomial,
+    strict: bool,
+    s: Sequent,
+    premises: dict[int, Polynomial],
+    box: dict[str, Range],
+    original: int,
+) -> tuple[dict[str, Any] | None, Proposal | None]:
+    """`_close_one`; then again, with polynomials put for the names that are near them."""
+    found, proposal = _close_one(goal, strict, s, premises, box, original)
+    near = substituted(goal, premises, box) if found is None else None
+    if near is None:
+        return found, proposal
+    found, proposal = _close_one(near[0], strict, s, premises, box, original)
+    if found is not None:
+        found = found | {"products": [*found.get("products", []), *near[1]]}
+    return found, proposal
+
+
 def _close_one(
     goal: Polynomial,
     strict: bool,
@@ -164,7 +230,13 @@ def _close_one(
         rest = add(goal, p, Fraction(-1))
         if (p == goal or degree(rest) < degree(p)) and enough(rest):
             return hint(rest, {k: Fraction(1)}, s, premises, box), None
-    quadratic = bool(curved) and _is_quadratic(goal, curved, box, original)
+    if degree(goal) > 1:
+        for k, p in premises.items():
+            if k < original and len(p) > 2 and _has_slopes_of(goal, p):
+                rest = add(goal, p, Fraction(-1))
+                if enough(rest):
+                    return hint(rest, {k: Fraction(1)}, s, premises, box), None
+    quadratic = bool(curved) and _is_quadratic(goal, premises, box, original)
     first = {k: p for k, p in premises.items() if k >= original or k not in curved}
     tries = [first, premises] if len(first) < len(premises) else [premises]
     if quadratic and degree(goal) > 1 and len(names(goal)) > MANY:
@@ -188,6 +260,11 @@ def _close_one(
     return None, nearest
 
 
+def _has_slopes_of(goal: Polynomial, p: Polynomial) -> bool:
+    """Whether p is affine, and the goal has each of its slopes: what a test says of a nominal row."""
+    return degree(p) == 1 and all(goal.get(m) == c for m, c in p.items() if m)
+
+
 def _is_quadratic(
     goal: Polynomial, premises: dict[int, Polynomial], box: dict[str, Range], original: int
 ) -> bool:
@@ -195,7 +272,11 @@ def _is_quadratic(
     if degree(goal) > 2 or any(v.startswith("a:") and v in box for v in names(goal)):
         return False
     rows = [p for k, p in premises.items() if k < original and degree(p) == 2]
-    return any(names(p) & names(goal) for p in rows)
+    about = names(goal)
+    if degree(goal) == 2:  # names of the steps are tied to the state by affine bounds
+        tied = [names(p) for p in premises.values() if degree(p) == 1]
+        about = about.union(*(n for n in tied if n & about - box.keys()))
+    return any(names(p) & about for p in rows)
 
 
 def _polynomial_stage(s: Sequent, search: Search, depth: int) -> Tree:
@@ -205,7 +286,7 @@ def _polynomial_stage(s: Sequent, search: Search, depth: int) -> Tree:
         goals = [(polynomial(c.term), c.strict) for c in s.alternatives[0]]
     except NotPolynomial as error:
         raise NotProved(str(error)) from None
-    tries = [_close_one(p, strict, s, premises, box, search.original) for p, strict in goals]
+    tries = [_close_near(p, strict, s, premises, box, search.original) for p, strict in goals]
     if all(hint is not None for hint, _ in tries):
         search.leaves += 1
         return ["leaf", [hint for hint, _ in tries]]
@@ -213,7 +294,7 @@ def _polynomial_stage(s: Sequent, search: Search, depth: int) -> Tree:
         absurd = _absurd(s, search)
         if absurd is not None:
             return absurd
-    piece = next((f for t in s.premises if (f := _outermost(t)) is not None), None)
+    piece = next((f for t in s.premises if (f := outermost(t)) is not None), None)
     if piece is not None:
         head = ["pieces", to_json(piece)]
         return [*head, *(_branch(c, search, depth) for c in expand([*head, None, None], s))]
@@ -240,6 +321,12 @@ def _split(
     basis = proposal.remainder if proposal is not None else goals[open_goals[0]][0]
     order = variables_to_split(basis, box, [v for v in allowed if v in names(basis)])
     order = [v for v in order if not v.startswith("a:")] or order
+    if not order and near_names(premises):  # no use of them was found on so wide a box
+        curved: Polynomial = {}
+        for p in premises.values():
+            curved |= {m: abs(c) for m, c in p.items() if abs(c) > curved.get(m, 0)}
+        own = [v for v in allowed if not v.startswith("a:")]
+        order = variables_to_split(curved, box, own) if depth < MAX_BLIND else []
     if not order:
         raise NotProved(f"{place(s, open_goals[0])}: no combination, and nothing to split")
     cuts = []

@@ -35,6 +35,10 @@ class Search:
     max_depth: int = 40
     scan: bool = True
     """Whether functions are named that occur in premises only; lemmas do without."""
+    near: float = 2.0**-10
+    """How far a polynomial may be from a function, as a part of the function's range."""
+    first: int = 0
+    """Premises before this number are used for the box only: rows that bear on no lemma."""
     original: int = 0
     leaves: int = 0
     close: Callable[[Sequent, Search, int], Tree] = field(init=False)
@@ -70,7 +74,12 @@ def polynomials(s: Sequent, search: Search) -> dict[int, Polynomial]:
     """The premises that are polynomials, by number."""
     premises = Premises(s.premises, search.cache)
     found = ((k, premises.polynomial(k)) for k in range(len(s.premises)))
-    return {k: p for k, p in found if p is not None}
+    return {k: p for k, p in found if p is not None and (k >= search.first or _is_bound(p))}
+
+
+def _is_bound(p: Polynomial) -> bool:
+    """Whether it bounds one variable."""
+    return len(p.keys() - {()}) == 1
 
 
 def hint(

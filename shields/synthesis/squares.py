@@ -11,7 +11,7 @@ decompositions with rational coefficients, 2008.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -22,6 +22,7 @@ import numpy.typing as npt
 from nprl.lang.terms import Num, Term, Var
 from nprl.shields.polynomial import Monomial, Polynomial, Range, add, names, times
 from nprl.shields.synthesis.direct_squares import direct_squares, floats, matrix, short
+from nprl.shields.synthesis.frame import Pair, tied
 from nprl.shields.synthesis.quadratic import degree
 from nprl.shields.synthesis.short_squares import pivots, short_squares
 
@@ -80,7 +81,7 @@ def _direct(
     strict: bool,
 ) -> Squares | None:
     """By one quadratic premise, and the bounds of what it does not hold."""
-    curved = [(k, h) for k, h in premises.items() if degree(h) == 2 and names(h) & names(goal)]
+    curved = [(k, h) for k, h in premises.items() if degree(h) == 2]
     bounds = [
         ((i, j), premises[i], premises[j])
         for i, j in pairs
@@ -88,7 +89,10 @@ def _direct(
     ]
     for concave in curved:
         first = dict.fromkeys(n for m in concave[1] for n, _ in m)  # an ellipsoid's own order
-        order = [*first, *sorted(names(goal) - first.keys())]
+        about = tied(set(first), set(names(goal)), bounds) if degree(goal) == 2 else names(goal)
+        if not first.keys() & (about | _bounding(about, bounds)):
+            continue
+        order = [*first, *sorted(about - first.keys())]
         found = direct_squares(goal, concave, bounds, order, box, strict)
         if found is None:
             continue
@@ -97,6 +101,11 @@ def _direct(
         squares = [(d, _linear_form([*r[1:], r[0]], [*order, ""], zero, 0)) for d, r in rows]
         return Squares(tuple(products), tuple(squares))
     return None
+
+
+def _bounding(about: Set[str], bounds: Sequence[Pair]) -> set[str]:
+    """The variables of the pairs that speak of these."""
+    return {n for _, p, _ in bounds if names(p) & about for n in names(p)}
 
 
 def _related(wanted: set[str], polynomials: Sequence[Polynomial]) -> set[str]:

@@ -13,6 +13,8 @@ from dataclasses import dataclass, replace
 from nprl.lang.ranges import DomainError
 from nprl.model import Model
 from nprl.shields.certificate import Certificate, CertificateError
+from nprl.shields.counterexample import Counterexample
+from nprl.shields.falsify import falsify
 from nprl.shields.synthesis.budget import Budget
 from nprl.shields.synthesis.candidate import candidates
 from nprl.shields.synthesis.certify import certify
@@ -45,12 +47,16 @@ class Outcome:
     synthesis_s: float
     unsuitable: str = ""
     """What no method is made for, if the model has it."""
+    counterexample: Counterexample | None = None
+    """A run that leaves the safe set, where there is no input that could prevent it."""
 
     @property
     def reason(self) -> str:
         """One line: why there is no certificate; empty if there is one."""
         if self.certificate is not None:
             return ""
+        if self.counterexample is not None:
+            return self.counterexample.text
         if not self.tried:
             return self.unsuitable or "no candidate that holds the initial set was found"
         last = self.tried[-1]
@@ -80,6 +86,9 @@ def synthesize(
     start = last = time.monotonic()
     tried: list[Attempt] = []
     budget = Budget(seconds)
+    run = falsify(model)
+    if run is not None:
+        return Outcome(None, (), time.monotonic() - start, counterexample=run)
     try:
         proposed = candidates(model, seed, budget)
     except Unsuitable as error:

@@ -1,0 +1,15 @@
+from nprl.shields.certificate import Certificate as Certificate
+from nprl.shields.certificate import CertificateError as CertificateError
+from nprl.shields.checker import Report as Report
+from nprl.shields.checker import Verdict as Verdict
+from nprl.shields.checker import check as check
+from nprl.shields.gymnasium_vector import ShieldVector as ShieldVector
+from nprl.shields.load import load_certificate as load_certificate
+from nprl.shields.policy import ShieldedPolicy as ShieldedPolicy
+from nprl.shields.shield import Decision as Decision
+from nprl.shields.shield import Filter as Filter
+from nprl.shields.shield import ShieldError as ShieldError
+from nprl.shields.synthesis.synthesize import synthesize as synthesize
+from nprl.shields.vector import ShieldedVecEnv as ShieldedVecEnv
+from nprl.shields.wrapper import Shield as Shield
+from nprl.shields.wrapper import ShieldWarning as ShieldWarning
