@@ -37,10 +37,10 @@ from nprl.shields.synthesis.proposal import (
     kept_polytope,
     polytope_with_gain,
 )
+from nprl.shields.synthesis.tangent_cuts import HASTES, Hurried, tangent_cuts
 from nprl.shields.synthesis.turned import turned
 from nprl.shields.synthesis.union import METHOD as UNION
 from nprl.shields.synthesis.union import union
-from nprl.shields.synthesis.tangent_cuts import HASTES, Hurried, tangent_cuts
 from nprl.shields.synthesis.volume import volume
 
 __all__ = ["Candidate", "candidates"]
