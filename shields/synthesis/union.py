@@ -19,9 +19,9 @@ from nprl.lang.terms import Num, Term
 from nprl.model import Coordinate, Model
 from nprl.shields.synthesis.budget import OutOfTime
 from nprl.shields.synthesis.equilibrium import equilibria
-from nprl.shields.synthesis.numeric import values
+from nprl.shields.synthesis.numeric import Array, Mask, values
 from nprl.shields.synthesis.polytope import nearest
-from nprl.shields.synthesis.problem import Problem, Unsuitable, problem_of
+from nprl.shields.synthesis.problem import Problem, Unsuitable, problem_of, safe_rows
 from nprl.shields.synthesis.proposal import Candidate
 
 METHOD = "union of modes"
@@ -30,13 +30,13 @@ SLACK = Fraction(1, 2**30)
 HALF = Fraction(1, 2)
 MOST = 16
 """Modes."""
-MOST_ROWS = 100
+MOST_ROWS = 130
 """Of all modes together: each is asked for at run time, and proved once for every later mode."""
 SPARE = Fraction(1, 2**16)
 """The part of the inputs' range that modes leave at each end, for the slack."""
 SAMPLES = 20_000
-WORTH = 0.003
-"""A mode that adds less than this part of the ranges is left out."""
+WORTH = 0.03
+"""A mode that adds less than this part of what the others hold is left out, and none is looked for after it."""
 Find = Callable[[Problem], Iterator[Candidate]]
 
 
@@ -44,18 +44,28 @@ def union(model: Model, split: Sequence[Model], find: Find, seed: int = 0) -> It
     """The union of what ``find`` gives for each piece of the safe set, if it is more than one mode.
 
     The first mode holds the starts; the others are taken by what they add, at sample points of
-    the ranges.
+    the ranges. Pieces whose faces join the fewest coordinates are looked at first.
     """
     modes: list[Candidate] = []
-    for piece in split[:MOST]:
+    x = _points(model, seed)
+    covered = np.zeros(len(x), dtype=bool)
+    for piece in sorted(split[:MOST], key=_joined):
         try:
             problem = problem_of(_spared(piece))
             if (problem.h @ problem.init_vertices().T > problem.b[:, None]).any():
                 problem = problem_of(_inner(piece))
-            modes += [c for c in [next(find(problem), None)] if c is not None]
+            found = next(find(problem), None)
         except (Unsuitable, OutOfTime):
             continue
-    chosen = _chosen(model, modes, seed)
+        if found is None:
+            continue
+        modes.append(found)
+        inside = _inside(model, found, x)
+        little = (inside & ~covered).sum() < WORTH * covered.sum()
+        if little and any(_inside(model, c, _start(model)).all() for c in modes):
+            break
+        covered |= inside
+    chosen = _chosen(model, modes, x)
     if len(chosen) > 1:
         notes = {"method": METHOD, "modes": [str(c.notes.get("method")) for c in chosen]}
         rows = tuple(c.invariant[0] for c in chosen)
@@ -79,16 +89,35 @@ def _inner(piece: Model) -> Model:
     return replace(piece, init={n: (v, v) for n, v in zip(piece.state_names, at, strict=True)})
 
 
-def _chosen(model: Model, modes: Sequence[Candidate], seed: int) -> list[Candidate]:
-    """The modes that are worth their rows, the one that holds the starts first."""
-    names = model.state_names
+def _joined(piece: Model) -> int:
+    """The most coordinates that one face of the piece joins."""
+    try:
+        return max((sum(map(bool, a)) for a, _ in safe_rows(piece)), default=0)
+    except Unsuitable:
+        return len(piece.state)
+
+
+def _points(model: Model, seed: int) -> Array:
+    """Sample points of the ranges; (SAMPLES, n), in units."""
     low = np.array([float(c.low) for c in model.state])
     high = np.array([float(c.high) for c in model.state])
-    x = low + (high - low) * np.random.default_rng(seed).random((SAMPLES, len(low)))
-    ends = np.array([[float(v) for v in model.init[n]] for n in names])
-    start = ends.mean(axis=1)[None, :]
-    holds = [bool((values(c.invariant[0], names, start) >= 0).all()) for c in modes]
-    inside = [(values(c.invariant[0], names, x) >= 0).all(axis=1) for c in modes]
+    return low + (high - low) * np.random.default_rng(seed).random((SAMPLES, len(low)))
+
+
+def _start(model: Model) -> Array:
+    """The middle of the starts; (1, n)."""
+    ends = np.array([[float(v) for v in model.init[n]] for n in model.state_names])
+    return ends.mean(axis=1)[None, :]
+
+
+def _inside(model: Model, mode: Candidate, x: Array) -> Mask:
+    return (values(mode.invariant[0], model.state_names, x) >= 0).all(axis=1)
+
+
+def _chosen(model: Model, modes: Sequence[Candidate], x: Array) -> list[Candidate]:
+    """The modes that are worth their rows, the one that holds the starts first."""
+    holds = [bool(_inside(model, c, _start(model)).all()) for c in modes]
+    inside = [_inside(model, c, x) for c in modes]
     left = sorted(range(len(modes)), key=lambda i: (not holds[i], -int(inside[i].sum())))
     if not left or not holds[left[0]]:
         return []
