@@ -54,6 +54,8 @@ AT_FIRST, AT_LAST = 0.5, 10.0
 """Seconds for a proof that nothing can be kept: before anything else, and at most for later ones."""
 ROUNDS, SHARE = (0.25, 1.0), 0.25
 """A synthesis gets these parts of its seconds, in turn; such a proof gets this share of each after it."""
+UNIONS = {"nprl/PointMass-v0"}
+"""Systems of which a union of modes is shipped."""
 PROVED = Path(__file__).resolve().parent.parent / "shields" / "proved"
 COLUMNS = [
     *("system", "n", "m", "family", "init inside", "synthesis s", "proof s", "of S", "of kernel"),
@@ -93,6 +95,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--seconds", type=float, default=60.0, help="for each synthesis")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="systems at a time")
+    parser.add_argument("--unions", action="store_true", help="try unions of modes first")
     parser.add_argument("--no-volumes", action="store_true", help="leave the shares out")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     args = parser.parse_args(argv)
@@ -100,7 +103,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         jobs = _jobs(args)
         work = (
-            joblib.delayed(prove_one)(model, target, args.seconds, args.seed, not args.no_volumes)
+            joblib.delayed(prove_one)(
+                model,
+                target,
+                args.seconds,
+                args.seed,
+                not args.no_volumes,
+                args.unions or model.name in UNIONS,
+            )
             for model, target in jobs
         )
         rows = []
@@ -142,8 +152,18 @@ def _model(env: str | None, file: Path | None = None) -> Model:
     return task.model
 
 
-def prove_one(model: Model, target: Path, seconds: float, seed: int, with_volumes: bool) -> Row:
-    """Synthesise, save, check with both checkers from the file; what was not proved is not kept."""
+def prove_one(
+    model: Model,
+    target: Path,
+    seconds: float,
+    seed: int,
+    with_volumes: bool,
+    unions: bool = False,
+) -> Row:
+    """Synthesise, save, check with both checkers from the file; what was not proved is not kept.
+
+    With ``unions``, a union of modes is tried before single sets, and has the whole time at once.
+    """
 
     def say(text: str) -> None:
         print(f"{model.name}: {text}", file=sys.stderr, flush=True)
@@ -152,9 +172,9 @@ def prove_one(model: Model, target: Path, seconds: float, seed: int, with_volume
     found: Impossible | Certificate | None = impossible(model, AT_FIRST)
     reason = ""
     run: Counterexample | None = None
-    for part in ROUNDS:
+    for part in ROUNDS[-1:] if unions else ROUNDS:
         if found is None and run is None:
-            outcome = synthesize(model, part * seconds, seed, say)
+            outcome = synthesize(model, part * seconds, seed, say, unions)
             found, reason, run = outcome.certificate, outcome.reason, outcome.counterexample
         if found is None:
             found = impossible(model, min(AT_LAST, max(AT_FIRST, SHARE * part * seconds)))

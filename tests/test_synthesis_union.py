@@ -68,7 +68,7 @@ def mass() -> Model:
 
 @pytest.fixture(scope="module")
 def found() -> Candidate:
-    return next(candidates(plane(HOLE)))
+    return next(candidates(plane(HOLE), unions=True))
 
 
 def test_a_hole_gets_modes_on_all_sides_and_both_checkers_accept_them(found: Candidate) -> None:

@@ -68,13 +68,15 @@ WORTH = 0.8
 """The part of the largest volume so far that a finer polytope by tangents has, or it is the last."""
 
 
-def candidates(model: Model, seed: int = 0, budget: Budget | None = None) -> Iterator[Candidate]:
+def candidates(
+    model: Model, seed: int = 0, budget: Budget | None = None, unions: bool = False
+) -> Iterator[Candidate]:
     """Candidates whose set holds the initial box, cheapest method first.
 
-    The order: for a safe set of several pieces a union of modes;
-    S itself; the control-invariant polytope (up to three dimensions); ellipsoids;
-    invariant polytopes of LQR gains. The same model and seed give the same candidates, until the
-    budget's time is over; methods that find none are noted there.
+    The order: S itself; the control-invariant polytope (up to three dimensions); ellipsoids;
+    invariant polytopes of LQR gains. A union of modes, for a safe set of several pieces, is last;
+    with ``unions`` it is first: it holds more, and takes longer. The same model and seed give the
+    same candidates, until the budget's time is over; methods that find none are noted there.
 
     Raises:
         Unsuitable: for a model that no method fits; says what it has.
@@ -95,10 +97,15 @@ def candidates(model: Model, seed: int = 0, budget: Budget | None = None) -> Ite
     if not ways:
         raise Unsuitable(reasons[0] if reasons else "a safe set that is empty")
     by_method = zip_longest(*ways, fillvalue=iter(()))
-    modes = union(model, split, partial(_mode, seed=seed, budget=budget.part(UNION_SHARE)), seed)
     several = len(split) > 1 and model.choices is None
-    first = [_noted(budget, UNION, modes)] if several else []
-    return _until_over([*first, *chain.from_iterable(by_method)])
+    joint = [_noted(budget, UNION, _modes(model, split, seed, budget))] if several else []
+    single = chain.from_iterable(by_method)
+    return _until_over([*joint, *single] if unions else [*single, *joint])
+
+
+def _modes(model: Model, split: list[Model], seed: int, budget: Budget) -> Iterator[Candidate]:
+    part = budget.part(UNION_SHARE)
+    yield from union(model, split, partial(_mode, seed=seed, budget=part), seed)
 
 
 def _mode(problem: Problem, seed: int, budget: Budget) -> Iterator[Candidate]:

@@ -17,7 +17,7 @@ from nprl.shields.synthesis.linearise import Inclusion
 from nprl.shields.synthesis.numeric import Array
 from nprl.shields.synthesis.polytope import vertices
 
-PART = 0.7
+PART = 0.6
 """Of the inputs."""
 CONTRACTION, SLACK = 0.9999, 0.25
 

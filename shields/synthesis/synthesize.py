@@ -71,11 +71,13 @@ def synthesize(
     seconds: float = 60.0,
     seed: int = 0,
     progress: Callable[[str], None] | None = None,
+    unions: bool = False,
 ) -> Outcome:
     """A proved shield for ``model`` that holds its initial set: the first that can be proved.
 
     ``seconds`` limits the search for candidates and the proofs together; one step of either may
-    overrun it a little. The order of candidates depends on the model and ``seed`` only.
+    overrun it a little. The order of candidates depends on the model, ``seed`` and ``unions`` only:
+    with it, for a safe set of several pieces a union of modes is tried before single ones.
 
     Raises:
         ValueError: for a time that is not positive.
@@ -90,7 +92,7 @@ def synthesize(
     if run is not None:
         return Outcome(None, (), time.monotonic() - start, counterexample=run)
     try:
-        proposed = candidates(model, seed, budget)
+        proposed = candidates(model, seed, budget, unions)
     except Unsuitable as error:
         reason = f"no method is made for {error}"
         return Outcome(None, (), time.monotonic() - start, reason)
