@@ -22,11 +22,11 @@ from nprl.shields.synthesis.decoupled import METHOD as PRODUCT
 from nprl.shields.synthesis.decoupled import decoupled
 from nprl.shields.synthesis.ellipsoid import Ellipsoid, Impossible, invariant_ellipsoid
 from nprl.shields.synthesis.equilibrium import Point, equilibria
-from nprl.shields.synthesis.few_rows import few_rows
 from nprl.shields.synthesis.finite import finite_candidates
 from nprl.shields.synthesis.invariance_of_safe import farkas_gain
 from nprl.shields.synthesis.linearise import Inclusion, inclusion
 from nprl.shields.synthesis.lqr import gain_sets
+from nprl.shields.synthesis.modes import union_of_few_rows
 from nprl.shields.synthesis.pieces import pieces
 from nprl.shields.synthesis.polytope import HULL_DIMENSIONS, irredundant
 from nprl.shields.synthesis.polytope import volume as polytope_volume
@@ -38,9 +38,7 @@ from nprl.shields.synthesis.proposal import (
     polytope_with_gain,
 )
 from nprl.shields.synthesis.tangent_cuts import HASTES, Hurried, tangent_cuts
-from nprl.shields.synthesis.turned import turned
 from nprl.shields.synthesis.union import METHOD as UNION
-from nprl.shields.synthesis.union import union
 from nprl.shields.synthesis.volume import volume
 
 __all__ = ["Candidate", "candidates"]
@@ -52,16 +50,11 @@ LINEAR_SCALES = (1.0, 0.3)
 """A smaller box constrains a linear system only more; one is tried for the solver's sake."""
 RATES = (0.999, 0.99, 0.98, 0.95, 0.9, 0.8)
 REFINEMENTS = 3
-UNION_SHARE = 0.4
-"""Of the time that is left, for the modes of a union."""
-SHARE = 0.2
-"""Of the time that is left, for one fixpoint of polytopes: it may have thousands of rounds."""
 MOST_CURVED_ROWS = 40
 """Of a polytope whose every row is to be proved slice by slice."""
 FEW_ROWS = 40
 """Of one group in a product."""
 SAFE, LQR = "safe set itself", "invariant polytope of an LQR gain"
-FEW = "control-invariant polytope of few rows"
 GOAL, TANGENTS = "polytope kept until the goal", "polytope cut by tangents"
 FINITE = "polytope, nearest choice"
 WORTH = 0.8
@@ -97,32 +90,11 @@ def candidates(
     if not ways:
         raise Unsuitable(reasons[0] if reasons else "a safe set that is empty")
     by_method = zip_longest(*ways, fillvalue=iter(()))
-    several = len(split) > 1 and model.choices is None
-    joint = [_noted(budget, UNION, _modes(model, split, seed, budget))] if several else []
+    joint = []
+    if len(split) > 1 and model.choices is None:
+        joint = [_noted(budget, UNION, union_of_few_rows(model, split, seed, budget))]
     single = chain.from_iterable(by_method)
     return _until_over([*joint, *single] if unions else [*single, *joint])
-
-
-def _modes(model: Model, split: list[Model], seed: int, budget: Budget) -> Iterator[Candidate]:
-    part = budget.part(UNION_SHARE)
-    yield from union(model, split, partial(_mode, seed=seed, budget=part), seed)
-
-
-def _mode(problem: Problem, seed: int, budget: Budget) -> Iterator[Candidate]:
-    """Sets of few rows, in the coordinates of the model or in turned ones: a mode of a union."""
-    find = partial(_of_few_rows, budget=budget)
-    if problem.n <= 2:
-        yield from find(problem, seed)
-    yield from decoupled(problem, find, seed)
-    yield from turned(problem, lambda other: decoupled(other, find, seed))
-
-
-def _of_few_rows(problem: Problem, seed: int, budget: Budget) -> Iterator[Candidate]:
-    maps = inclusion(problem, equilibria(problem)[0], seed=seed)
-    yield from _safe_itself(problem, maps, seed, budget)
-    h = few_rows(maps, budget)
-    if h is not None:
-        yield from kept_polytope(problem, maps, h, FEW, seed, budget)
 
 
 def _ways(problem: Problem, seed: int, budget: Budget) -> list[Iterator[Candidate]]:
@@ -248,11 +220,7 @@ def _control_invariant(
             maps = inclusion(problem, point, box, seed=seed)
         except Unsuitable:
             return
-    try:
-        h = control_invariant(maps, budget.part(SHARE))
-    except OutOfTime:
-        budget.check("control-invariant polytope")
-        return  # the other methods have their turn
+    h = control_invariant(maps, budget)
     if h is not None and (maps.linear or len(h) <= MOST_CURVED_ROWS):
         method = _about("control-invariant polytope", scale)
         yield from kept_polytope(problem, maps, h, method, seed, budget)
