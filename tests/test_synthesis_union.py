@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from fractions import Fraction
+from importlib import resources
 
 import numpy as np
 import pytest
 
+from nprl.env.source import read_model
 from nprl.lang.floats import compile_batch, compile_scalar
 from nprl.lang.text import parse, parse_formula
 from nprl.model import Coordinate, Model
+from nprl.shields.certificate import certificate_from_json
 from nprl.shields.checker import Verdict, check
 from nprl.shields.exact import check as check_exactly
 from nprl.shields.synthesis.budget import Budget
@@ -146,3 +149,18 @@ def test_few_rows_are_kept_and_hold_most_of_the_largest_set() -> None:
     assert short is not None
     assert len(short) <= 20 < len(whole)
     assert volume(short) > 0.8 * volume(whole)
+
+
+def test_a_single_piece_is_proposed_first_unless_unions_are_asked_for() -> None:
+    assert next(candidates(plane(HOLE))).family == "polytope"
+
+
+@pytest.mark.slow
+def test_both_checkers_accept_the_shipped_union_around_a_disc() -> None:
+    file = resources.files("nprl.shields.proved") / "point_mass.json"
+    data = file.read_bytes()
+    certificate = certificate_from_json(json.loads(data))
+    assert certificate.model == read_model("nprl.envs.point_mass:MODEL")
+    assert len(certificate.shield.invariant) == 4
+    assert check(certificate).verdict is Verdict.VERIFIED
+    assert not {k: v for k, v in check_exactly(data).items() if v}
