@@ -10,7 +10,7 @@ from importlib import resources
 import numpy as np
 import pytest
 
-from nprl.env.source import read_model
+from nprl.envs.point_mass import MODEL
 from nprl.lang.floats import compile_batch, compile_scalar
 from nprl.lang.text import parse, parse_formula
 from nprl.model import Coordinate, Model
@@ -160,7 +160,7 @@ def test_both_checkers_accept_the_shipped_union_around_a_disc() -> None:
     file = resources.files("nprl.shields.proved") / "point_mass.json"
     data = file.read_bytes()
     certificate = certificate_from_json(json.loads(data))
-    assert certificate.model == read_model("nprl.envs.point_mass:MODEL")
+    assert certificate.model == MODEL
     assert len(certificate.shield.invariant) == 4
     assert check(certificate).verdict is Verdict.VERIFIED
     assert not {k: v for k, v in check_exactly(data).items() if v}

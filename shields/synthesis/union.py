@@ -101,17 +101,18 @@ def _points(model: Model, seed: int) -> Array:
     """Sample points of the ranges; (SAMPLES, n), in units."""
     low = np.array([float(c.low) for c in model.state])
     high = np.array([float(c.high) for c in model.state])
-    return low + (high - low) * np.random.default_rng(seed).random((SAMPLES, len(low)))
+    x: Array = low + (high - low) * np.random.default_rng(seed).random((SAMPLES, len(low)))
+    return x
 
 
 def _start(model: Model) -> Array:
     """The middle of the starts; (1, n)."""
     ends = np.array([[float(v) for v in model.init[n]] for n in model.state_names])
-    return ends.mean(axis=1)[None, :]
+    return np.asarray(ends.mean(axis=1)[None, :])
 
 
 def _inside(model: Model, mode: Candidate, x: Array) -> Mask:
-    return (values(mode.invariant[0], model.state_names, x) >= 0).all(axis=1)
+    return np.asarray((values(mode.invariant[0], model.state_names, x) >= 0).all(axis=1))
 
 
 def _chosen(model: Model, modes: Sequence[Candidate], x: Array) -> list[Candidate]:

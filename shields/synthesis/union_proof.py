@@ -60,9 +60,9 @@ class _Walk:
 
     def first(self, s: Sequent) -> Where | None:
         """The first outermost choice that the backup still makes."""
-        terms = (c.term for c in s.alternatives[0])
+        terms = [c.term for c in s.alternatives[0]]
         if self.kind == "backup":
-            terms = iter(s.premises[self.before : self.before + self.common])
+            terms = list(s.premises[self.before : self.before + self.common])
         return next((w for t in terms if (w := _choice(t)) is not None), None)
 
     def number(self, s: Sequent, p: int) -> Tree:
