@@ -164,3 +164,13 @@ def test_both_checkers_accept_the_shipped_union_around_a_disc() -> None:
     assert len(certificate.shield.invariant) == 4
     assert check(certificate).verdict is Verdict.VERIFIED
     assert not {k: v for k, v in check_exactly(data).items() if v}
+
+
+def test_the_shipped_union_holds_most_of_what_is_free() -> None:
+    file = resources.files("nprl.shields.proved") / "point_mass.json"
+    certificate = certificate_from_json(json.loads(file.read_bytes()))
+    x = np.random.default_rng(0).uniform([-4, -4, -1.5, -1.5], [4, 4, 1.5, 1.5], (20_000, 4))
+    x = x[(np.hypot(x[:, 0], x[:, 1]) >= 1) & (np.hypot(x[:, 2], x[:, 3]) <= 1.5)]
+    names = MODEL.state_names
+    parts = [(values(p, names, x) >= 0).all(axis=1) for p in certificate.shield.invariant]
+    assert np.any(parts, axis=0).mean() > 0.8
