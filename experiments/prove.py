@@ -58,6 +58,8 @@ AT_FIRST, AT_LAST = 0.5, 10.0
 """Seconds for a proof that nothing can be kept: before anything else, and at most for later ones."""
 ROUNDS, SHARE = (0.05, 0.25, 1.0), 0.5
 """A synthesis gets these parts of its seconds, in turn; such a proof gets this share of each after it."""
+UNIONS, PLANS = {"nprl/PointMass-v0"}, {"gymnasium/CartPole-v1"}
+"""Systems of which a union of modes is shipped, and those whose shield has plans."""
 PROVED = Path(__file__).resolve().parent.parent / "shields" / "proved"
 COLUMNS = [
     *("system", "n", "m", "family", "init inside", "synthesis s", "proof s", "of S", "of kernel"),
@@ -96,9 +98,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     named.add_argument("--ship", action="store_true", help="all, into the place of shipped ones")
     parser.add_argument("--out", type=Path, help="the certificate's file (--suite: a folder)")
     parser.add_argument("--plans", action="store_true", help="add plans that enlarge the shield")
-    parser.add_argument("--seconds", type=float, default=60.0, help="for each synthesis")
+    parser.add_argument("--seconds", type=float, default=300.0, help="for each synthesis")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="systems at a time")
+    parser.add_argument("--unions", action="store_true", help="try unions of modes first")
     parser.add_argument("--no-volumes", action="store_true", help="leave the shares out")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     args = parser.parse_args(argv)
@@ -107,9 +110,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         jobs = _jobs(args)
         work = (
             joblib.delayed(prove_one)(
-                model, target, args.seconds, args.seed, not args.no_volumes, args.plans
+                given,
+                target,
+                args.seconds,
+                args.seed,
+                not args.no_volumes,
+                args.plans,
+                args.unions,
             )
-            for model, target in jobs
+            for given, target in jobs
         )
         rows = []
         for row in joblib.Parallel(min(args.jobs, len(jobs)), return_as="generator")(work):
@@ -159,12 +168,15 @@ def prove_one(
     seed: int,
     with_volumes: bool,
     plans: bool = False,
+    unions: bool = False,
 ) -> Row:
     """Synthesise, save, check with both checkers from the file; what was not proved is not kept.
 
-    A certificate is not sought anew. With ``plans`` a shield gets plans, where they enlarge it.
+    A certificate is not sought anew. With ``plans`` a shield gets plans, where they enlarge it;
+    with ``unions`` a union of modes is tried before single sets, and has the whole time at once.
     """
     model = given if isinstance(given, Model) else given.model
+    plans, unions = plans or model.name in PLANS, unions or model.name in UNIONS
 
     def say(text: str) -> None:
         print(f"{model.name}: {text}", file=sys.stderr, flush=True)
@@ -174,9 +186,9 @@ def prove_one(
     found = impossible(model, AT_FIRST) if isinstance(given, Model) else given
     reason = ""
     run: Counterexample | None = None
-    for part in ROUNDS:
+    for part in ROUNDS[-1:] if unions else ROUNDS:
         if found is None and run is None:
-            outcome = synthesize(model, part * seconds, seed, say)
+            outcome = synthesize(model, part * seconds, seed, say, unions)
             found, reason, run = outcome.certificate, outcome.reason, outcome.counterexample
         if found is None:
             found = impossible(model, min(AT_LAST, max(AT_FIRST, SHARE * part * seconds)))

@@ -39,6 +39,10 @@ class Budget:
         """Seconds left; negative where they are over."""
         return self.seconds - (time.monotonic() - self.start)
 
+    def part(self, share: float) -> Budget:
+        """A budget of a share of what is left, for a method that must not use up all of it."""
+        return Budget(share * self.left(), self.missed)
+
     def check(self, where: str) -> None:
         """Go on only within the time.
 

@@ -26,6 +26,7 @@ from nprl.shields.synthesis.finite import finite_candidates
 from nprl.shields.synthesis.invariance_of_safe import farkas_gain
 from nprl.shields.synthesis.linearise import Inclusion, inclusion
 from nprl.shields.synthesis.lqr import gain_sets
+from nprl.shields.synthesis.modes import union_of_few_rows
 from nprl.shields.synthesis.pieces import pieces
 from nprl.shields.synthesis.polytope import HULL_DIMENSIONS, irredundant
 from nprl.shields.synthesis.polytope import volume as polytope_volume
@@ -37,6 +38,7 @@ from nprl.shields.synthesis.proposal import (
     polytope_with_gain,
 )
 from nprl.shields.synthesis.tangent_cuts import HASTES, Hurried, tangent_cuts
+from nprl.shields.synthesis.union import METHOD as UNION
 from nprl.shields.synthesis.volume import volume
 
 __all__ = ["Candidate", "candidates"]
@@ -59,12 +61,15 @@ WORTH = 0.8
 """The part of the largest volume so far that a finer polytope by tangents has, or it is the last."""
 
 
-def candidates(model: Model, seed: int = 0, budget: Budget | None = None) -> Iterator[Candidate]:
+def candidates(
+    model: Model, seed: int = 0, budget: Budget | None = None, unions: bool = False
+) -> Iterator[Candidate]:
     """Candidates whose set holds the initial box, cheapest method first.
 
     The order: S itself; the control-invariant polytope (up to three dimensions); ellipsoids;
-    invariant polytopes of LQR gains. The same model and seed give the same candidates, until the
-    budget's time is over; methods that find none are noted there.
+    invariant polytopes of LQR gains. A union of modes, for a safe set of several pieces, is last;
+    with ``unions`` it is first: it holds more, and takes longer. The same model and seed give the
+    same candidates, until the budget's time is over; methods that find none are noted there.
 
     Raises:
         Unsuitable: for a model that no method fits; says what it has.
@@ -72,7 +77,8 @@ def candidates(model: Model, seed: int = 0, budget: Budget | None = None) -> Ite
     budget = budget or Budget()
     ways: list[list[Iterator[Candidate]]] = []
     reasons = []
-    for piece in pieces(model):
+    split = pieces(model)
+    for piece in split:
         try:
             if model.choices is None:
                 ways.append(_ways(problem_of(piece), seed, budget))
@@ -84,7 +90,11 @@ def candidates(model: Model, seed: int = 0, budget: Budget | None = None) -> Ite
     if not ways:
         raise Unsuitable(reasons[0] if reasons else "a safe set that is empty")
     by_method = zip_longest(*ways, fillvalue=iter(()))
-    return _until_over(list(chain.from_iterable(by_method)))
+    joint = []
+    if len(split) > 1 and model.choices is None:
+        joint = [_noted(budget, UNION, union_of_few_rows(model, split, seed, budget))]
+    single = chain.from_iterable(by_method)
+    return _until_over([*joint, *single] if unions else [*single, *joint])
 
 
 def _ways(problem: Problem, seed: int, budget: Budget) -> list[Iterator[Candidate]]:

@@ -27,6 +27,7 @@ from nprl.shields.synthesis.nonlinear import enclose_steps
 from nprl.shields.synthesis.prove import prove
 from nprl.shields.synthesis.quadratic import degree
 from nprl.shields.synthesis.search import NotProved, Search, Tree
+from nprl.shields.synthesis.union_proof import UnionProof
 
 Rows = Sequence[Sequence[Term]]
 
@@ -62,13 +63,14 @@ def certify(
     start = time.monotonic()
     draft = claim(model, candidate)
     most = degree_of(draft)
+    union = UnionProof(draft) if len(draft.shield.invariant) > 1 else None
     proofs: dict[str, Tree] = {}
     for goal, sequent in goals(draft).items():
         if progress is not None:
             progress(goal)
         left = seconds - (time.monotonic() - start)
         try:
-            proofs[goal] = prove_goal(goal, sequent, draft, most, left)
+            proofs[goal] = prove_goal(goal, sequent, draft, most, left, union)
         except NotProved as error:
             raise NotProved(f"{goal}: {error}") from None
     info: dict[str, Any] = {"proof_s": round(time.monotonic() - start, 3), **candidate.notes}
@@ -203,14 +205,25 @@ def degree_of(draft: Certificate) -> int:
     return max(degree(polynomial(expanded(g))) for p in draft.shield.invariant for g in p)
 
 
-def prove_goal(goal: str, sequent: Sequent, draft: Certificate, most: int, seconds: float) -> Tree:
+def prove_goal(
+    goal: str,
+    sequent: Sequent,
+    draft: Certificate,
+    most: int,
+    seconds: float,
+    union: UnionProof | None = None,
+) -> Tree:
     """A tree of one goal of a claim whose rows have at most the degree ``most``.
+
+    ``union`` keeps what was proved of the modes of a set of several parts.
 
     Raises:
         NotProved: with what stopped the search.
     """
     if seconds <= 0:
         raise NotProved("the time is over")
+    if union is not None and goal.split("/")[0] in ("action", "backup"):
+        return union.prove(goal, sequent, seconds)
     if most > 2:
         return prove_curved(goal, sequent, draft, seconds)
     if most == 2 and goal.split("/")[0] in ("backup", "test"):

@@ -42,6 +42,8 @@ SIDES = {1: 2, 2: 8, 3: 14}
 """Half-spaces that stand for an ellipsoid, by its dimension."""
 HAIR = 1e-5
 """By how much of its size a half-space stays off the ellipsoid that it stands for."""
+TINY = 1e-9
+"""An entry of a normal below this part of the greatest is 0."""
 
 
 def pieces(model: Model) -> list[Model]:
@@ -159,7 +161,7 @@ def _half_space(over: list[str], normal: Array, centre: Array, bound: float) -> 
     total: Term = Num(Fraction(0))
     middle = Fraction(0)
     for name, v, c in zip(over, normal, centre, strict=True):
-        short = Fraction(f"{v:.6g}")
+        short = Fraction(f"{v:.6g}") if abs(v) > TINY * np.abs(normal).max() else Fraction(0)
         middle += short * Fraction(f"{c:.9g}")
         total = total + Num(short) * Var(name) if short else total
     if bound > 0:

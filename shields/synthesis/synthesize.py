@@ -21,6 +21,8 @@ from nprl.shields.synthesis.certify import certify
 from nprl.shields.synthesis.problem import Unsuitable
 from nprl.shields.synthesis.search import NotProved
 
+UNION_SHARE = 0.6
+"""Of the time that is left, for the proof of a union: one of its modes alone may do, too."""
 LEAST = 1.0
 """A proof is begun only with so many seconds left."""
 
@@ -69,11 +71,13 @@ def synthesize(
     seconds: float = 60.0,
     seed: int = 0,
     progress: Callable[[str], None] | None = None,
+    unions: bool = False,
 ) -> Outcome:
     """A proved shield for ``model`` that holds its initial set: the first that can be proved.
 
     ``seconds`` limits the search for candidates and the proofs together; one step of either may
-    overrun it a little. The order of candidates depends on the model and ``seed`` only.
+    overrun it a little. The order of candidates depends on the model, ``seed`` and ``unions`` only:
+    with it, for a safe set of several pieces a union of modes is tried before single ones.
 
     Raises:
         ValueError: for a time that is not positive.
@@ -88,7 +92,7 @@ def synthesize(
     if run is not None:
         return Outcome(None, (), time.monotonic() - start, counterexample=run)
     try:
-        proposed = candidates(model, seed, budget)
+        proposed = candidates(model, seed, budget, unions)
     except Unsuitable as error:
         reason = f"no method is made for {error}"
         return Outcome(None, (), time.monotonic() - start, reason)
@@ -102,7 +106,8 @@ def synthesize(
             break
         say(f"candidate: {method}, {sum(map(len, candidate.invariant))} rows")
         try:
-            found: Certificate | None = certify(model, candidate, left, say)
+            share = UNION_SHARE if candidate.family == "union" else 1.0
+            found: Certificate | None = certify(model, candidate, share * left, say)
             reason = ""
         except (NotProved, DomainError, CertificateError) as error:
             found, reason = None, " ".join(str(error).split())[:300]
