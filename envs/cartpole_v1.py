@@ -10,13 +10,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 from fractions import Fraction
-from typing import Any
 
-import gymnasium as gym
-import numpy as np
-
-from nprl.env.actions import Actions
-from nprl.env.binding import Binding
+from nprl.env.state import binding_to
 from nprl.envs import cartpole
 from nprl.lang.terms import Var
 from nprl.model import Arithmetic, Observation
@@ -41,25 +36,4 @@ MODEL = replace(
 )
 
 
-def read_state(env: gym.Env[Any, Any]) -> tuple[float, ...]:
-    """The float64 state (x in m, v in m/s, theta in rad, omega in rad/s)."""
-    x, v, theta, omega = getattr(env.unwrapped, "state")  # noqa: B009 - gym.Env declares no state
-    return float(x), float(v), float(theta), float(omega)
-
-
-def write_state(env: gym.Env[Any, Any], state: Any) -> None:
-    """Put cart and pole into ``state``, in an episode that goes on; for tests and replays."""
-    setattr(env.unwrapped, "state", np.array(state, dtype=np.float64))  # noqa: B010
-    setattr(env.unwrapped, "steps_beyond_terminated", None)  # noqa: B010
-
-
-_ACTIONS = Actions(MODEL)
-
-BINDING = Binding(
-    env_id="CartPole-v1",
-    model=MODEL,
-    read_state=read_state,
-    write_state=write_state,
-    to_units=_ACTIONS.to_units,
-    from_units=_ACTIONS.from_units,
-)
+BINDING = binding_to(MODEL, "CartPole-v1")

@@ -14,9 +14,7 @@ import json
 from fractions import Fraction
 from pathlib import Path
 
-from nprl.env.actions import Actions
-from nprl.env.binding import Binding
-from nprl.env.state import read_state, write_state
+from nprl.env.state import binding_to
 from nprl.lang.terms import Num, Var
 from nprl.model import Arithmetic, Coordinate, Model, model_from_json
 
@@ -72,13 +70,4 @@ STATED = Model(
 MODEL = model_from_json(json.loads(Path(__file__).with_suffix(".json").read_bytes()))
 """`STATED` with the step that was measured."""
 
-_ACTIONS = Actions(MODEL)
-
-BINDING = Binding(
-    env_id="InvertedPendulum-v5",
-    model=MODEL,
-    read_state=read_state,
-    write_state=write_state,
-    to_units=_ACTIONS.to_units,
-    from_units=_ACTIONS.from_units,
-)
+BINDING = binding_to(MODEL, "InvertedPendulum-v5")

@@ -10,14 +10,8 @@ Source: Gymnasium, ``classic_control/continuous_mountain_car.py``.
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import Any
 
-import gymnasium as gym
-import numpy as np
-
-from nprl.env.actions import Actions
-from nprl.env.binding import Binding
-from nprl.env.state import read_state
+from nprl.env.state import binding_to
 from nprl.lang.build import cos
 from nprl.lang.terms import Var
 from nprl.model import Arithmetic, Coordinate, Model
@@ -62,18 +56,4 @@ MODEL = Model(
 )
 
 
-def write_state(env: gym.Env[Any, Any], state: Any) -> None:
-    """Put the car into ``state``, rounded to float32; for tests and replays."""
-    setattr(env.unwrapped, "state", np.array(state, dtype=np.float32))  # noqa: B010
-
-
-_ACTIONS = Actions(MODEL)
-
-BINDING = Binding(
-    env_id="MountainCarContinuous-v0",
-    model=MODEL,
-    read_state=read_state,
-    write_state=write_state,
-    to_units=_ACTIONS.to_units,
-    from_units=_ACTIONS.from_units,
-)
+BINDING = binding_to(MODEL, "MountainCarContinuous-v0")

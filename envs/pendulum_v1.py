@@ -11,13 +11,8 @@ Source: Gymnasium, ``classic_control/pendulum.py``.
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import Any
 
-import gymnasium as gym
-import numpy as np
-
-from nprl.env.actions import Actions
-from nprl.env.binding import Binding
+from nprl.env.state import binding_to
 from nprl.envs.pendulum import (
     DT,
     MAX_ANGLE,
@@ -70,25 +65,4 @@ MODEL = Model(
 )
 
 
-def read_state(env: gym.Env[Any, Any]) -> tuple[float, ...]:
-    """The float64 state (theta in rad, not wrapped; omega in rad/s)."""
-    theta, omega = getattr(env.unwrapped, "state")  # noqa: B009 - gym.Env declares no state
-    return float(theta), float(omega)
-
-
-def write_state(env: gym.Env[Any, Any], state: Any) -> None:
-    """Put the pendulum into ``state``; for tests and replays."""
-    setattr(env.unwrapped, "state", np.array(state, dtype=np.float64))  # noqa: B010
-
-
-_ACTIONS = Actions(MODEL)
-
-BINDING = Binding(
-    env_id="Pendulum-v1",
-    model=MODEL,
-    read_state=read_state,
-    write_state=write_state,
-    to_units=_ACTIONS.to_units,
-    from_units=_ACTIONS.from_units,
-    reset_options={"x_init": START, "y_init": START},
-)
+BINDING = binding_to(MODEL, "Pendulum-v1", {"x_init": START, "y_init": START})

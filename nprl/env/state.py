@@ -7,11 +7,14 @@ functions.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from nprl.env.binding import Env
+from nprl.env.actions import Actions
+from nprl.env.binding import Binding, Env
+from nprl.model import Model
 
 
 def read_state(env: Env) -> tuple[float, ...]:
@@ -42,10 +45,28 @@ def write_state(env: Env, state: Any) -> None:
             )
         inner.set_state(values[:n], values[n:])
         return
-    old = _array(inner)
-    if values.shape != np.shape(old):
-        raise ValueError(f"a state has the shape {np.shape(old)}; got {values.shape}")
-    inner.state = values
+    old = np.asarray(_array(inner))
+    if values.shape != old.shape:
+        raise ValueError(f"a state has the shape {old.shape}; got {values.shape}")
+    inner.state = values.astype(old.dtype)
+    if hasattr(inner, "steps_beyond_terminated"):  # the episode goes on
+        inner.steps_beyond_terminated = None
+
+
+def binding_to(
+    model: Model, env_id: str, reset_options: Mapping[str, Any] | None = None
+) -> Binding:
+    """The binding of a foreign environment of a kind that is known here, whose model this is."""
+    actions = Actions(model)
+    return Binding(
+        env_id=env_id,
+        model=model,
+        read_state=read_state,
+        write_state=write_state,
+        to_units=actions.to_units,
+        from_units=actions.from_units,
+        reset_options=reset_options or {},
+    )
 
 
 def _is_mujoco(inner: Any) -> bool:
