@@ -12,7 +12,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from nprl.envs import cartpole_v1
+from nprl.env.state import write_state
 from nprl.lang.terms import Var, Where
 from nprl.model import Coordinate, Model
 from nprl.shields import exact
@@ -175,7 +175,7 @@ def test_stock_cartpole_is_kept_up_by_its_shield_against_every_constant_and_rand
     assert len(outside) > 60
     for start in outside[:20]:
         env.reset()
-        cartpole_v1.write_state(env, start)
+        write_state(env, start)
         for _ in range(60):
             _, _, terminated, _, info = env.step(int(rng.integers(2)))
             assert not terminated
