@@ -16,7 +16,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
-from scipy.linalg import LinAlgError, solve_discrete_are
 
 from nprl.lang.terms import Term
 from nprl.model import Model
@@ -26,7 +25,7 @@ from nprl.shields.synthesis.control_invariant import control_invariant
 from nprl.shields.synthesis.equilibrium import Point, equilibria
 from nprl.shields.synthesis.gain import gain_terms
 from nprl.shields.synthesis.linearise import Inclusion, inclusion
-from nprl.shields.synthesis.lqr import admissible_set
+from nprl.shields.synthesis.lqr import admissible_set, lqr_gain
 from nprl.shields.synthesis.numeric import Array
 from nprl.shields.synthesis.polytope import (
     HULL_DIMENSIONS,
@@ -164,12 +163,8 @@ def _gain_sets(
     for _ in range(TRIALS):
         state = np.exp(rng.uniform(-4.0, 4.0, n))
         effort = np.exp(rng.uniform(-8.0, 1.0)) * np.exp(rng.uniform(-1.0, 1.0, m))
-        try:
-            p = solve_discrete_are(a, b, np.diag(state), np.diag(effort))
-        except (LinAlgError, ValueError):
-            continue
-        k = -np.linalg.solve(np.diag(effort) + b.T @ p @ b, b.T @ p @ a)
-        if not np.isfinite(k).all():
+        k = lqr_gain(a, b, state, effort)
+        if k is None:
             continue
         k = _short(k * scale) / scale
         h = admissible_set(maps, k, init, budget, MAX_ROWS, MAX_STEPS)

@@ -61,13 +61,19 @@ def _gains(maps: Inclusion, rng: np.random.Generator) -> Iterator[Array]:
         effort = (
             np.exp(rng.uniform(-7.0, 4.0)) * np.exp(rng.uniform(-1.0, 1.0, m)) if i else np.ones(m)
         )
-        try:
-            p = solve_discrete_are(a, b, np.diag(state), np.diag(effort))
-        except (LinAlgError, ValueError):
-            continue
-        k = -np.linalg.solve(np.diag(effort) + b.T @ p @ b, b.T @ p @ a)
-        if np.isfinite(k).all():
+        k = lqr_gain(a, b, state, effort)
+        if k is not None:
             yield k
+
+
+def lqr_gain(a: Array, b: Array, state: Array, effort: Array) -> Array | None:
+    """The gain (m, n) of ``u = k x`` for these diagonal weights, (n,) and (m,); None where there is none."""
+    try:
+        p = solve_discrete_are(a, b, np.diag(state), np.diag(effort))
+    except (LinAlgError, ValueError):
+        return None
+    k: Array = -np.linalg.solve(np.diag(effort) + b.T @ p @ b, b.T @ p @ a)
+    return k if np.isfinite(k).all() else None
 
 
 def admissible_set(

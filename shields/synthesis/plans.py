@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import LinAlgError, solve_discrete_are
 
 from nprl.env.plant import Plant
 from nprl.lang.build import clip
@@ -26,6 +25,7 @@ from nprl.shields.synthesis.choices import answer, boxed
 from nprl.shields.synthesis.equilibrium import equilibria
 from nprl.shields.synthesis.gain import gain_terms
 from nprl.shields.synthesis.linearise import inclusion
+from nprl.shields.synthesis.lqr import lqr_gain
 from nprl.shields.synthesis.numeric import Array
 from nprl.shields.synthesis.pieces import pieces
 from nprl.shields.synthesis.problem import Unsuitable, problem_of
@@ -116,11 +116,9 @@ def _policies(model: Model, rng: np.random.Generator) -> Iterator[Policy]:
         for _ in range(GAINS if m else 0):
             state = np.exp(rng.uniform(-4.0, 4.0, k))
             effort = np.exp(rng.uniform(-8.0, 1.0)) * np.exp(rng.uniform(-1.0, 1.0, m))
-            try:
-                p = solve_discrete_are(a, b, np.diag(state), np.diag(effort))
-            except (LinAlgError, ValueError):
+            gain = lqr_gain(a, b, state, effort)
+            if gain is None:
                 continue
-            gain = -np.linalg.solve(np.diag(effort) + b.T @ p @ b, b.T @ p @ a)
             request = gain_terms(problem, maps, gain, np.zeros(m), DIGITS)
             if model.choices is not None:
                 yield answer(model, request)
