@@ -48,9 +48,9 @@ def test_functions_of_constants_have_the_bits_of_the_c_library() -> None:
         "tanh": "-0.79428419169155", "exp": "2.3549971545471386", "log": "0.8557381736048818",
     }  # fmt: skip
     compared([parse(f"{name}({value})") for name, value in at.items()], None, [(0.0, 0.0, 0.0)])
-    twelfths = [Num(F(k, 12)) for k in range(-240, 241)]
-    unary = [Unary(UnaryOp(name), v) for name in at for v in twelfths]
-    compared(unary, None, [(0.0, 0.0, 0.0)])
+    sixths = [Num(F(k, 6)) for k in range(-120, 121)]
+    for name in at:
+        compared([Unary(UnaryOp(name), v) for v in sixths], None, [(0.0, 0.0, 0.0)])
 
 
 @settings(max_examples=4, deadline=None)
