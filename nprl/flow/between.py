@@ -88,9 +88,7 @@ def least(q: Term, positive: bool = True) -> list[Term]:
     """Terms whose minimum is ``q``; with ``positive`` False, whose maximum is."""
     match q:
         case Binary(BinaryOp.ADD, left, right):
-            return [
-                a + b for a in least(left, positive) for b in least(right, positive)
-            ]
+            return [a + b for a in least(left, positive) for b in least(right, positive)]
         case Binary(BinaryOp.SUB, left, right):
             return [a - b for a in least(left, positive) for b in least(right, not positive)]
         case Unary(UnaryOp.NEG, arg):

@@ -15,7 +15,7 @@ from nprl.flow.enclosure import FlowError
 from nprl.flow.formulas import Field, euler, runge_kutta, semi_implicit_euler
 from nprl.flow.taylor import Flow
 from nprl.lang.ranges import Interval
-from nprl.lang.terms import Formula, Num, Operand, Term, Var, exact, nodes
+from nprl.lang.terms import Formula, Operand, Term, Var, nodes
 from nprl.lang.text import formula_to_text, parse, parse_formula, to_text
 from nprl.model import Coordinate, Model
 
@@ -45,6 +45,8 @@ class Statement:
 
     draft: Model
     """The model with the right-hand side as its step, without remainders, with the safe set meant."""
+    ode: Field
+    """The right-hand side, in the order in which it is written."""
     method: str
     order: int
     held: bool
@@ -106,8 +108,7 @@ def sampled(
     if between is None:
         between = method == "flow"
     names = [k.name if isinstance(k, Var) else str(k) for k in ode]  # their order counts
-    draft = replace(draft, step={n: draft.step[n] for n in names})
-    return build(Statement(draft, method, order, held, between))
+    return build(Statement(draft, {n: draft.step[n] for n in names}, method, order, held, between))
 
 
 def build(stated: Statement) -> Model:
@@ -128,7 +129,7 @@ def build(stated: Statement) -> Model:
         raise FlowError(
             f"{method} says nothing of what is between samples; take method='flow', or between=False"
         )
-    terms = METHODS[method][1](_field(draft), dt)
+    terms = METHODS[method][1](stated.ode, dt)
     size = max(map(nodes, terms.values()))
     if size > MAX_NODES:
         raise FlowError(
@@ -136,10 +137,6 @@ def build(stated: Statement) -> Model:
             "method='flow' or 'euler'"
         )
     return replace(draft, step=terms, integrator=_words(stated), provenance=STATED)
-
-
-def _field(draft: Model) -> dict[str, Term]:
-    return {str(n): t for n, t in draft.step.items() if isinstance(t, Term)}
 
 
 def _enclosed(stated: Statement, dt: Fraction) -> Model:
@@ -174,7 +171,7 @@ def _words(stated: Statement) -> str:
     draft = stated.draft
     exactly = stated.method == "flow"
     what = f"{EXACT}{stated.order}" if exactly else METHODS[stated.method][0]
-    parts = [what, *(f"{n}' = {to_text(f)}" for n, f in _field(draft).items()), HELD]
+    parts = [what, *(f"{n}' = {to_text(f)}" for n, f in stated.ode.items()), HELD]
     if draft.disturbance:
         names = ", ".join(draft.disturbance_names)
         how = "constant over each step" if stated.held or not exactly else "any function of time"
@@ -211,7 +208,7 @@ def statement(model: Model) -> Statement | None:
         draft = replace(model, step=ode, disturbance=own, safe=safe)
     except ValueError as error:
         raise FlowError(f"the statement of the model's equation is not readable: {error}") from None
-    return Statement(draft, method, order, held and method == "flow", between)
+    return Statement(draft, ode, method, order, held and method == "flow", between)
 
 
 def recheck(model: Model) -> tuple[str, ...]:

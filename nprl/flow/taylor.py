@@ -49,7 +49,9 @@ class Flow:
         """
         self.draft, self.dt = draft, dt
         self.moving = {} if held else {c.name: c for c in draft.disturbance}
-        middle: dict[Term, Term] = {Var(n): Num((c.low + c.high) / 2) for n, c in self.moving.items()}
+        middle: dict[Term, Term] = {
+            Var(n): Num((c.low + c.high) / 2) for n, c in self.moving.items()
+        }
         self.full = {n: tidy(draft.step[n]) for n in draft.state_names}
         self.nominal = {n: tidy(replace(f, middle)) for n, f in self.full.items()}
         start = {n: Interval(*ends) for n, ends in draft.box().items()}
@@ -180,4 +182,3 @@ def sag(flow: Flow, q: Term) -> Fraction:
     bend = flow.bound(lie(speed, flow.full, flow.gradient(speed))).hi
     shake = flow.bound(lie(q, flow.gap, slopes)).width
     return max(Fraction(0), Fraction(bend)) * flow.dt**2 / 8 + Fraction(shake) * flow.dt / 4
-
