@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from fractions import Fraction
 
+from nprl.flow.fixed import Ends, Layout, Unbounded, fractions, whole
 from nprl.flow.formulas import Field
 from nprl.lang.ranges import Interval, enclose, hull, shorten, wave
 from nprl.lang.terms import Binary, BinaryOp, Formula, Term, Unary, UnaryOp, children, variables
@@ -83,42 +84,48 @@ def _holds(outer: Interval, inner: Interval) -> bool:
 
 
 def bound(t: Term, box: At, splits: int = SPLITS) -> Interval:
-    """An interval that holds ``t`` on all of ``box``, which is bisected where it matters most."""
+    """An interval that holds ``t`` on all of ``box``, which is bisected where it matters most.
+
+    Raises:
+        FlowError: where there is none.
+    """
+    layout = Layout(t)
     names = sorted(n for n in variables(t) if box[n].width)
-    first = enclose(t, box, BITS)
-    if not names:
-        return first
-    gains = {n: _gain(t, box, n, first) for n in names}
-    cells = [(first, dict(box))]
-    for k in range(splits):
-        side = k % 2
-        worst = max(range(len(cells)), key=lambda c: cells[c][0].hi if side else -cells[c][0].lo)
-        where = cells.pop(worst)[1]
-
-        def share(n: str, where: At = where) -> Fraction:
-            return (gains[n] + Fraction(1, 2**20)) * where[n].width / box[n].width
-
-        n = max(names, key=share)
-        for half in _halves(where[n]):
-            cell = {**where, n: half}
-            cells.append((enclose(t, cell, BITS), cell))
-    result = cells[0][0]
-    for found, _ in cells[1:]:
-        result = hull(result, found)
-    return result
+    whole_box = {n: whole(box[n]) for n in variables(t)}
+    try:
+        cells = [(layout.bound(whole_box), whole_box)]
+        gains = {n: _gain(layout, whole_box, n, cells[0][0]) for n in names}
+        for k in range(splits if names else 0):
+            lower = k % 2
+            worst = min(cells, key=lambda c: c[0][0]) if lower else max(cells, key=_top)
+            cell = worst[1]
+            n = max(names, key=lambda n: gains[n] * _width(cell[n]) / _width(whole_box[n]))
+            cells.remove(worst)
+            for half in _halves(cell[n]):
+                part = {**cell, n: half}
+                cells.append((layout.bound(part), part))
+    except Unbounded:
+        raise FlowError(f"{str(t)[:80]}: no bound over the box of the trajectories") from None
+    return fractions((min(found[0] for found, _ in cells), max(found[1] for found, _ in cells)))
 
 
-def _gain(t: Term, box: At, name: str, whole: Interval) -> Fraction:
-    """How much narrower the halves' intervals are, as a part of the whole's."""
-    if isinstance(whole.width, float) or not whole.width:
-        return Fraction(0)
-    widths = [enclose(t, {**box, name: half}, BITS).width for half in _halves(box[name])]
-    return max(Fraction(0), 2 - sum(widths) / whole.width)
+def _top(cell: tuple[Ends, dict[str, Ends]]) -> int:
+    return cell[0][1]
 
 
-def _halves(x: Interval) -> tuple[Interval, Interval]:
-    middle = (Fraction(x.lo) + Fraction(x.hi)) / 2
-    return Interval(x.lo, middle), Interval(middle, x.hi)
+def _width(x: Ends) -> int:
+    return x[1] - x[0]
+
+
+def _gain(layout: Layout, box: Mapping[str, Ends], name: str, first: Ends) -> float:
+    """How much narrower the halves' bounds are, as a part of the whole's; more than 0."""
+    widths = sum(_width(layout.bound({**box, name: half})) for half in _halves(box[name]))
+    return max(0.0, 2 - widths / (_width(first) or 1)) + 2.0**-20
+
+
+def _halves(x: Ends) -> tuple[Ends, Ends]:
+    middle = (x[0] + x[1]) // 2
+    return (x[0], middle), (middle, x[1])
 
 
 def check_domain(t: Term | Formula, box: At, moving: frozenset[str]) -> None:
