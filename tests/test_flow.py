@@ -128,7 +128,7 @@ def test_a_safe_set_is_tightened_by_what_a_trajectory_can_take_and_hardly_more()
 
 
 def test_disjunctions_are_tightened_by_what_a_step_can_do() -> None:
-    hole = (X >= F(1, 2)) | (Y <= 0)
+    hole = (X >= F(1, 2)) | (Y <= 0)  # noqa: SIM300
     model = sampled(**arguments({X: Y, Y: U}, TWO, "0.1", "0.1", safe=hole))
     text = str(model.safe)
     assert text.startswith("x >= ")

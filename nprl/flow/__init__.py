@@ -4,6 +4,7 @@
 `recheck` computes it anew from the equation that the model states. See docs/continuous_time.md.
 """
 
-from nprl.flow.sampled import FlowError, recheck, sampled, statement
+from nprl.flow.enclosure import FlowError
+from nprl.flow.sampled import recheck, sampled, statement
 
 __all__ = ["FlowError", "recheck", "sampled", "statement"]

@@ -15,7 +15,7 @@ from nprl.flow.enclosure import FlowError
 from nprl.flow.formulas import Field, euler, runge_kutta, semi_implicit_euler
 from nprl.flow.taylor import Flow
 from nprl.lang.ranges import Interval
-from nprl.lang.terms import Formula, Operand, Term, Var, nodes
+from nprl.lang.terms import Formula, Operand, Term, Var, nodes, term
 from nprl.lang.text import formula_to_text, parse, parse_formula, to_text
 from nprl.model import Coordinate, Model
 
@@ -108,7 +108,9 @@ def sampled(
     if between is None:
         between = method == "flow"
     names = [k.name if isinstance(k, Var) else str(k) for k in ode]  # their order counts
-    return build(Statement(draft, {n: draft.step[n] for n in names}, method, order, held, between))
+    return build(
+        Statement(draft, {n: term(draft.step[n]) for n in names}, method, order, held, between)
+    )
 
 
 def build(stated: Statement) -> Model:

@@ -30,7 +30,7 @@ from nprl.flow.enclosure import (
 )
 from nprl.flow.formulas import lie, tidy
 from nprl.lang.ranges import DomainError, Interval, enclose, shorten
-from nprl.lang.terms import Num, Term, Var, replace, variables
+from nprl.lang.terms import Num, Term, Var, replace, term, variables
 from nprl.model import Coordinate, Model
 from nprl.shields.rates import derivative
 from nprl.shields.span import ZERO, plus, times
@@ -53,7 +53,7 @@ class Flow:
         middle: dict[Term, Term] = {
             Var(n): Num((c.low + c.high) / 2) for n, c in self.moving.items()
         }
-        self.full = {n: tidy(draft.step[n]) for n in draft.state_names}
+        self.full = {n: tidy(term(draft.step[n])) for n in draft.state_names}
         self.nominal = {n: tidy(replace(f, middle)) for n, f in self.full.items()}
         start = {n: Interval(*ends) for n, ends in draft.box().items()}
         self._check_domain(start)
@@ -83,7 +83,7 @@ class Flow:
         else:
             reach = Fraction(0)
             for w, s in slopes.items():
-                reach += self.bound(s).magnitude * (moving[w].high - moving[w].low) / 2
+                reach += Fraction(self.bound(s).magnitude) * (moving[w].high - moving[w].low) / 2
             gap = Var(f"gap:{n}")
             self.box[gap.name] = Interval(-reach, reach)
         self.gap[n] = gap
