@@ -13,6 +13,7 @@ from flow_examples import U, X, Y, arguments, example, moments
 from nprl.env.task import load_task
 from nprl.flow import recheck, sampled
 from nprl.lang.build import sin
+from nprl.model import Model
 from nprl.shields import Filter, synthesize
 from nprl.shields.certificate import Certificate
 from nprl.shields.checker import Verdict, check
@@ -81,6 +82,19 @@ def test_what_no_input_can_hold_is_not_proved() -> None:
     assert synthesize(model, seconds=6.0).certificate is None
     found = impossible(model, 3.0)
     assert found is None or "enclosure" in found.model.provenance
+
+
+def test_the_page_of_the_docs_runs_as_it_is_printed() -> None:
+    page = (ROOT / "docs" / "continuous_time.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    scope: dict[str, object] = {}
+    exec(compile(block, "continuous_time.md", "exec"), scope)
+    task = load_task(None, ROOT / "docs" / "examples" / "pendulum_flow.py")
+    assert task.model is not None
+    model = scope["MODEL"]
+    assert isinstance(model, Model)
+    assert model.step == task.model.step
+    assert model.safe == task.model.safe
 
 
 def test_the_example_of_the_docs_is_a_task_of_ours() -> None:
