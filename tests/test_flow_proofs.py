@@ -23,7 +23,7 @@ from nprl.shields.synthesis.losing import impossible
 from nprl.shields.words import theorem
 
 ROOT = Path(__file__).resolve().parent.parent
-DEAR = ["van der Pol", "bilinear", "linear"]
+DEAR = ["bilinear", "linear"]
 
 
 @cache
