@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from fractions import Fraction
 
+from nprl.flow.formulas import euler as by_euler
 from nprl.lang.build import all_of
 from nprl.lang.terms import Term, Var
 from nprl.lang.text import parse, parse_formula
@@ -50,9 +51,7 @@ def benchmark(
     def coordinates(of: Mapping[str, Ends]) -> tuple[Coordinate, ...]:
         return tuple(Coordinate(n, (units or {}).get(n, "1"), *ends(e)) for n, e in of.items())
 
-    def following(n: str) -> Term:
-        return parse(step[n]) if dt is None else Var(n) + dt * parse(step[n])
-
+    given: dict[str, Term] = {n: parse(step[n]) for n in state}
     box = {n: ends(e) for n, e in state.items()}
     inside = [f for n, (low, high) in box.items() for f in (Var(n) > low, Var(n) < high)]
     return Model(
@@ -60,7 +59,7 @@ def benchmark(
         state=coordinates(state),
         action=coordinates(action),
         disturbance=coordinates(disturbance or {}),
-        step={n: following(n) for n in state},
+        step=given if dt is None else by_euler(given, dt),
         init={n: ends(e) for n, e in init.items()},
         safe=all_of(*inside) if safe is None else parse_formula(safe),
         terminal=parse_formula(terminal),

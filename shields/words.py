@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from fractions import Fraction
 from importlib import resources
 
+from nprl.flow.words import continuous
 from nprl.lang.native import compiler
 from nprl.lang.terms import Formula, Pi, Term, Truth, Unary, UnaryOp, subterms
 from nprl.lang.text import formula_to_text, number_to_text, to_text
@@ -68,6 +69,7 @@ def theorem(certificate: Certificate) -> str:
         + (f" {plain(c.unit)}" if c.unit else "")
         for c in model.state
     )
+    time, open_time = continuous(model)
     lines = [
         f"Theorem for {plain(model.name)} (model {model.digest()[:16]}):",
         f"  for every initial state: {starts};",
@@ -82,7 +84,8 @@ def theorem(certificate: Certificate) -> str:
         "    " + ", ".join(f"{n}: {float(e):.3g}" for n, e in rounding.plant.items()),
         f"  integrator: {plain(model.integrator)}; "
         f"provenance of the model: {plain(model.provenance)}",
-        "Not proved: what happens between sampling instants; that the plant is this model; starts",
+        *(f"  {plain(line)}" for line in time),
+        f"Not proved: {open_time}; that the plant is this model; starts",
         "  or disturbances outside the stated sets; hardware, operating system, Python, Z3.",
     ]
     if not isinstance(model.terminal, Truth):
@@ -194,7 +197,7 @@ AXIOMS = {
 
 
 NOT_PROVED = (
-    "what happens between sampling instants",
+    "what happens between sampling instants, but for what the theorem says of it",
     "that the plant is the model in the file, with its parameters and its timing",
     "anything of starts or disturbances outside the stated sets",
     "that the goals imply the theorem: half a page of mathematics, docs/certificate.md",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from nprl.flow.words import continuous
 from nprl.model import Model
 from nprl.shields.certificate import Certificate
 from nprl.shields.synthesis.kernel import viability_bracket
@@ -49,6 +50,7 @@ def assumptions(model: Model) -> list[str]:
     lines = [
         f"the plant is the model {model.name} (digest {model.digest()[:16]}), {model.provenance}",
         f"sampling instants only; integrator: {model.integrator}",
+        *continuous(model)[0],
         f"the plant computes in float64 and stores {kind}; each of its library functions errs by "
         f"at most {model.arithmetic.ulps} ulp; the bound on its rounding is derived by the checker",
     ]

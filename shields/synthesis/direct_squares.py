@@ -30,6 +30,8 @@ Products = list[tuple[Fraction, tuple[int, ...]]]
 Rows = list[tuple[Fraction, list[Fraction]]]
 GOLDEN = (5**0.5 - 1) / 2
 STEPS = 26
+REGULAR = 1e-14
+"""The least eigenvalue of a premise, as a part of its greatest, above which it is definite in floats."""
 WELL = 1e-10
 """The least eigenvalue that is enough, relative to the goal."""
 
@@ -105,7 +107,8 @@ def _multipliers(
     """c, the shares d_i of ``1 - s_i^2``, and the rest's least eigenvalue > 0; None where none was found."""
     own = [i for i in range(1, len(goal)) if i not in noise]
     inner = -premise[np.ix_(own, own)]
-    if not own or np.linalg.eigvalsh(inner)[0] <= 0:
+    sizes = np.linalg.eigvalsh(inner) if own else np.zeros(1)
+    if sizes[0] <= REGULAR * sizes[-1]:
         return None
     peak = np.zeros(len(goal))  # where the premise is greatest: c of it is at most the goal there
     peak[0], peak[own] = 1.0, np.linalg.solve(inner, premise[own, 0])
