@@ -18,12 +18,12 @@ from typing import Any
 import z3
 
 from nprl.lang.schema import LIST
-from nprl.lang.terms import Num
+from nprl.lang.terms import Num, Term
 from nprl.shields.certificate import Certificate
 from nprl.shields.goals import domain, goals, witnesses
-from nprl.shields.leaf import Premises
+from nprl.shields.leaf import Premises, Reading
 from nprl.shields.losing import Impossible, losing_goals, losing_witness
-from nprl.shields.polynomial import NotPolynomial, Polynomial
+from nprl.shields.polynomial import NotPolynomial
 from nprl.shields.queries import query
 from nprl.shields.sequent import Conclusion, ProofError, Sequent, expand, subtrees
 
@@ -145,7 +145,7 @@ def _leaves(
     tree: Any, sequent: Sequent
 ) -> Iterator[tuple[Premises, Sequence[Conclusion], Sequence[Any]]]:
     """The leaves of a tree, with premises, conclusions and hints; ProofError where it does not fit."""
-    cache: dict[Any, Polynomial | None] = {}
+    cache: dict[Term, Reading] = {}
     stack = [(tree, sequent)]
     while stack:
         node, s = stack.pop()

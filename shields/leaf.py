@@ -22,6 +22,7 @@ _FORMS: dict[str, dict[str, Shape[Any]]] = {
     "products": {"factor": NUMBER, "premises": many(WHOLE)},
     "squares": {"factor": NUMBER, "term": TERM, "premises": many(WHOLE)},
 }
+Reading = tuple[Polynomial | None, tuple[str, int, Fraction] | None]
 ENTRIES = {kind: many(row(lambda *parts: parts, form)) for kind, form in _FORMS.items()}
 """What a combination's keys hold."""
 
@@ -31,7 +32,7 @@ class Premises:
     """The premises of a sequent as polynomials, on demand, and the box that they state."""
 
     terms: Sequence[Term]
-    cache: dict[Term, Polynomial | None] = field(default_factory=dict)
+    cache: dict[Term, Reading] = field(default_factory=dict)
     _products: dict[tuple[int, ...], Polynomial] = field(default_factory=dict)
     _box: Box | None = None
 
@@ -43,7 +44,7 @@ class Premises:
         """
         if not 0 <= k < len(self.terms):
             raise ProofError(f"there is no premise {k}; they are 0 to {len(self.terms) - 1}")
-        found = self.polynomial(k)
+        found = self.reading(k)[0]
         if found is None:
             raise ProofError(f"premise {k} is no polynomial and cannot be used in a leaf")
         return found
@@ -57,15 +58,18 @@ class Premises:
             self._products[numbers] = found
         return self._products[numbers]
 
-    def polynomial(self, k: int) -> Polynomial | None:
-        """Premise k as a polynomial; None if it is none."""
+    def reading(self, k: int) -> Reading:
+        """Premise k as a polynomial, None if it is none; and what it says of a single variable."""
         t = self.terms[k]
-        if t not in self.cache:
+        found = self.cache.get(t)
+        if found is None:
             try:
-                self.cache[t] = polynomial(t)
+                p = polynomial(t)
+                found = p, bound_of(p)
             except NotPolynomial:
-                self.cache[t] = None
-        return self.cache[t]
+                found = None, None
+            self.cache[t] = found
+        return found
 
     def box(self) -> Box:
         """The variables that single affine premises bound on both sides; empty ranges left out."""
@@ -77,8 +81,7 @@ class Premises:
         low: dict[str, Fraction] = {}
         high: dict[str, Fraction] = {}
         for k in range(len(self.terms)):
-            p = self.polynomial(k)
-            bound = bound_of(p) if p is not None else None
+            _, bound = self.reading(k)
             if bound is not None and bound[1] > 0:
                 low[bound[0]] = max(bound[2], low.get(bound[0], bound[2]))
             elif bound is not None:

@@ -119,7 +119,7 @@ def names(p: Polynomial) -> frozenset[str]:
 
 def bound_of(p: Polynomial) -> tuple[str, int, Fraction] | None:
     """For ``p = c v + d``, what ``p >= 0`` says of v: (v, +1, lower bound) or (v, -1, upper bound)."""
-    linear = [m for m in p if m]
+    linear = [m for m in p if m] if len(p) <= 2 else []
     if len(linear) != 1 or len(linear[0]) != 1 or linear[0][0][1] != 1:
         return None
     c, d = p[linear[0]], p.get((), Fraction(0))

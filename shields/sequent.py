@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from itertools import islice
 from typing import Any, assert_never
@@ -18,7 +18,7 @@ from typing import Any, assert_never
 from nprl.lang import functions
 from nprl.lang import terms as tm
 from nprl.lang.serial import number_from_json, term_from_json
-from nprl.lang.terms import Formula, Node, Num, Term, Var, rebuilt, subterms, variables
+from nprl.lang.terms import Formula, Node, Num, Term, Var, rebuilt, replacing, subterms, variables
 from nprl.lang.terms import replace as substitute
 
 MAX_ORDER, BITS = 12, 96
@@ -47,11 +47,17 @@ class Conclusion:
 
 @dataclass(frozen=True, slots=True)
 class Sequent:
-    """Premises (each >= 0) imply all conclusions of one alternative; ``names`` counts given names."""
+    """Premises (each >= 0) imply all conclusions of one alternative; ``names`` counts given names.
+
+    ``memory`` holds the replacements made so far, for those that follow from this sequent to share.
+    """
 
     premises: tuple[Term, ...]
     alternatives: tuple[tuple[Conclusion, ...], ...]
     names: int = 0
+    memory: dict[tuple[Term, Term], Callable[[Any], Any]] = field(
+        default_factory=dict, compare=False, repr=False
+    )
 
     def given(self, *terms: Term) -> Sequent:
         """The same with further premises."""
@@ -63,12 +69,14 @@ class Sequent:
 
     def replacing(self, old: Term, new: Term) -> Sequent:
         """``new`` for ``old`` everywhere."""
-        at = {old: new}
+        if (old, new) not in self.memory:
+            self.memory[old, new] = replacing({old: new})
+        change = self.memory[old, new]
         return replace(
             self,
-            premises=tuple(substitute(t, at) for t in self.premises),
+            premises=tuple(map(change, self.premises)),
             alternatives=tuple(
-                tuple(Conclusion(substitute(c.term, at), c.strict) for c in alternative)
+                tuple(Conclusion(change(c.term), c.strict) for c in alternative)
                 for alternative in self.alternatives
             ),
         )
