@@ -18,6 +18,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from typing import Any, TypeVar
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}", re.ASCII)
@@ -367,20 +368,7 @@ def rebuilt(node: Node, change: Callable[[Any], Any]) -> Node:
     return node if all(map(operator.is_, old, new)) else type(node)(*new)
 
 
-def replacing(at: Mapping[Term, Term]) -> Callable[[Any], Any]:
-    """What replaces each occurrence of a key in a node by its value, which is not searched again."""
-    known: dict[Any, Any] = dict(at)  # remembers what became of each node
-
-    def visit(node: Any) -> Any:
-        found = known.get(node)
-        if found is None:
-            found = known[node] = rebuilt(node, visit)
-        return found
-
-    return visit
-
-
 def replace(node: Node, at: Mapping[Term, Term]) -> Node:
     """``node`` with each occurrence of a key replaced by its value, which is not searched again."""
-    result: Node = replacing(at)(node)
-    return result
+    found: Any = at.get(node) if isinstance(node, Term) else None
+    return rebuilt(node, partial(replace, at=at)) if found is None else found
