@@ -11,7 +11,7 @@ from __future__ import annotations
 import enum
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
@@ -25,7 +25,7 @@ from nprl.shields.leaf import Premises, Reading
 from nprl.shields.losing import Impossible, losing_goals, losing_witness
 from nprl.shields.polynomial import NotPolynomial
 from nprl.shields.queries import query
-from nprl.shields.sequent import Conclusion, ProofError, Sequent, expand, subtrees
+from nprl.shields.sequent import Conclusion, Memory, ProofError, Sequent, expand, subtrees
 
 RLIMIT = 20_000_000
 """Z3's resource units for one leaf."""
@@ -103,10 +103,12 @@ def check(
     ]
     for goal in sorted(set(certificate.proofs) - set(built)):
         results.append(GoalResult(goal, False, "this claim has no such goal"))
+    memory = Memory()
     for goal, sequent in built.items():
         if progress is not None:
             progress(goal)
-        results.append(check_goal(goal, sequent, certificate.proofs.get(goal), end, export))
+        sharing = replace(sequent, memory=memory)
+        results.append(check_goal(goal, sharing, certificate.proofs.get(goal), end, export))
     return Report(tuple(results), solver)
 
 

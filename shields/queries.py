@@ -74,7 +74,7 @@ def query(conclusion: Conclusion, hint: Any, premises: Premises) -> Query:
     Raises:
         ProofError, NotPolynomial, ValueError: for a hint that does not fit.
     """
-    goal, box = polynomial(conclusion.term), premises.box()
+    goal = polynomial(conclusion.term)
     c = combination(hint, goal, premises)
     w = _Writer()
     named = [w.real(("h", k)) for k in range(len(c.parts))]
@@ -82,6 +82,7 @@ def query(conclusion: Conclusion, hint: Any, premises: Premises) -> Query:
     for m in filter(None, c.remainder):
         if len(m) > 1 or m[0][1] > 1:
             raise ProofError(f"the combination leaves the product {m}, which has no bounds")
+        box = premises.box()
         if m[0][0] not in box:
             raise ProofError(f"the combination leaves {m[0][0]}, which the premises do not bound")
         low, high = box[m[0][0]]

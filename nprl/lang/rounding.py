@@ -50,7 +50,7 @@ def analyse(
         DomainError: the bound does not exist; the line names the subterm.
         KeyError: ``box`` misses a variable of ``t``.
     """
-    analysis = _Analysis(box, ulps, errors)
+    analysis = Analysis(box, ulps, errors)
     value, error = analysis.of(t)
     return Bound(value, error, analysis.guards)
 
@@ -64,18 +64,18 @@ def _summands(t: Term) -> list[tuple[tm.BinaryOp, Term]]:
     return [(tm.BinaryOp.ADD, t), *reversed(parts)]
 
 
-class _Analysis:
-    """One box, and what is known of the subterms over it."""
+class Analysis:
+    """One box, what is known of the subterms over it, and the greatest error of a guard met."""
 
     def __init__(
-        self, box: Mapping[str, Interval], ulps: int, errors: Mapping[str, Fraction] | None
+        self, box: Mapping[str, Interval], ulps: int, errors: Mapping[str, Fraction] | None = None
     ) -> None:
         self.box, self.ulps, self.errors = box, ulps, errors
         self.known: dict[Term, Pair] = {}
         self.guards = Fraction(0)
 
     def of(self, t: Term) -> Pair:
-        """The range and the error of ``t``."""
+        """The range and the error of ``t``, as `analyse` has them."""
         if t not in self.known:
             value, error = self.compute(t)
             value = shorten(value, BITS)
