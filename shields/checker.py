@@ -23,7 +23,7 @@ from nprl.shields.certificate import Certificate
 from nprl.shields.goals import domain, goals, witnesses
 from nprl.shields.leaf import Premises, Reading
 from nprl.shields.losing import Impossible, losing_goals, losing_witness
-from nprl.shields.polynomial import NotPolynomial
+from nprl.shields.polynomial import NotPolynomial, Polynomial
 from nprl.shields.queries import query
 from nprl.shields.sequent import Conclusion, Memory, ProofError, Sequent, expand, subtrees
 
@@ -147,7 +147,7 @@ def _leaves(
     tree: Any, sequent: Sequent
 ) -> Iterator[tuple[Premises, Sequence[Conclusion], Sequence[Any]]]:
     """The leaves of a tree, with premises, conclusions and hints; ProofError where it does not fit."""
-    cache: dict[Term, Reading] = {}
+    known: tuple[dict[Term, Reading], dict[tuple[Term, ...], Polynomial]] = ({}, {})
     stack = [(tree, sequent)]
     while stack:
         node, s = stack.pop()
@@ -158,10 +158,10 @@ def _leaves(
                     raise ProofError("a leaf comes after the choice of a part")
                 if len(hints) != len(s.alternatives[0]):
                     raise ProofError("a leaf has one combination for each conclusion")
-                yield Premises(s.premises, cache), s.alternatives[0], hints
+                yield Premises(s.premises, *known), s.alternatives[0], hints
             case ["absurd", hint]:
                 false = Conclusion(Num(Fraction(-1)))
-                yield Premises(s.premises, cache), [false], [hint]
+                yield Premises(s.premises, *known), [false], [hint]
             case _:
                 below = expand(parts, s)
                 stack.extend(reversed(list(zip(subtrees(parts), below, strict=True))))

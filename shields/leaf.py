@@ -33,7 +33,7 @@ class Premises:
 
     terms: Sequence[Term]
     cache: dict[Term, Reading] = field(default_factory=dict)
-    _products: dict[tuple[int, ...], Polynomial] = field(default_factory=dict)
+    products: dict[tuple[Term, ...], Polynomial] = field(default_factory=dict)
     _box: Box | None = None
 
     def needed(self, k: int) -> Polynomial:
@@ -53,10 +53,11 @@ class Premises:
         """The product of these premises; its beginnings are kept, for others to go on from."""
         if not numbers:
             return {(): Fraction(1)}
-        if numbers not in self._products:
-            found = times(self.needed(numbers[-1]), self.product(numbers[:-1]))
-            self._products[numbers] = found
-        return self._products[numbers]
+        factors = [self.needed(k) for k in numbers]
+        key = tuple([self.terms[k] for k in numbers])
+        if key not in self.products:
+            self.products[key] = times(factors[-1], self.product(numbers[:-1]))
+        return self.products[key]
 
     def reading(self, k: int) -> Reading:
         """Premise k as a polynomial, None if it is none; and what it says of a single variable."""

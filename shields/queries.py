@@ -6,14 +6,13 @@ every query is linear; what connects the monomials is said by the facts that the
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
 from nprl.shields.leaf import Premises, combination
-from nprl.shields.polynomial import Polynomial, polynomial
+from nprl.shields.polynomial import Polynomial, polynomial, whole
 from nprl.shields.sequent import Conclusion, ProofError
 
 
@@ -37,10 +36,9 @@ class _Writer:
 
     def linear(self, p: Polynomial, factor: Fraction = Fraction(1)) -> str:
         """``factor * p`` with each monomial a real of its own, and whole numbers before them."""
-        scale = math.lcm(*(c.denominator for c in p.values()))
-        terms = [(number(c * scale), self.real(m) if m else "") for m, c in sorted(p.items())]
-        whole = total([f"(* {c} {r})" if r else c for c, r in terms])
-        return f"(* {number(factor / scale)} {whole})"
+        terms, scale = whole(p)
+        parts = [f"(* {number(c)} {self.real(m)})" if m else number(c) for m, c in sorted(terms)]
+        return f"(* {number(factor / scale)} {total(parts)})"
 
     def say(self, relation: str, left: str, right: str) -> None:
         self.assertions.append(f"(assert ({relation} {left} {right}))")
@@ -50,7 +48,7 @@ class _Writer:
         return "\n".join(["(set-logic QF_LRA)", *declared, *self.assertions, "(check-sat)\n"])
 
 
-def number(value: Fraction) -> str:
+def number(value: Fraction | int) -> str:
     """A rational in SMT-LIB2."""
     size = f"{abs(value.numerator)}.0"
     if value.denominator != 1:
