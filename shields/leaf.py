@@ -75,19 +75,16 @@ class Premises:
     def box(self) -> Box:
         """The variables that single affine premises bound on both sides; empty ranges left out."""
         if self._box is None:
-            self._box = self._stated()
+            low: dict[str, Fraction] = {}
+            high: dict[str, Fraction] = {}
+            for k in range(len(self.terms)):
+                name, sign, end = self.reading(k)[1] or ("", 0, Fraction(0))
+                if sign > 0:
+                    low[name] = max(end, low.get(name, end))
+                elif sign < 0:
+                    high[name] = min(end, high.get(name, end))
+            self._box = {v: (low[v], high[v]) for v in low if low[v] <= high.get(v, low[v] - 1)}
         return self._box
-
-    def _stated(self) -> Box:
-        low: dict[str, Fraction] = {}
-        high: dict[str, Fraction] = {}
-        for k in range(len(self.terms)):
-            _, bound = self.reading(k)
-            if bound is not None and bound[1] > 0:
-                low[bound[0]] = max(bound[2], low.get(bound[0], bound[2]))
-            elif bound is not None:
-                high[bound[0]] = min(bound[2], high.get(bound[0], bound[2]))
-        return {v: (low[v], high[v]) for v in low if v in high and low[v] <= high[v]}
 
 
 @dataclass(frozen=True, slots=True)

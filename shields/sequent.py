@@ -73,10 +73,9 @@ class Memory:
     def replaced(self, t: Term, old: Term, new: Term) -> Term:
         """``t`` with ``new`` for ``old``."""
         t = self.one(t)
-        parts = self._parts.get(t)
-        if parts is None:
-            parts = self._parts[t] = frozenset(subterms(t))
-        return self.one(substitute(t, {old: new})) if old in parts else t
+        if t not in self._parts:
+            self._parts[t] = frozenset(subterms(t))
+        return self.one(substitute(t, {old: new})) if old in self._parts[t] else t
 
 
 @dataclass(frozen=True, slots=True)
