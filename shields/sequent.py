@@ -75,7 +75,8 @@ class Memory:
         t = self.one(t)
         if t not in self._parts:
             self._parts[t] = frozenset(subterms(t))
-        return self.one(substitute(t, {old: new})) if old in self._parts[t] else t
+        result: Term = self.one(substitute(t, {old: new})) if old in self._parts[t] else t
+        return result
 
 
 @dataclass(frozen=True, slots=True)
