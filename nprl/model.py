@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
@@ -155,23 +155,13 @@ class Model:
         _known("reward", self.reward_term, xs | us | {NEXT + n for n in xs})
         if self.choices is not None:
             put("choices", tuple(tuple(_number(v, "choices") for v in c) for c in self.choices))
-            self._check_choices()
+            _check_choices(self.choices, self.action)
         if self.unsafe_reward is not None:
             put("unsafe_reward", _number(self.unsafe_reward, "unsafe_reward"))
         if self.dt is not None:
             put("dt", _number(self.dt, "dt"))
         if type(self.horizon) is not int or self.horizon < 1:
             raise ModelError(f"horizon is a positive integer; got {self.horizon!r}")
-
-    def _check_choices(self) -> None:
-        assert self.choices is not None
-        if not self.choices or len(set(self.choices)) != len(self.choices):
-            raise ModelError("choices: at least one action, each once")
-        for choice in self.choices:
-            if len(choice) != len(self.action) or not all(
-                c.low <= v <= c.high for c, v in zip(self.action, choice, strict=True)
-            ):
-                raise ModelError(f"choices: {[*map(str, choice)]} is no point of the action box")
 
     @property
     def state_names(self) -> tuple[str, ...]:
@@ -215,10 +205,6 @@ class Model:
         """The model as JSON data; every number a string."""
         data: dict[str, Any] = MODEL.write(self)
         return data
-
-    def renamed(self, name: str) -> Model:
-        """The same system under another name."""
-        return replace(self, name=name)
 
 
 COORDINATE = record(Coordinate, {"name": TEXT, "unit": TEXT, "low": NUMBER, "high": NUMBER})
@@ -279,6 +265,15 @@ def _number(value: Any, what: str) -> Fraction:
         raise ModelError(f"{what}: {error}") from None
 
 
+def _check_choices(choices: Sequence[Sequence[Fraction]], box: Sequence[Coordinate]) -> None:
+    if not choices or len(set(choices)) != len(choices):
+        raise ModelError("choices: at least one action, each once")
+    for choice in choices:
+        inside = [c.low <= v <= c.high for c, v in zip(box, choice, strict=False)]
+        if len(choice) != len(box) or not all(inside):
+            raise ModelError(f"choices: {[*map(str, choice)]} is no point of the action box")
+
+
 def _interval(value: Any) -> tuple[Fraction, Fraction]:
     if len(value) != 2:
         raise ModelError(f"init: two ends are needed, low and high; got {len(value)}")
@@ -290,16 +285,14 @@ def _interval(value: Any) -> tuple[Fraction, Fraction]:
 
 def _by_state(what: str, given: Mapping[Any, Any], state: Sequence[Coordinate], read: Any) -> Any:
     named = {key.name if isinstance(key, Var) else key: value for key, value in given.items()}
-    for c in state:
-        if c.name not in named:
-            raise ModelError(f"{what} misses the state coordinate {c.name!r}")
-    for name in named:
-        if name not in [c.name for c in state]:
-            raise ModelError(
-                f"{what} has {name!r}, which is no state coordinate; they are "
-                + ", ".join(c.name for c in state)
-            )
-    return {c.name: read(named[c.name]) for c in state}
+    names = [c.name for c in state]
+    for name in (*names, *named):
+        if name not in named:
+            raise ModelError(f"{what} misses the state coordinate {name!r}")
+        if name not in names:
+            known = ", ".join(names)
+            raise ModelError(f"{what} has {name!r}, which is no state coordinate; they are {known}")
+    return {name: read(named[name]) for name in names}
 
 
 def _known(what: str, t: Term | Formula, names: set[str]) -> None:

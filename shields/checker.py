@@ -11,21 +11,21 @@ from __future__ import annotations
 import enum
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
 import z3
 
 from nprl.lang.schema import LIST
-from nprl.lang.terms import Num
+from nprl.lang.terms import Num, Term
 from nprl.shields.certificate import Certificate
 from nprl.shields.goals import domain, goals, witnesses
-from nprl.shields.leaf import Premises
+from nprl.shields.leaf import Premises, Reading
 from nprl.shields.losing import Impossible, losing_goals, losing_witness
 from nprl.shields.polynomial import NotPolynomial, Polynomial
 from nprl.shields.queries import query
-from nprl.shields.sequent import Conclusion, ProofError, Sequent, expand, subtrees
+from nprl.shields.sequent import Conclusion, Memory, ProofError, Sequent, expand, subtrees
 
 RLIMIT = 20_000_000
 """Z3's resource units for one leaf."""
@@ -103,10 +103,12 @@ def check(
     ]
     for goal in sorted(set(certificate.proofs) - set(built)):
         results.append(GoalResult(goal, False, "this claim has no such goal"))
+    memory = Memory()
     for goal, sequent in built.items():
         if progress is not None:
             progress(goal)
-        results.append(check_goal(goal, sequent, certificate.proofs.get(goal), end, export))
+        sharing = replace(sequent, memory=memory)
+        results.append(check_goal(goal, sharing, certificate.proofs.get(goal), end, export))
     return Report(tuple(results), solver)
 
 
@@ -145,7 +147,7 @@ def _leaves(
     tree: Any, sequent: Sequent
 ) -> Iterator[tuple[Premises, Sequence[Conclusion], Sequence[Any]]]:
     """The leaves of a tree, with premises, conclusions and hints; ProofError where it does not fit."""
-    cache: dict[Any, Polynomial | None] = {}
+    known: tuple[dict[Term, Reading], dict[tuple[Term, ...], Polynomial]] = ({}, {})
     stack = [(tree, sequent)]
     while stack:
         node, s = stack.pop()
@@ -156,10 +158,10 @@ def _leaves(
                     raise ProofError("a leaf comes after the choice of a part")
                 if len(hints) != len(s.alternatives[0]):
                     raise ProofError("a leaf has one combination for each conclusion")
-                yield Premises(s.premises, cache), s.alternatives[0], hints
+                yield Premises(s.premises, *known), s.alternatives[0], hints
             case ["absurd", hint]:
                 false = Conclusion(Num(Fraction(-1)))
-                yield Premises(s.premises, cache), [false], [hint]
+                yield Premises(s.premises, *known), [false], [hint]
             case _:
                 below = expand(parts, s)
                 stack.extend(reversed(list(zip(subtrees(parts), below, strict=True))))

@@ -11,7 +11,7 @@ from fractions import Fraction
 from itertools import repeat
 
 from nprl.lang.ranges import DomainError, Interval, enclose
-from nprl.lang.rounding import Bound, analyse
+from nprl.lang.rounding import Analysis
 from nprl.lang.terms import Compare, Num, Term, Var, subterms
 from nprl.model import Coordinate, Model
 from nprl.shields import sequent
@@ -111,33 +111,30 @@ def rounding_of(model: Model, rows: Sequence[Rows], backup: Rows) -> Rounding:
     Raises:
         DomainError: where a denominator or root meets its edge, or a value may overflow.
     """
-    box = {n: Interval(*ends) for n, ends in model.box().items()}
-
-    def bounds(terms: Sequence[Term]) -> list[Bound]:
-        return [analyse(t, box, model.arithmetic.ulps) for t in terms]
-
-    steps, backups = bounds(model.steps), bounds(backup)
-    tests = [bounds(test_terms(model, part, model.steps)) for part in rows]
-    plant = {n: b.error for n, b in zip(model.state_names, steps, strict=True)}
-    if model.arithmetic.state == "float32":
-        for n, b in zip(model.state_names, steps, strict=True):
-            size = Fraction(b.range.magnitude) + b.error
+    seen = Analysis({n: Interval(*ends) for n, ends in model.box().items()}, model.arithmetic.ulps)
+    plant = {}
+    for n, (span, error) in zip(model.state_names, map(seen.of, model.steps), strict=True):
+        plant[n] = error
+        if model.arithmetic.state == "float32":
+            size = Fraction(span.magnitude) + error
             if size >= 2**127:
                 raise DomainError("a next state may overflow float32")
             plant[n] += size / 2**23 + Fraction(1, 2**149)
-    for s in subterms(model.terminal):
-        if isinstance(s, Compare) and any(b.error for b in bounds([s.left, s.right])):
-            raise DomainError(f"terminal: {s} is not exact in floats")
-    guards = [b.guards for b in (*steps, *backups, *(b for part in tests for b in part))]
-    return Rounding(
+    claims = Rounding(
         plant=plant,
         backup=tuple(
-            b.error + TINY_STEP * (abs(c.low) + abs(c.high))
-            for b, c in zip(backups, model.action, strict=True)
+            seen.of(b)[1] + TINY_STEP * (abs(c.low) + abs(c.high))
+            for b, c in zip(backup, model.action, strict=True)
         ),
-        test=tuple(tuple(b.error for b in part) for part in tests),
-        guard=max(guards),
+        test=tuple(
+            tuple(seen.of(t)[1] for t in test_terms(model, part, model.steps)) for part in rows
+        ),
+        guard=seen.guards,
     )
+    for s in subterms(model.terminal):
+        if isinstance(s, Compare) and (seen.of(s.left)[1] or seen.of(s.right)[1]):
+            raise DomainError(f"terminal: {s} is not exact in floats")
+    return claims
 
 
 def domain(certificate: Certificate) -> str:

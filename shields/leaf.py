@@ -22,6 +22,7 @@ _FORMS: dict[str, dict[str, Shape[Any]]] = {
     "products": {"factor": NUMBER, "premises": many(WHOLE)},
     "squares": {"factor": NUMBER, "term": TERM, "premises": many(WHOLE)},
 }
+Reading = tuple[Polynomial | None, tuple[str, int, Fraction] | None]
 ENTRIES = {kind: many(row(lambda *parts: parts, form)) for kind, form in _FORMS.items()}
 """What a combination's keys hold."""
 
@@ -31,8 +32,8 @@ class Premises:
     """The premises of a sequent as polynomials, on demand, and the box that they state."""
 
     terms: Sequence[Term]
-    cache: dict[Term, Polynomial | None] = field(default_factory=dict)
-    _products: dict[tuple[int, ...], Polynomial] = field(default_factory=dict)
+    cache: dict[Term, Reading] = field(default_factory=dict)
+    products: dict[tuple[Term, ...], Polynomial] = field(default_factory=dict)
     _box: Box | None = None
 
     def needed(self, k: int) -> Polynomial:
@@ -43,7 +44,7 @@ class Premises:
         """
         if not 0 <= k < len(self.terms):
             raise ProofError(f"there is no premise {k}; they are 0 to {len(self.terms) - 1}")
-        found = self.polynomial(k)
+        found = self.reading(k)[0]
         if found is None:
             raise ProofError(f"premise {k} is no polynomial and cannot be used in a leaf")
         return found
@@ -52,38 +53,38 @@ class Premises:
         """The product of these premises; its beginnings are kept, for others to go on from."""
         if not numbers:
             return {(): Fraction(1)}
-        if numbers not in self._products:
-            found = times(self.needed(numbers[-1]), self.product(numbers[:-1]))
-            self._products[numbers] = found
-        return self._products[numbers]
+        factors = [self.needed(k) for k in numbers]
+        key = tuple([self.terms[k] for k in numbers])
+        if key not in self.products:
+            self.products[key] = times(factors[-1], self.product(numbers[:-1]))
+        return self.products[key]
 
-    def polynomial(self, k: int) -> Polynomial | None:
-        """Premise k as a polynomial; None if it is none."""
+    def reading(self, k: int) -> Reading:
+        """Premise k as a polynomial, None if it is none; and what it says of a single variable."""
         t = self.terms[k]
-        if t not in self.cache:
+        found = self.cache.get(t)
+        if found is None:
             try:
-                self.cache[t] = polynomial(t)
+                p = polynomial(t)
+                found = p, bound_of(p)
             except NotPolynomial:
-                self.cache[t] = None
-        return self.cache[t]
+                found = None, None
+            self.cache[t] = found
+        return found
 
     def box(self) -> Box:
         """The variables that single affine premises bound on both sides; empty ranges left out."""
         if self._box is None:
-            self._box = self._stated()
+            low: dict[str, Fraction] = {}
+            high: dict[str, Fraction] = {}
+            for k in range(len(self.terms)):
+                name, sign, end = self.reading(k)[1] or ("", 0, Fraction(0))
+                if sign > 0:
+                    low[name] = max(end, low.get(name, end))
+                elif sign < 0:
+                    high[name] = min(end, high.get(name, end))
+            self._box = {v: (low[v], high[v]) for v in low if low[v] <= high.get(v, low[v] - 1)}
         return self._box
-
-    def _stated(self) -> Box:
-        low: dict[str, Fraction] = {}
-        high: dict[str, Fraction] = {}
-        for k in range(len(self.terms)):
-            p = self.polynomial(k)
-            bound = bound_of(p) if p is not None else None
-            if bound is not None and bound[1] > 0:
-                low[bound[0]] = max(bound[2], low.get(bound[0], bound[2]))
-            elif bound is not None:
-                high[bound[0]] = min(bound[2], high.get(bound[0], bound[2]))
-        return {v: (low[v], high[v]) for v in low if v in high and low[v] <= high[v]}
 
 
 @dataclass(frozen=True, slots=True)

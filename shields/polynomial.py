@@ -36,10 +36,10 @@ def add(p: Polynomial, q: Polynomial, factor: Fraction = Fraction(1)) -> Polynom
 
 def total(parts: Sequence[tuple[Fraction, Polynomial]]) -> Polynomial:
     """The sum of factors times polynomials."""
-    whole = [(c, *_whole(p)) for c, p in parts]
-    common = math.lcm(*(c.denominator * scale for c, _, scale in whole))
+    scaled = [(c, *whole(p)) for c, p in parts]
+    common = math.lcm(*(c.denominator * scale for c, _, scale in scaled))
     result: dict[Monomial, int] = {}
-    for c, terms, scale in whole:
+    for c, terms, scale in scaled:
         factor = c.numerator * (common // (c.denominator * scale))
         for m, v in terms:
             result[m] = result.get(m, 0) + factor * v
@@ -54,18 +54,18 @@ def times(p: Polynomial, q: Polynomial) -> Polynomial:
     """
     if len(p) * len(q) > 10 * MAX_MONOMIALS:
         raise NotPolynomial("a product of polynomials is too large")
-    (left, a), (right, b) = _whole(p), _whole(q)
-    whole: dict[Monomial, int] = {}  # products of integers are quicker than those of fractions
+    (left, a), (right, b) = whole(p), whole(q)
+    result: dict[Monomial, int] = {}  # products of integers are quicker than those of fractions
     for m1, v1 in left:
         for m2, v2 in right:
             m = _join(m1, m2)
-            whole[m] = whole.get(m, 0) + v1 * v2
-    if len(whole) > MAX_MONOMIALS:
+            result[m] = result.get(m, 0) + v1 * v2
+    if len(result) > MAX_MONOMIALS:
         raise NotPolynomial(f"a polynomial has more than {MAX_MONOMIALS} monomials")
-    return {m: Fraction(v, a * b) for m, v in whole.items() if v}
+    return {m: Fraction(v, a * b) for m, v in result.items() if v}
 
 
-def _whole(p: Polynomial) -> tuple[list[tuple[Monomial, int]], int]:
+def whole(p: Polynomial) -> tuple[list[tuple[Monomial, int]], int]:
     """Whole coefficients, and their common denominator."""
     scale = math.lcm(*(c.denominator for c in p.values()))
     longest = max((c.numerator.bit_length() for c in p.values()), default=0)
@@ -119,7 +119,7 @@ def names(p: Polynomial) -> frozenset[str]:
 
 def bound_of(p: Polynomial) -> tuple[str, int, Fraction] | None:
     """For ``p = c v + d``, what ``p >= 0`` says of v: (v, +1, lower bound) or (v, -1, upper bound)."""
-    linear = [m for m in p if m]
+    linear = [m for m in p if m] if len(p) <= 2 else []
     if len(linear) != 1 or len(linear[0]) != 1 or linear[0][0][1] != 1:
         return None
     c, d = p[linear[0]], p.get((), Fraction(0))

@@ -12,9 +12,9 @@ from fractions import Fraction
 
 import numpy as np
 
+from nprl.lang.bounds import analyse
 from nprl.lang.floats import compile_batch
 from nprl.lang.ranges import DomainError, Interval
-from nprl.lang.rounding import analyse
 from nprl.lang.terms import Num, Term, Var
 from nprl.model import Model
 from nprl.program import Program

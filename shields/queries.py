@@ -6,14 +6,13 @@ every query is linear; what connects the monomials is said by the facts that the
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
 from nprl.shields.leaf import Premises, combination
-from nprl.shields.polynomial import Polynomial, polynomial
+from nprl.shields.polynomial import Polynomial, polynomial, whole
 from nprl.shields.sequent import Conclusion, ProofError
 
 
@@ -37,10 +36,9 @@ class _Writer:
 
     def linear(self, p: Polynomial, factor: Fraction = Fraction(1)) -> str:
         """``factor * p`` with each monomial a real of its own, and whole numbers before them."""
-        scale = math.lcm(*(c.denominator for c in p.values()))
-        terms = [(number(c * scale), self.real(m) if m else "") for m, c in sorted(p.items())]
-        whole = total([f"(* {c} {r})" if r else c for c, r in terms])
-        return f"(* {number(factor / scale)} {whole})"
+        terms, scale = whole(p)
+        parts = [f"(* {number(c)} {self.real(m)})" if m else number(c) for m, c in sorted(terms)]
+        return f"(* {number(factor / scale)} {total(parts)})"
 
     def say(self, relation: str, left: str, right: str) -> None:
         self.assertions.append(f"(assert ({relation} {left} {right}))")
@@ -50,7 +48,7 @@ class _Writer:
         return "\n".join(["(set-logic QF_LRA)", *declared, *self.assertions, "(check-sat)\n"])
 
 
-def number(value: Fraction) -> str:
+def number(value: Fraction | int) -> str:
     """A rational in SMT-LIB2."""
     size = f"{abs(value.numerator)}.0"
     if value.denominator != 1:
@@ -74,7 +72,7 @@ def query(conclusion: Conclusion, hint: Any, premises: Premises) -> Query:
     Raises:
         ProofError, NotPolynomial, ValueError: for a hint that does not fit.
     """
-    goal, box = polynomial(conclusion.term), premises.box()
+    goal = polynomial(conclusion.term)
     c = combination(hint, goal, premises)
     w = _Writer()
     named = [w.real(("h", k)) for k in range(len(c.parts))]
@@ -82,6 +80,7 @@ def query(conclusion: Conclusion, hint: Any, premises: Premises) -> Query:
     for m in filter(None, c.remainder):
         if len(m) > 1 or m[0][1] > 1:
             raise ProofError(f"the combination leaves the product {m}, which has no bounds")
+        box = premises.box()
         if m[0][0] not in box:
             raise ProofError(f"the combination leaves {m[0][0]}, which the premises do not bound")
         low, high = box[m[0][0]]

@@ -22,10 +22,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
+from nprl.lang.bounds import analyse
 from nprl.lang.build import all_of, any_of
 from nprl.lang.interval import above, below
 from nprl.lang.ranges import DomainError, Interval
-from nprl.lang.rounding import analyse
 from nprl.lang.terms import (
     And,
     Binary,

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from functools import partial
 from itertools import islice
 from typing import Any, assert_never
 
@@ -45,6 +46,39 @@ class Conclusion:
     strict: bool = False
 
 
+class Memory:
+    """What the sequents of one proof share, so that it is worked out once; it changes no result."""
+
+    def __init__(self) -> None:
+        self._one: dict[Any, Any] = {}
+        self._parts: dict[Term, frozenset[Term | Formula]] = {}
+        self._read: dict[str, tuple[Term, frozenset[str]]] = {}
+
+    def one(self, t: Any) -> Any:
+        """The one object for all that equal ``t``, parts too: to be compared, not looked into."""
+        found = self._one.get(t)
+        if found is None:
+            found = rebuilt(t, self.one)
+            self._one[found] = found
+        return found
+
+    def read(self, value: Any) -> tuple[Term, frozenset[str]]:
+        """The term that a proof's node holds, expanded; the names in it."""
+        key = repr(value)
+        if key not in self._read:
+            t = self.one(expanded(term_from_json(value)))
+            self._read[key] = t, variables(t)
+        return self._read[key]
+
+    def replaced(self, t: Term, old: Term, new: Term) -> Term:
+        """``t`` with ``new`` for ``old``."""
+        t = self.one(t)
+        if t not in self._parts:
+            self._parts[t] = frozenset(subterms(t))
+        result: Term = self.one(substitute(t, {old: new})) if old in self._parts[t] else t
+        return result
+
+
 @dataclass(frozen=True, slots=True)
 class Sequent:
     """Premises (each >= 0) imply all conclusions of one alternative; ``names`` counts given names."""
@@ -52,10 +86,11 @@ class Sequent:
     premises: tuple[Term, ...]
     alternatives: tuple[tuple[Conclusion, ...], ...]
     names: int = 0
+    memory: Memory = field(default_factory=Memory, compare=False, repr=False)
 
     def given(self, *terms: Term) -> Sequent:
         """The same with further premises."""
-        return replace(self, premises=self.premises + terms)
+        return replace(self, premises=(*self.premises, *map(self.memory.one, terms)))
 
     def concluding(self, term: Term, strict: bool = False) -> Sequent:
         """The same premises, this one conclusion."""
@@ -63,12 +98,12 @@ class Sequent:
 
     def replacing(self, old: Term, new: Term) -> Sequent:
         """``new`` for ``old`` everywhere."""
-        at = {old: new}
+        change = partial(self.memory.replaced, old=old, new=new)
         return replace(
             self,
-            premises=tuple(substitute(t, at) for t in self.premises),
+            premises=tuple(map(change, self.premises)),
             alternatives=tuple(
-                tuple(Conclusion(substitute(c.term, at), c.strict) for c in alternative)
+                tuple(Conclusion(change(c.term), c.strict) for c in alternative)
                 for alternative in self.alternatives
             ),
         )
@@ -89,8 +124,8 @@ def expand(node: list[Any], s: Sequent) -> list[Sequent]:
         case ["part", int(k), _] if type(k) is int and 0 <= k < len(s.alternatives):
             return [replace(s, alternatives=(s.alternatives[k],))]
         case [str(rule), _, *rest] if rule in RULES:
-            t = expanded(term_from_json(node[1]))
-            early = variables(t) - {f"a:{k}" for k in range(s.names)}
+            t, names = s.memory.read(node[1])
+            early = names - {f"a:{k}" for k in range(s.names)}
             if any(name.startswith("a:") for name in early):
                 raise ProofError(f"a proof may speak of a:n only where a rule has given it: {t}")
         case _:

@@ -17,9 +17,9 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
+from nprl.lang.bounds import analyse
 from nprl.lang.interval import above
 from nprl.lang.ranges import DomainError, Interval
-from nprl.lang.rounding import analyse
 from nprl.lang.terms import Num, Term, Var, Where, subterms
 from nprl.shields.certificate import Certificate, CertificateError
 from nprl.shields.forms import hurried, nested

@@ -137,6 +137,20 @@ def test_the_first_reset_is_one_of_all_lanes() -> None:
         env.reset(options={"reset_mask": np.array([True, False])})
 
 
+def test_a_first_reset_that_is_refused_draws_nothing() -> None:
+    tried, fresh = (
+        gym.make_vec("nprl/Pendulum-v0", 2, autoreset_mode="Disabled") for _ in range(2)
+    )
+    with pytest.raises(ResetNeeded):
+        tried.reset(seed=1, options={"reset_mask": np.array([True, True])})
+    for env in (tried, fresh):
+        env.unwrapped._sampler.seed(0, 5)  # type: ignore[attr-defined]
+        env.unwrapped._sampler.seed(1, 6)  # type: ignore[attr-defined]
+    with pytest.raises(ResetNeeded):
+        tried.reset(options={"reset_mask": np.array([True, True])})
+    assert np.array_equal(tried.reset()[0], fresh.reset()[0])
+
+
 def test_each_lane_has_a_picture() -> None:
     env = gym.make_vec("nprl/Pendulum-v0", 2, render_mode="rgb_array")
     env.reset(seed=0)

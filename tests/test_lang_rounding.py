@@ -9,10 +9,11 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from lang_strategies import NAMES, boxes_with_points, exactly, smooth_terms, some, terms
 
+from nprl.lang.bounds import analyse
 from nprl.lang.exact import enclose, holds
 from nprl.lang.floats import compile_batch, compile_scalar
 from nprl.lang.ranges import DomainError, Interval, point
-from nprl.lang.rounding import TINY, U, analyse
+from nprl.lang.rounding import TINY, U
 from nprl.lang.terms import Compare, Relation, Term, Where, subterms
 from nprl.lang.text import parse
 
@@ -37,7 +38,7 @@ def check(t: Term, drawn: Box) -> None:
         x = enclose(t, exactly(at), 256)
         for value in (scalar(row)[0], batch([row])[0][0]):
             error = max(Fraction(float(value)) - x.lo, x.hi - Fraction(float(value)))
-            assert error <= bound.error + x.width
+            assert error <= bound.error + x.hi - x.lo
         assert bound.range.lo <= x.hi
         assert x.lo <= bound.range.hi
 

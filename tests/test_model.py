@@ -51,7 +51,6 @@ def test_a_small_model_is_well_formed_and_knows_its_names() -> None:
     assert [o.value for o in model.observation] == [X, V]
     assert model.box()["v"] == (Fraction(-2), Fraction(2))
     assert model.nominal() == {"w": 0}
-    assert model.renamed("kart").name == "kart"
 
 
 REFUSED: list[tuple[Callable[[], object], str]] = [

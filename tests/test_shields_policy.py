@@ -12,9 +12,9 @@ from checked_examples import X, cart, proved
 from runtime_examples import box_certificate
 
 from nprl.lang import exact
+from nprl.lang.bounds import analyse
 from nprl.lang.build import clip, cos, exp, sin, tan, where
 from nprl.lang.ranges import Interval
-from nprl.lang.rounding import analyse
 from nprl.lang.terms import Term, Var, variables
 from nprl.model import Arithmetic, Coordinate, Observation
 from nprl.program import Input, Program, program_for

@@ -81,6 +81,8 @@ class ModelVectorEnv(Lanes, VectorEnv[Floats, Any, NDArray[Any]]):
             raise ValueError(
                 f"reset options: the accepted keys are 'state' and 'reset_mask'; got {list(given)}"
             )
+        if self._done is None and mask is not None:
+            raise ResetNeeded("the first reset is one of all lanes, without 'reset_mask'")
         lanes = self._lanes if mask is None else self._masked(mask)
         seeds: Sequence[int | None] = (
             [seed] * self.num_envs if seed is None or isinstance(seed, int) else list(seed)
@@ -98,8 +100,6 @@ class ModelVectorEnv(Lanes, VectorEnv[Floats, Any, NDArray[Any]]):
             every = np.broadcast_to(np.asarray(state, dtype=np.float64), self._x.shape)
             self._put(every[lanes], lanes.tolist())
         if self._done is None:
-            if mask is not None:
-                raise ResetNeeded("the first reset is one of all lanes, without 'reset_mask'")
             self._done = ~self._every
         self._done[lanes] = False
         self._imposed = self._units = None

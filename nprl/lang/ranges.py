@@ -55,11 +55,6 @@ class Interval:
         """The greatest absolute value in it."""
         return max(-self.lo, self.hi)
 
-    @property
-    def width(self) -> End:
-        """``hi - lo``."""
-        return _plus(self.hi, -self.lo)
-
 
 WHOLE = Interval(-math.inf, math.inf)
 _ZERO = Interval(Fraction(0), Fraction(0))

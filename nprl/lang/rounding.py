@@ -8,7 +8,6 @@ rational. Each rule below is a row of that page's table. Library functions are o
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from fractions import Fraction
 from typing import assert_never
 
@@ -24,37 +23,6 @@ BITS = 128
 Pair = tuple[Interval, Fraction]
 
 
-@dataclass(frozen=True, slots=True)
-class Bound:
-    """What holds of a term over a box."""
-
-    range: Interval
-    """Holds the real value."""
-    error: Fraction
-    """At least |float - real|, on the branches that the float code takes."""
-    guards: Fraction
-    """At least |float - real| of ``l - r``, for every comparison ``l ~ r`` inside a `where`."""
-
-
-def analyse(
-    t: Term,
-    box: Mapping[str, Interval],
-    ulps: int = 4,
-    errors: Mapping[str, Fraction] | None = None,
-) -> Bound:
-    """Bound the rounding of ``t``, evaluated in float64 at any float point of ``box``.
-
-    With ``errors``: at any real point of which the evaluation sees each coordinate that far off.
-
-    Raises:
-        DomainError: the bound does not exist; the line names the subterm.
-        KeyError: ``box`` misses a variable of ``t``.
-    """
-    analysis = _Analysis(box, ulps, errors)
-    value, error = analysis.of(t)
-    return Bound(value, error, analysis.guards)
-
-
 def _summands(t: Term) -> list[tuple[tm.BinaryOp, Term]]:
     """The terms that + and - join from left to right, each with its sign."""
     parts: list[tuple[tm.BinaryOp, Term]] = []
@@ -64,18 +32,26 @@ def _summands(t: Term) -> list[tuple[tm.BinaryOp, Term]]:
     return [(tm.BinaryOp.ADD, t), *reversed(parts)]
 
 
-class _Analysis:
-    """One box, and what is known of the subterms over it."""
+class Analysis:
+    """One box, what is known of the subterms over it, and the greatest error of a guard met."""
 
     def __init__(
-        self, box: Mapping[str, Interval], ulps: int, errors: Mapping[str, Fraction] | None
+        self, box: Mapping[str, Interval], ulps: int, errors: Mapping[str, Fraction] | None = None
     ) -> None:
         self.box, self.ulps, self.errors = box, ulps, errors
         self.known: dict[Term, Pair] = {}
         self.guards = Fraction(0)
 
     def of(self, t: Term) -> Pair:
-        """The range and the error of ``t``."""
+        """The range and the error of ``t``, evaluated in float64 at any float point of the box.
+
+        With ``errors``: at any real point, of which the evaluation sees each coordinate that far
+        off.
+
+        Raises:
+            DomainError: the bound does not exist; the line names the subterm.
+            KeyError: the box misses a variable of ``t``.
+        """
         if t not in self.known:
             value, error = self.compute(t)
             value = shorten(value, BITS)
@@ -170,7 +146,7 @@ class _Analysis:
             return apply(t, (a[0], b[0]), BITS), max(a[1], b[1])
         if op is tm.BinaryOp.MUL:
             return apply(t, (a[0], b[0]), BITS), self.product(t, a, b)
-        least = _least(b[0], t) - b[1]
+        least = _finite(max(Fraction(0), b[0].lo, -b[0].hi), t) - b[1]
         if least <= 0:
             raise DomainError(f"the denominator is not proved nonzero: {t}")
         value = apply(t, (a[0], b[0]), BITS)
@@ -188,8 +164,3 @@ def _finite(end: functions.End, t: Term) -> Fraction:
 def _size(x: Interval, t: Term) -> Fraction:
     """The greatest absolute value in ``x``."""
     return _finite(x.magnitude, t)
-
-
-def _least(x: Interval, t: Term) -> Fraction:
-    """The least absolute value in ``x``."""
-    return _finite(max(Fraction(0), x.lo, -x.hi), t)

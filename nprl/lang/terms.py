@@ -77,7 +77,7 @@ class _Structural:
     _hash: int
 
     def _parts(self) -> tuple[object, ...]:
-        return tuple(getattr(self, name) for name in self.__slots__)
+        return tuple([getattr(self, name) for name in self.__slots__])
 
     def __hash__(self) -> int:
         try:
@@ -86,13 +86,13 @@ class _Structural:
             object.__setattr__(self, "_hash", hash((type(self).__name__, *self._parts())))
             return self._hash
 
-    def __eq__(self, other: object) -> bool:
+    def __eq__(self, other: Any) -> bool:
         if self is other:
             return True
         if type(self) is not type(other) or hash(self) != hash(other):
             return False
-        assert isinstance(other, _Structural)
-        return self._parts() == other._parts()
+        same: bool = self._parts() == other._parts()
+        return same
 
 
 def _binary(op: BinaryOp) -> tuple[Callable[[Any, Operand], Term], Callable[[Any, Operand], Term]]:

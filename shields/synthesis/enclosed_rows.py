@@ -23,8 +23,8 @@ from nprl.lang.serial import to_json
 from nprl.lang.terms import Num, Term, Var, Where, subterms, variables
 from nprl.shields.certificate import Certificate
 from nprl.shields.goals import tolerant
-from nprl.shields.leaf import Premises
-from nprl.shields.polynomial import NotPolynomial, Polynomial, Range, polynomial
+from nprl.shields.leaf import Premises, Reading
+from nprl.shields.polynomial import NotPolynomial, Range, polynomial
 from nprl.shields.sequent import Sequent, expand
 from nprl.shields.synthesis.functions import affine_fit
 from nprl.shields.synthesis.nonlinear import proved_cut, time_left
@@ -114,7 +114,7 @@ class _Enclosing:
     original: int
     """How many premises the goal has."""
     end: float
-    cache: dict[Term, Polynomial | None] = field(default_factory=dict)
+    cache: dict[Term, Reading] = field(default_factory=dict)
 
     def search(self, first: int = 0) -> Search:
         """A search that only combines premises from the number ``first`` on."""

@@ -160,7 +160,7 @@ def _bounded(
             s = s.given(*(lemma for lemma, _ in cuts))
             around = exact.enclose(form, at)
             value = Interval(around.lo - radius, around.hi + radius)
-    slack = Fraction(min(1, value.width) + Fraction(1, 2**12)) / 2**10
+    slack = Fraction(min(1, value.hi - value.lo) + Fraction(1, 2**12)) / 2**10
     for bound, upper in ((value.lo, False), (value.hi, True)):
         if not isinstance(bound, Fraction):
             continue

@@ -11,7 +11,7 @@ from typing import Any
 
 from nprl.lang.serial import number_to_json
 from nprl.lang.terms import Term
-from nprl.shields.leaf import Premises
+from nprl.shields.leaf import Premises, Reading
 from nprl.shields.polynomial import (
     Polynomial,
     Range,
@@ -44,7 +44,7 @@ class Search:
     close: Callable[[Sequent, Search, int], Tree] = field(init=False)
     """Proves a sequent at a depth; set by `nprl.shields.synthesis.prove`."""
     end: float = field(init=False)
-    cache: dict[Term, Polynomial | None] = field(default_factory=dict)
+    cache: dict[Term, Reading] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.end = time.monotonic() + self.seconds
@@ -73,7 +73,7 @@ def box_of(s: Sequent, search: Search) -> dict[str, Range]:
 def polynomials(s: Sequent, search: Search) -> dict[int, Polynomial]:
     """The premises that are polynomials, by number."""
     premises = Premises(s.premises, search.cache)
-    found = ((k, premises.polynomial(k)) for k in range(len(s.premises)))
+    found = ((k, premises.reading(k)[0]) for k in range(len(s.premises)))
     return {k: p for k, p in found if p is not None and (k >= search.first or _is_bound(p))}
 
 
