@@ -40,7 +40,7 @@ def trajectories(field: Field, dt: Fraction, start: At) -> dict[str, Interval]:
     box = dict(start)
     for _ in range(ROUNDS):
         reached = _reached(field, dt, start, box)
-        if any(isinstance(v.width, float) for v in reached.values()):
+        if any(isinstance(width(v), float) for v in reached.values()):
             break
         if all(_holds(box[n], reached[n]) for n in field):
             for _ in range(SHARPER):
@@ -83,6 +83,11 @@ def _holds(outer: Interval, inner: Interval) -> bool:
     return bool(outer.lo <= inner.lo and inner.hi <= outer.hi)
 
 
+def width(x: Interval) -> Fraction | float:
+    """``hi - lo``; infinite where an end is."""
+    return _sum(x.hi, -x.lo)
+
+
 def bound(t: Term, box: At, splits: int = SPLITS) -> Interval:
     """An interval that holds ``t`` on all of ``box``, which is bisected where it matters most.
 
@@ -90,7 +95,7 @@ def bound(t: Term, box: At, splits: int = SPLITS) -> Interval:
         FlowError: where there is none.
     """
     layout = Layout(t)
-    names = sorted(n for n in variables(t) if box[n].width)
+    names = sorted(n for n in variables(t) if width(box[n]))
     whole_box = {n: whole(box[n]) for n in variables(t)}
     try:
         cells = [(layout.bound(whole_box), whole_box)]

@@ -27,6 +27,7 @@ from nprl.flow.enclosure import (
     bound,
     check_domain,
     trajectories,
+    width,
 )
 from nprl.flow.formulas import lie, tidy
 from nprl.lang.ranges import DomainError, Interval, enclose, shorten
@@ -182,5 +183,5 @@ def sag(flow: Flow, q: Term) -> Fraction:
     slopes = flow.gradient(q)
     speed = lie(q, flow.nominal, slopes)
     bend = flow.bound(lie(speed, flow.full, flow.gradient(speed))).hi
-    shake = flow.bound(lie(q, flow.gap, slopes)).width
+    shake = width(flow.bound(lie(q, flow.gap, slopes)))
     return max(Fraction(0), Fraction(bend)) * flow.dt**2 / 8 + Fraction(shake) * flow.dt / 4
