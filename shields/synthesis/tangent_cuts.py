@@ -50,12 +50,24 @@ class Hurried:
         """V is to be at most this; the step itself keeps about ``MARGIN`` of a row's range."""
         return 1 - min(LEAST_ROOM, MARGIN * self.haste)
 
+    def values(self, h: Array, z: Array) -> tuple[Array, Array]:
+        """V at points z (N, n) for the rows h (r, n), shape (N,), and the inputs (N, m) that give it."""
+        _, ends, at = self._at_ends(h, z)
+        share = _least_greatest(at[0], at[1])[0]
+        between = at[0] + share[:, None] * (at[1] - at[0])
+        return between.max(axis=1), ends[0] + share[:, None] * (ends[1] - ends[0])
+
+    def _at_ends(self, h: Array, z: Array) -> tuple[Array, list[Array], list[Array]]:
+        """The states in units, both ends of the input, and the rows at the next states under each."""
+        x = self.maps.centre + self.maps.unit * z
+        both = (self.problem.u_low, self.problem.u_high)
+        ends = [np.broadcast_to(u, (len(x), self.problem.m)) for u in both]
+        return x, ends, [self._rows(h, z, x, u) for u in ends]
+
     def tangents(self, h: Array, z: Array) -> tuple[Array, Array]:
         """V at points z (N, n) for the rows h (r, n), shape (N,), and its gradients (N, n)."""
         problem, maps, haste = self.problem, self.maps, self.haste
-        x = maps.centre + maps.unit * z
-        ends = [np.broadcast_to(u, (len(x), problem.m)) for u in (problem.u_low, problem.u_high)]
-        at = [self._rows(h, z, x, u) for u in ends]
+        x, ends, at = self._at_ends(h, z)
         share, first, second, weight = _least_greatest(at[0], at[-1])
         u = ends[0] + share[:, None] * (ends[1] - ends[0])
         _, by_x, _ = problem.linearised(x, u, problem.w[0])
