@@ -8,16 +8,18 @@ that it is kept. In between, rows are dropped that are not needed. Floats, in up
 
 from __future__ import annotations
 
+from itertools import chain
+
 import numpy as np
 from scipy.spatial import ConvexHull, QhullError
 
+from nprl.lang.floats import compile_batch
 from nprl.shields.synthesis.budget import Budget
 from nprl.shields.synthesis.linearise import Inclusion
-from nprl.shields.synthesis.numeric import Array
+from nprl.shields.synthesis.numeric import Array, Mask
 from nprl.shields.synthesis.polytope import irredundant, samples, vertices, volume
 from nprl.shields.synthesis.problem import Problem
 from nprl.shields.synthesis.tangent_cuts import DEPTHS, Hurried
-from nprl.shields.synthesis.trial import alive
 
 MARGINS = (3e-4, 1e-4, 2e-5)
 """How far inside the next states are to lie, as a part of each row's range: the first with which ``h`` is kept."""
@@ -52,11 +54,9 @@ def grown(
     first = size = volume(h)
     rays = growth.rays()
     while budget.left() > 0:
-        for ray in rays:
-            for part in PARTS:
-                if budget.left() <= 0:
-                    break
-                wider = growth.with_run(h, ray, part)
+        for runs in growth.runs(h, rays, budget):
+            for run in runs:
+                wider = growth.with_run(h, run) if budget.left() > 0 else None
                 if wider is not None:
                     h = wider
                     break
@@ -75,6 +75,7 @@ class _Growth:
     ) -> None:
         self.problem, self.maps, self.margin, self.rng = problem, maps, margin, rng
         self.step = Hurried(problem, maps, 1.0)
+        self.over = compile_batch([problem.model.terminal], [problem.model.state_names])
 
     def rays(self) -> Array:
         """Directions to the corners of what is safe, then all over the sphere."""
@@ -91,17 +92,13 @@ class _Growth:
         """Whether some input keeps the set, with the margin, at each sample point that owes it."""
         z = samples(h, SAMPLES, self.rng)
         z = np.vstack([z, *(depth * z[: SAMPLES // 4] for depth in DEPTHS)])
-        z = z[alive(self.problem, self.maps.centre + self.maps.unit * z)]
-        return bool((self.step.values(h, z)[0] <= 1 - (1 - SPARE) * self.margin).all())
+        z = z[self.alive(z)]
+        return bool(self.step.allows(h, z, 1 - (1 - SPARE) * self.margin).all())
 
-    def with_run(self, h: Array, ray: Array, part: float) -> Array | None:
-        """The hull of the set and a run from so far out, if the run ends in the set and the hull is kept."""
-        inner, outer = 1 / max(float((h @ ray).max()), 1e-12), 1 / float((self.maps.h @ ray).max())
-        if outer < (1 + 1e-3) * inner:
-            return None
-        run = self.run(h, ray * (inner + part * (outer - inner)))
+    def with_run(self, h: Array, run: Array) -> Array | None:
+        """The hull of the set and a run (k, n), if it is larger and kept."""
         corners = vertices(h)
-        if run is None or corners is None:
+        if corners is None or (run @ h.T).max() <= 1 + 1e-3:
             return None
         wider = _hull(np.vstack([corners, run]))
         if wider is None:
@@ -110,20 +107,41 @@ class _Growth:
             wider = _coarser(wider, self.maps.h)
         return wider if self.kept(wider) else None
 
-    def run(self, h: Array, z: Array) -> Array | None:
-        """The states from ``z`` until the set (or the end of the episode); None if it leaves what is safe."""
+    def runs(self, h: Array, rays: Array, budget: Budget) -> list[list[Array]]:
+        """For each ray the runs (k, n) from along it that end in the set, or with the episode, the farthest first.
+
+        A run that leaves what is safe is none.
+        """
         problem, maps = self.problem, self.maps
-        run = [z]
-        for _ in range(MOST_STEPS):
-            x = maps.centre + maps.unit * z
-            if (h @ z).max() <= 1 - self.margin or not alive(problem, x[None])[0]:
-                return np.array(run)
-            u = self.step.values(h, z[None])[1]
-            z = (problem.next(x[None], u, problem.w[0])[0] - maps.centre) / maps.unit
-            if (maps.h @ z).max() > 1:
-                return None
-            run.append(z)
-        return None
+        inner, outer = 1 / (rays @ h.T).max(axis=1), 1 / (rays @ maps.h.T).max(axis=1)
+        reach = inner[:, None] + np.array(PARTS) * (outer - inner)[:, None]
+        begin = (rays[:, None, :] * reach[:, :, None]).reshape(-1, problem.n)
+        states = [begin]
+        lengths = np.full(len(begin), -1)
+        going = np.arange(len(begin))
+        for k in range(MOST_STEPS):
+            z = states[-1]
+            over = (z[going] @ h.T).max(axis=1) <= 1 - self.margin
+            over |= ~self.alive(z[going])
+            lengths[going[over]] = k + 1
+            going = going[~over]
+            if not len(going) or budget.left() <= 0:
+                break
+            u = self.step.values(h, z[going])[1]
+            x = maps.centre + maps.unit * z[going]
+            after = z.copy()
+            after[going] = (problem.next(x, u, problem.w[0]) - maps.centre) / maps.unit
+            going = going[(after[going] @ maps.h.T).max(axis=1) <= 1]
+            states.append(after)
+        table = np.stack(states)
+        each = [[] if n < 0 else [table[:n, i]] for i, n in enumerate(lengths)]
+        return [list(chain(*each[i : i + len(PARTS)])) for i in range(0, len(each), len(PARTS))]
+
+    def alive(self, z: Array) -> Mask:
+        """Which of the points (N, n) are not terminal."""
+        return np.logical_not(
+            self.over(np.ascontiguousarray(self.maps.centre + self.maps.unit * z))[0]
+        )
 
     def thinned(self, h: Array, budget: Budget) -> Array:
         """Without the rows that can go, those that are missed least first."""

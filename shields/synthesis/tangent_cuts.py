@@ -19,7 +19,7 @@ import numpy as np
 
 from nprl.shields.synthesis.budget import Budget
 from nprl.shields.synthesis.linearise import Inclusion
-from nprl.shields.synthesis.numeric import Array
+from nprl.shields.synthesis.numeric import Array, Mask
 from nprl.shields.synthesis.polytope import irredundant, samples, vertices
 from nprl.shields.synthesis.problem import Problem
 
@@ -49,6 +49,17 @@ class Hurried:
     def contraction(self) -> float:
         """V is to be at most this; the step itself keeps about ``MARGIN`` of a row's range."""
         return 1 - min(LEAST_ROOM, MARGIN * self.haste)
+
+    def allows(self, h: Array, z: Array, level: float) -> Mask:
+        """Whether some input leads each of the points z (N, n) to where ``h z <= level``; shape (N,)."""
+        _, _, (low, high) = self._at_ends(h, z)
+        rise, room = high - low, level - low
+        with np.errstate(divide="ignore", invalid="ignore"):
+            at = room / rise
+        most = np.where(rise > 0, at, np.inf).min(axis=1, initial=1.0)
+        least = np.where(rise < 0, at, -np.inf).max(axis=1, initial=0.0)
+        flat = np.where(rise == 0, room, np.inf).min(axis=1)
+        return np.asarray((least <= most) & (flat >= 0))
 
     def values(self, h: Array, z: Array) -> tuple[Array, Array]:
         """V at points z (N, n) for the rows h (r, n), shape (N,), and the inputs (N, m) that give it."""
