@@ -139,9 +139,9 @@ class _Growth:
 
     def alive(self, z: Array) -> Mask:
         """Which of the points (N, n) are not terminal."""
-        return np.logical_not(
-            self.over(np.ascontiguousarray(self.maps.centre + self.maps.unit * z))[0]
-        )
+        x = np.ascontiguousarray(self.maps.centre + self.maps.unit * z)
+        over: Mask = self.over(x)[0]
+        return np.logical_not(over)
 
     def thinned(self, h: Array, budget: Budget) -> Array:
         """Without the rows that can go, those that are missed least first."""
