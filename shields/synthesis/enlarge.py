@@ -67,6 +67,8 @@ def larger(
     say = progress or (lambda _: None)
     budget, best, model = Budget(seconds), certificate, certificate.model
     most = size(certificate)
+    if (1 + LEAST) * most > 1:  # next to nothing is left
+        return
     found = chain(_grown(best, budget, seed), _others(model, budget, seed))
     while (candidate := _next(found)) is not None and budget.left() > 0:
         share = volume(model, candidate).value / _whole(model)
