@@ -3,14 +3,17 @@
     python -m experiments.prove --env nprl/Pendulum-v0 --out pendulum.json
     python -m experiments.prove --model my.json --out certificate.json
     python -m experiments.prove --certificate core.json --plans --out certificate.json
+    python -m experiments.prove --certificate core.json --enlarge --out certificate.json
     python -m experiments.prove --suite vrl --out /tmp/proved     # or revel, gym, all
     python -m experiments.prove --ship      # all of them, into shields/proved/, with their record
 
 Each system ends in one row: how many coordinates and inputs, who found the set, how long that took,
 how long the two checkers took, how much of the safe set and of the viability kernel it holds, and
 what was published of the same system. What nobody can keep is shown to be impossible. With
-``--plans`` a shield gets plans, where they add much to its set (`nprl.shields.synthesis.plans`); its
-proofs stay as they are. Systems are worked on side by side.
+``--enlarge`` the search goes on after the first proof, for larger sets
+(`nprl.shields.synthesis.enlarge`): each is checked and saved as it is found. With ``--plans`` a shield
+gets plans, where they add much to its set (`nprl.shields.synthesis.plans`); its proofs stay as they
+are. Systems are worked on side by side.
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -42,6 +45,7 @@ from nprl.shields.load import load_certificate
 from nprl.shields.losing import Impossible
 from nprl.shields.losing_replay import bound, replayed
 from nprl.shields.records import SHIPPED, ship
+from nprl.shields.synthesis.enlarge import larger, size
 from nprl.shields.synthesis.losing import impossible
 from nprl.shields.synthesis.plans import enlarged
 from nprl.shields.synthesis.synthesize import synthesize
@@ -54,12 +58,17 @@ SUITES = {
     "gym": [e for e in STEMS if e not in PUBLISHED],
     "all": list(STEMS),
 }
-AT_FIRST, AT_LAST = 0.5, 10.0
-"""Seconds for a proof that nothing can be kept: before anything else, and at most for later ones."""
+AT_FIRST, AT_LAST = 4.0, 10.0
+"""Seconds for a proof that nothing can be kept: before anything else, and at most for later ones.
+
+The first ends at once where runs are found that stay safe for ever."""
 ROUNDS, SHARE = (0.05, 0.25, 1.0), 0.5
 """A synthesis gets these parts of its seconds, in turn; such a proof gets this share of each after it."""
 UNIONS, PLANS = {"nprl/PointMass-v0"}, {"gymnasium/CartPole-v1"}
 """Systems of which a union of modes is shipped, and those whose shield has plans."""
+ENLARGED = {"nprl/Duffing-v0", "gymnasium/MountainCarContinuous-v0"}
+"""Those whose first set is far smaller than it could be: a larger one is shipped."""
+ENLARGE_SECONDS = 60.0
 PROVED = Path(__file__).resolve().parent.parent / "shields" / "proved"
 COLUMNS = [
     *("system", "n", "m", "family", "init inside", "synthesis s", "proof s", "of S", "of kernel"),
@@ -97,6 +106,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     named.add_argument("--suite", choices=SUITES, help="these systems, side by side")
     named.add_argument("--ship", action="store_true", help="all, into the place of shipped ones")
     parser.add_argument("--out", type=Path, help="the certificate's file (--suite: a folder)")
+    parser.add_argument(
+        "--enlarge",
+        type=float,
+        nargs="?",
+        const=ENLARGE_SECONDS,
+        default=0.0,
+        metavar="SECONDS",
+        help=f"look for larger sets, so long for each ({ENLARGE_SECONDS:g})",
+    )
     parser.add_argument("--plans", action="store_true", help="add plans that enlarge the shield")
     parser.add_argument("--seconds", type=float, default=300.0, help="for each synthesis")
     parser.add_argument("--seed", type=int, default=0)
@@ -117,6 +135,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 not args.no_volumes,
                 args.plans,
                 args.unions,
+                args.enlarge,
             )
             for given, target in jobs
         )
@@ -169,19 +188,23 @@ def prove_one(
     with_volumes: bool,
     plans: bool = False,
     unions: bool = False,
+    enlarge: float = 0.0,
 ) -> Row:
     """Synthesise, save, check with both checkers from the file; what was not proved is not kept.
 
     A certificate is not sought anew. With ``plans`` a shield gets plans, where they enlarge it;
     with ``unions`` a union of modes is tried before single sets, and has the whole time at once.
+    ``enlarge`` is how many seconds larger sets are looked for.
     """
     model = given if isinstance(given, Model) else given.model
     plans, unions = plans or model.name in PLANS, unions or model.name in UNIONS
+    if isinstance(given, Model) and model.name in ENLARGED:
+        enlarge = enlarge or ENLARGE_SECONDS
 
     def say(text: str) -> None:
         print(f"{model.name}: {text}", file=sys.stderr, flush=True)
 
-    size, began = (model.name, len(model.state), len(model.action)), time.perf_counter()
+    counts, began = (model.name, len(model.state), len(model.action)), time.perf_counter()
     found: Impossible | Certificate | None
     found = impossible(model, AT_FIRST) if isinstance(given, Model) else given
     reason = ""
@@ -199,11 +222,32 @@ def prove_one(
         for file in save_trace(model, run, target.with_suffix("")):
             say(f"wrote {file}")
     if found is None and run is not None:
-        return Row(*size, "run", "impossible", False, took, None, None, None, reason)
+        return Row(*counts, "run", "impossible", False, took, None, None, None, reason)
     if found is None:
-        return Row(*size, None, "unknown", False, took, None, None, None, reason)
-    if plans and isinstance(found, Certificate):
+        return Row(*counts, None, "unknown", False, took, None, None, None, reason)
+    if plans and not enlarge and isinstance(found, Certificate):
         found = enlarged(found, seed=seed)
+    twice, failed = _checked(found, target)
+    if failed:
+        return Row(*counts, None, "unknown", False, took, twice, None, None, failed)
+    if isinstance(found, Impossible):
+        steps = bound(found)
+        reason = f"left within {steps} steps" if steps is not None else ""
+        method = str(found.info["method"])
+        return Row(*counts, method, "impossible", False, took, twice, None, None, reason)
+    if enlarge:
+        found, twice, reason = _enlarged(found, target, enlarge, plans, seed, twice, say)
+    shares = volumes(found) if with_volumes else Shares(None, None)
+    family = f"{found.shield.family}, {sum(map(len, found.shield.invariant))} rows"
+    if found.shield.plans is not None:
+        family += f", {len(found.shield.plans.policies)} plans"
+    return Row(
+        *counts, family, "proved", True, took, twice, shares.of_safe, shares.of_kernel, reason
+    )  # the goal `init` is among those proved
+
+
+def _checked(found: Certificate | Impossible, target: Path) -> tuple[float, str]:
+    """Save, if both checkers accept the file: the seconds that they took, and what they refused."""
     draft = found.save(target.with_suffix(".unproved"))
     began = time.perf_counter()
     report = check(found)
@@ -213,20 +257,35 @@ def prove_one(
     failed += [f"{goal} (exact checker): {reason}" for goal, reason in exact.items() if reason]
     if report.verdict is not Verdict.VERIFIED or failed:
         draft.unlink()
-        return Row(*size, None, "unknown", False, took, twice, None, None, "; ".join(failed))
+        return twice, "; ".join(failed) or report.verdict.value
     draft.replace(target)
-    if isinstance(found, Impossible):
-        steps = bound(found)
-        reason = f"left within {steps} steps" if steps is not None else ""
-        method = str(found.info["method"])
-        return Row(*size, method, "impossible", False, took, twice, None, None, reason)
-    shares = volumes(found) if with_volumes else Shares(None, None)
-    family = f"{found.shield.family}, {sum(map(len, found.shield.invariant))} rows"
-    if found.shield.plans is not None:
-        family += f", {len(found.shield.plans.policies)} plans"
-    return Row(
-        *size, family, "proved", True, took, twice, shares.of_safe, shares.of_kernel, ""
-    )  # the goal `init` is among those proved
+    return twice, ""
+
+
+def _enlarged(
+    found: Certificate,
+    target: Path,
+    seconds: float,
+    plans: bool,
+    seed: int,
+    twice: float,
+    say: Callable[[str], None],
+) -> tuple[Certificate, float, str]:
+    """Larger sets, then plans, each checked and saved: the last one, its checkers' seconds, a line on it."""
+    before = after = size(found)
+    for better in larger(found, seconds, seed, say):
+        took, failed = _checked(better, target)
+        if failed:
+            say(f"a larger set was refused: {failed}")
+            continue
+        found, twice, after = better, took, size(better)
+    reason = f"{100 * before:.1f} % of the safe states at first, now {100 * after:.1f} %"
+    if plans:
+        wider = enlarged(found, seed=seed)
+        if wider is not found:
+            took, failed = _checked(wider, target)
+            found, twice = (found, twice) if failed else (wider, took)
+    return found, twice, reason
 
 
 def _cells(row: Row) -> list[str]:

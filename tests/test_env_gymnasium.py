@@ -7,6 +7,8 @@ Gymnasium's pendulum rounds part of its step to float32, so the binding hands it
 
 from __future__ import annotations
 
+from importlib import resources
+from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
@@ -20,6 +22,7 @@ from nprl.env.environment import ModelEnv
 from nprl.env.plant import Plant
 from nprl.env.task import load_task
 from nprl.env.vector import ModelVecEnv
+from nprl.shields import Filter, load_certificate
 
 ULPS = 4
 N = 3000
@@ -230,3 +233,22 @@ def test_the_binding_of_stock_mountain_car_has_its_dynamics_and_goal() -> None:
             assert not plant.safe(after)
     assert compared > N // 2
     assert ended > 0
+
+
+def test_behind_its_shield_stock_mountain_car_still_reaches_the_goal() -> None:
+    env = gym.make("MountainCarContinuous-v0")
+    binding = binding_for(env)
+    assert binding is not None
+    path = Path(str(resources.files("nprl.shields.proved"))) / "mountain_car_continuous.json"
+    shield = Filter(load_certificate(path), trusted=True)
+    plant = Plant(binding.model)
+    for seed in range(10):
+        env.reset(seed=seed)
+        ended = False
+        while not ended:
+            state = binding.read_state(env)
+            assert plant.safe(state)  # neither the wall nor the limit of the speed
+            force = 1.0 if state[1] >= 0 else -1.0  # the fastest way up; alone it meets the wall
+            action = binding.from_units(shield.filter(state, [force]).action)
+            _, _, ended, truncated, _ = env.step(action)
+            assert not truncated

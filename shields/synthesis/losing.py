@@ -3,8 +3,9 @@
 Three ways, from the cheapest: an initial state that is not safe; half-spaces pulled back from the
 faces of the safe set, a part of L for each step; half-spaces through an initial state that no
 action leaves, with a rank that falls at each step, affine or the greater of two affine functions.
-The last two hold the disturbance at one point and need dynamics that are then affine. Nothing here
-is trusted: what is found is proved, goal by goal.
+The last two hold the disturbance at one point and need dynamics that are then affine; they leave out
+starts from which a run was found that stays safe for ever. Nothing here is trusted: what is found is
+proved, goal by goal.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -40,6 +42,7 @@ from nprl.shields.synthesis.losing_affine import (
 )
 from nprl.shields.synthesis.prove import prove
 from nprl.shields.synthesis.search import NotProved, Search, Tree
+from nprl.shields.synthesis.steady import stay
 
 MAX_CHAIN = 64
 MAX_STARTS = 8
@@ -95,6 +98,10 @@ def _drafts(model: Model, end: float) -> Iterator[Impossible]:
     yield from _unsafe_starts(model)
     faces = [rows_of(model, literals) for literals in disjunctive(model.safe, False)]
     flat = [face for face in faces if face]
+    if all(c.low == c.high for c in model.disturbance):  # cheap, and most models end here
+        held = affine(model, model.nominal())
+        if held is None or _kept(model, held, _starts(model)):
+            return
     for ways in (_chain, _falling):
         for face in flat:
             if time.monotonic() > end:
@@ -112,6 +119,15 @@ def _claim(
 def _part(model: Model, rows: Sequence[Row], rank: Term, w: Mapping[str, Fraction]) -> Part:
     terms = tuple(linear_term(a, -b, model.state_names) for a, b in rows)
     return Part(terms, rank, {n: Num(v) for n, v in w.items()})
+
+
+def _kept(model: Model, held: Affine, starts: Sequence[Vector]) -> bool:
+    """Whether runs from all starts were found that stay safe for ever, or end: then none is lost."""
+    safe, over = (
+        [[row for row, _ in face] for face in map(partial(rows_of, model), disjunctive(f)) if face]
+        for f in (model.safe, model.terminal)
+    )
+    return model.choices is None and stay(held, safe, over, starts)
 
 
 def _starts(model: Model) -> tuple[Vector, ...]:
@@ -175,6 +191,8 @@ def _falling(model: Model, face: Sequence[tuple[Row, bool]], end: float) -> Iter
         held = affine(model, w)
         if held is None or time.monotonic() > end:
             return
+        if _kept(model, held, [x]):
+            continue
         rows = kept(held, [(d, dot(d, x)) for d in _directions(held, h)], safe, end)
         rank = _rank(model, held, rows, safe, x) if _alive(model, held, rows) else None
         if rank is None:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from itertools import product
 
 import numpy as np
@@ -66,19 +67,38 @@ def inputs_of(model: Model) -> tuple[Vector, ...]:
 
 def affine(model: Model, w: Mapping[str, Fraction]) -> Affine | None:
     """The model with its disturbance held at ``w``, if that is affine in state and action."""
-    at: dict[str, Term] = {n: Num(v) for n, v in w.items()}
+    found = _affine(tuple(model.steps), model.state_names, model.action_names, tuple(w.items()))
+    return None if found is None else Affine(*found, inputs_of(model))
+
+
+@lru_cache(maxsize=64)
+def _affine(
+    steps: tuple[Term, ...],
+    states: tuple[str, ...],
+    actions: tuple[str, ...],
+    w: tuple[tuple[str, Fraction], ...],
+) -> tuple[tuple[Vector, ...], tuple[Vector, ...], Vector] | None:
+    at: dict[str, Term] = {n: Num(v) for n, v in w}
     try:
-        steps = [polynomial(assign(expanded(t), at)) for t in model.steps]
+        polynomials = [polynomial(assign(expanded(t), at)) for t in steps]
     except ValueError:
         return None
-    if any(degree(p) > 1 for p in steps):
+    if any(degree(p) > 1 for p in polynomials):
         return None
 
     def part(names: Sequence[str]) -> tuple[Vector, ...]:
-        return tuple(tuple(p.get(((n, 1),), Fraction(0)) for n in names) for p in steps)
+        return tuple(tuple(p.get(((n, 1),), Fraction(0)) for n in names) for p in polynomials)
 
-    constant = tuple(p.get((), Fraction(0)) for p in steps)
-    return Affine(part(model.state_names), part(model.action_names), constant, inputs_of(model))
+    return part(states), part(actions), tuple(p.get((), Fraction(0)) for p in polynomials)
+
+
+@lru_cache(maxsize=64)
+def _polynomials(steps: tuple[Term, ...]) -> list[Polynomial] | None:
+    """The steps as polynomials of everything; None where they are none."""
+    try:
+        return [polynomial(expanded(t)) for t in steps]
+    except ValueError:
+        return None
 
 
 def rows_of(model: Model, literals: Literals) -> list[tuple[Row, bool]] | None:
@@ -103,9 +123,8 @@ def pushed(model: Model, h: Vector, x: Vector, levels: int) -> dict[str, Fractio
     on; a coordinate whose best end depends on the action stays at the centre.
     """
     w, undecided = model.nominal(), {c.name: c for c in model.disturbance if c.low < c.high}
-    try:
-        steps = [polynomial(expanded(t)) for t in model.steps]
-    except ValueError:
+    steps = _polynomials(tuple(model.steps)) if undecided else None
+    if steps is None:
         return w
     state = dict(zip(model.state_names, x, strict=True))
     for _ in range(levels):

@@ -19,7 +19,7 @@ import numpy as np
 
 from nprl.shields.synthesis.budget import Budget
 from nprl.shields.synthesis.linearise import Inclusion
-from nprl.shields.synthesis.numeric import Array
+from nprl.shields.synthesis.numeric import Array, Mask
 from nprl.shields.synthesis.polytope import irredundant, samples, vertices
 from nprl.shields.synthesis.problem import Problem
 
@@ -50,12 +50,35 @@ class Hurried:
         """V is to be at most this; the step itself keeps about ``MARGIN`` of a row's range."""
         return 1 - min(LEAST_ROOM, MARGIN * self.haste)
 
+    def allows(self, h: Array, z: Array, level: float) -> Mask:
+        """Whether some input leads each of the points z (N, n) to where ``h z <= level``; shape (N,)."""
+        _, _, (low, high) = self._at_ends(h, z)
+        rise, room = high - low, level - low
+        with np.errstate(divide="ignore", invalid="ignore"):
+            at = room / rise
+        most = np.where(rise > 0, at, np.inf).min(axis=1, initial=1.0)
+        least = np.where(rise < 0, at, -np.inf).max(axis=1, initial=0.0)
+        flat = np.where(rise == 0, room, np.inf).min(axis=1)
+        return np.asarray((least <= most) & (flat >= 0))
+
+    def values(self, h: Array, z: Array) -> tuple[Array, Array]:
+        """V at points z (N, n) for the rows h (r, n), shape (N,), and the inputs (N, m) that give it."""
+        _, ends, at = self._at_ends(h, z)
+        share = _least_greatest(at[0], at[1])[0]
+        between = at[0] + share[:, None] * (at[1] - at[0])
+        return between.max(axis=1), ends[0] + share[:, None] * (ends[1] - ends[0])
+
+    def _at_ends(self, h: Array, z: Array) -> tuple[Array, list[Array], list[Array]]:
+        """The states in units, both ends of the input, and the rows at the next states under each."""
+        x = self.maps.centre + self.maps.unit * z
+        both = (self.problem.u_low, self.problem.u_high)
+        ends = [np.broadcast_to(u, (len(x), self.problem.m)) for u in both]
+        return x, ends, [self._rows(h, z, x, u) for u in ends]
+
     def tangents(self, h: Array, z: Array) -> tuple[Array, Array]:
         """V at points z (N, n) for the rows h (r, n), shape (N,), and its gradients (N, n)."""
         problem, maps, haste = self.problem, self.maps, self.haste
-        x = maps.centre + maps.unit * z
-        ends = [np.broadcast_to(u, (len(x), problem.m)) for u in (problem.u_low, problem.u_high)]
-        at = [self._rows(h, z, x, u) for u in ends]
+        x, ends, at = self._at_ends(h, z)
         share, first, second, weight = _least_greatest(at[0], at[-1])
         u = ends[0] + share[:, None] * (ends[1] - ends[0])
         _, by_x, _ = problem.linearised(x, u, problem.w[0])
