@@ -19,7 +19,7 @@ from nprl.shields.synthesis.certify import certify
 from nprl.shields.synthesis.control_invariant import control_invariant
 from nprl.shields.synthesis.enlarge import larger, size
 from nprl.shields.synthesis.equilibrium import equilibria
-from nprl.shields.synthesis.grown import MARGINS, grown
+from nprl.shields.synthesis.hulls import MARGINS, grown
 from nprl.shields.synthesis.linearise import Inclusion, inclusion
 from nprl.shields.synthesis.numeric import Array
 from nprl.shields.synthesis.polytope import volume
