@@ -19,7 +19,7 @@ from nprl.shields.certificate import Certificate, Rounding, ShieldData
 from nprl.shields.goals import goals, rounding_of
 from nprl.shields.polynomial import Polynomial, add, polynomial
 from nprl.shields.sequent import Sequent, assign, expand, expanded
-from nprl.shields.synthesis import enclosed_rows
+from nprl.shields.synthesis import enclosed_rows, step_proof
 from nprl.shields.synthesis.bernstein import from_polynomial, lower_bound
 from nprl.shields.synthesis.candidate import Candidate
 from nprl.shields.synthesis.curved import prove_curved
@@ -226,6 +226,8 @@ def prove_goal(
         return union.prove(goal, sequent, seconds)
     if most > 2:
         return prove_curved(goal, sequent, draft, seconds)
+    if most == 2 and goal.startswith("backup") and step_proof.suits(draft):
+        return step_proof.prove_by_squares(sequent, draft, seconds)
     if most == 2 and goal.split("/")[0] in ("backup", "test"):
         return enclose_steps(sequent, draft, seconds)
     if goal.split("/")[0] in ("backup", "test") and enclosed_rows.suits(draft):
