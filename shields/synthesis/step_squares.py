@@ -69,6 +69,14 @@ class Frame:
         }
         return substituted(p, at)
 
+    def units(self, p: Polynomial) -> Polynomial:
+        """The opposite of `scaled`."""
+        at = {
+            n: {k: v for k, v in (((), -c / h), (((n, 1),), 1 / h)) if v}
+            for n, c, h in zip(self.names, self.centre, self.half, strict=True)
+        }
+        return substituted(p, at)
+
     def variable(self, name: str) -> Term:
         """``(x - centre) / half`` as a term."""
         i = self.names.index(name)
