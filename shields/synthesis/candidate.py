@@ -7,7 +7,7 @@ it claims is proved, or not, by `nprl.shields.synthesis.prove` and the checkers.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
 from itertools import chain, zip_longest
@@ -23,6 +23,8 @@ from nprl.shields.synthesis.decoupled import decoupled
 from nprl.shields.synthesis.ellipsoid import Ellipsoid, Impossible, invariant_ellipsoid
 from nprl.shields.synthesis.equilibrium import Point, equilibria
 from nprl.shields.synthesis.finite import finite_candidates
+from nprl.shields.synthesis.grown import METHOD as GROWN
+from nprl.shields.synthesis.grown import grown_ellipsoids
 from nprl.shields.synthesis.invariance_of_safe import farkas_gain
 from nprl.shields.synthesis.linearise import Inclusion, inclusion
 from nprl.shields.synthesis.lqr import gain_sets
@@ -57,6 +59,9 @@ FEW_ROWS = 40
 SAFE, LQR = "safe set itself", "invariant polytope of an LQR gain"
 GOAL, TANGENTS = "polytope kept until the goal", "polytope cut by tangents"
 FINITE = "polytope, nearest choice"
+POLYTOPE_SHARE, TANGENT_SHARE, ELLIPSOID_SHARE, GROWN_SHARE, LQR_SHARE = 0.3, 0.3, 0.4, 0.6, 0.6
+"""Of the time that is left: for one method, the proofs of its candidates included."""
+MANY_DIMENSIONS = 18
 WORTH = 0.8
 """The part of the largest volume so far that a finer polytope by tangents has, or it is the last."""
 
@@ -66,8 +71,9 @@ def candidates(
 ) -> Iterator[Candidate]:
     """Candidates whose set holds the initial box, cheapest method first.
 
-    The order: S itself; the control-invariant polytope (up to three dimensions); ellipsoids;
-    invariant polytopes of LQR gains. A union of modes, for a safe set of several pieces, is last;
+    The order: S itself; the control-invariant polytope (up to three dimensions); ellipsoids, the
+    largest and those grown from the starts; invariant polytopes of LQR gains. A union of modes, for
+    a safe set of several pieces, is last;
     with ``unions`` it is first: it holds more, and takes longer. The same model and seed give the
     same candidates, until the budget's time is over; methods that find none are noted there.
 
@@ -83,8 +89,13 @@ def candidates(
             if model.choices is None:
                 ways.append(_ways(problem_of(piece), seed, budget))
             else:
-                finite = finite_candidates(piece, seed, budget)
-                ways.append([_noted(budget, FINITE, finite)])
+                ways.append(
+                    [
+                        _noted(
+                            budget, FINITE, partial(_given, finite_candidates(piece, seed, budget))
+                        )
+                    ]
+                )
         except Unsuitable as error:
             reasons.append(str(error))
     if not ways:
@@ -92,7 +103,7 @@ def candidates(
     by_method = zip_longest(*ways, fillvalue=iter(()))
     joint = []
     if len(split) > 1 and model.choices is None:
-        joint = [_noted(budget, UNION, union_of_few_rows(model, split, seed, budget))]
+        joint = [_noted(budget, UNION, partial(union_of_few_rows, model, split, seed))]
     single = chain.from_iterable(by_method)
     return _until_over([*joint, *single] if unions else [*single, *joint])
 
@@ -106,25 +117,61 @@ def _ways(problem: Problem, seed: int, budget: Budget) -> list[Iterator[Candidat
     boxes = (SCALES if not maps[0].linear else (1.0,)) if small else ()
     pairs = list(zip(points, maps, strict=True))
 
-    def noted(method: str, found: Iterator[Candidate]) -> Iterator[Candidate]:
-        return _noted(budget, method, found)
-
     return [
-        noted(SAFE, _safe_itself(problem, maps[0], seed, budget)),
+        _noted(budget, SAFE, partial(_safe_itself, problem, maps[0], seed)),
         *(
-            noted(
+            _noted(
+                budget,
                 _about("control-invariant polytope", scale),
-                _control_invariant(problem, p, one, scale, seed, budget),
+                partial(_control_invariant, problem, p, one, scale, seed),
+                POLYTOPE_SHARE,
             )
             for scale in boxes
             for p, one in (pairs[:1] if scale == 1 else reversed(pairs))
         ),
-        *(noted(TANGENTS, _of_true_step(problem, maps[0], seed, budget)) for _ in curved),
-        noted(GOAL, _until_goal(problem, points[0], maps[0], seed, budget)),
-        noted(PRODUCT, decoupled(problem, partial(_small, budget=budget), seed)),
-        *(noted("ellipsoid", _ellipsoids(problem, p, one, seed, budget)) for p, one in pairs),
-        *(noted(LQR, _gain_sets(problem, one, seed, budget)) for one in maps),
+        *(
+            _noted(budget, TANGENTS, partial(_of_true_step, problem, maps[0], seed), TANGENT_SHARE)
+            for _ in curved
+        ),
+        _noted(budget, GOAL, partial(_until_goal, problem, points[0], maps[0], seed)),
+        _noted(
+            budget, PRODUCT, lambda part: decoupled(problem, partial(_small, budget=part), seed)
+        ),
+        *_of_ellipsoids(problem, pairs, seed, budget),
+        *(_noted(budget, LQR, partial(_gain_sets, problem, one, seed), LQR_SHARE) for one in maps),
     ]
+
+
+def _of_ellipsoids(
+    problem: Problem, pairs: list[tuple[Point, Inclusion]], seed: int, budget: Budget
+) -> list[Iterator[Candidate]]:
+    """Largest ones by semidefinite programs, then those grown from the starts; in very many dimensions first these."""
+    linear = pairs[0][1].linear
+    kinds = (True,) if linear else (True, False)
+    largest = [
+        [
+            _noted(
+                budget,
+                "ellipsoid" if linear else f"ellipsoid, {_KINDS[kind]}",
+                partial(_ellipsoids, problem, p, one, kind, seed),
+                ELLIPSOID_SHARE,
+            )
+            for p, one in pairs
+        ]
+        for kind in kinds
+    ]
+    grown = [
+        _noted(budget, GROWN, partial(_grown, problem, p, seed), GROWN_SHARE)
+        for p, _ in reversed(pairs)
+    ]
+    if problem.n > MANY_DIMENSIONS:
+        return [*grown, *chain.from_iterable(largest)]
+    return [*largest[0], *grown, *chain.from_iterable(largest[1:])]
+
+
+def _grown(problem: Problem, point: Point, seed: int, budget: Budget) -> Iterator[Candidate]:
+    for maps, found in grown_ellipsoids(problem, point, seed, budget):
+        yield from ellipsoid_with_gain(problem, maps, found, GROWN, seed)
 
 
 def _of_true_step(
@@ -171,25 +218,40 @@ def _small(problem: Problem, seed: int, budget: Budget) -> Iterator[Candidate]:
     yield from _control_invariant(problem, point, maps, 1.0, seed, budget)
 
 
+def _given(found: Iterator[Candidate], _: Budget) -> Iterator[Candidate]:
+    return found
+
+
 def _until_over(ways: list[Iterator[Candidate]]) -> Iterator[Candidate]:
     with suppress(OutOfTime):
         yield from chain.from_iterable(ways)
 
 
-def _noted(budget: Budget, method: str, found: Iterator[Candidate]) -> Iterator[Candidate]:
-    """The candidates of a method; if there are none, the budget notes that, and why."""
+def _noted(
+    budget: Budget,
+    method: str,
+    find: Callable[[Budget], Iterator[Candidate]],
+    share: float = 1.0,
+) -> Iterator[Candidate]:
+    """The candidates of a method, within a share of the time that is left when it begins, proofs included.
+
+    If there are none, the budget notes that, and why.
+    """
     since, some = time.monotonic(), False
-    family = "ellipsoid" if method == "ellipsoid" else "polytope"
+    family = "ellipsoid" if method.startswith("ellipsoid") else "polytope"
+    reason = "no such set that holds the initial set was found"
     try:
         budget.check(method)
-        for candidate in found:
+        for candidate in find(budget.part(share) if share < 1 else budget):
             some = True
             yield candidate
     except OutOfTime as error:
-        budget.miss(family, method, since, str(error))
-        raise
+        if budget.left() <= 0:
+            budget.miss(family, method, since, str(error))
+            raise
+        reason = str(error)
     if not some:
-        budget.miss(family, method, since, "no such set that holds the initial set was found")
+        budget.miss(family, method, since, reason)
 
 
 def _about(method: str, scale: float) -> str:
@@ -227,24 +289,21 @@ def _control_invariant(
 
 
 def _ellipsoids(
-    problem: Problem, point: Point, maps: Inclusion, seed: int, budget: Budget
+    problem: Problem, point: Point, maps: Inclusion, remainder: bool, seed: int, budget: Budget
 ) -> Iterator[Candidate]:
-    """For a linear step one kind; else first one map with a remainder, then the hull of several maps."""
-    for remainder in (True,) if maps.linear else (True, False):
-        method = "ellipsoid" if maps.linear else f"ellipsoid, {_KINDS[remainder]}"
-        for scale in LINEAR_SCALES if maps.linear else SCALES:
-            try:
-                found = _ellipsoid(problem, point, scale, remainder, seed, not maps.linear, budget)
-            except Impossible:
-                if maps.linear:
-                    return
-                continue
-            tried = (
-                [] if found is None else list(ellipsoid_with_gain(problem, *found, method, seed))
-            )
-            yield from tried
-            if tried and maps.linear:
-                break
+    """For a nonlinear step: by one map with a remainder, or by the hull of several maps."""
+    method = "ellipsoid" if maps.linear else f"ellipsoid, {_KINDS[remainder]}"
+    for scale in LINEAR_SCALES if maps.linear else SCALES:
+        try:
+            found = _ellipsoid(problem, point, scale, remainder, seed, not maps.linear, budget)
+        except Impossible:
+            if maps.linear:
+                return
+            continue
+        tried = [] if found is None else list(ellipsoid_with_gain(problem, *found, method, seed))
+        yield from tried
+        if tried and maps.linear:
+            return
 
 
 _KINDS = {True: "one map and a remainder", False: "several maps"}

@@ -23,6 +23,7 @@ from nprl.shields.synthesis import enclosed_rows, step_proof
 from nprl.shields.synthesis.bernstein import from_polynomial, lower_bound
 from nprl.shields.synthesis.candidate import Candidate
 from nprl.shields.synthesis.curved import prove_curved
+from nprl.shields.synthesis.grown import METHOD as GROWN
 from nprl.shields.synthesis.nonlinear import enclose_steps
 from nprl.shields.synthesis.prove import prove
 from nprl.shields.synthesis.quadratic import degree
@@ -30,6 +31,8 @@ from nprl.shields.synthesis.search import NotProved, Search, Tree
 from nprl.shields.synthesis.union_proof import UnionProof
 
 Rows = Sequence[Sequence[Term]]
+FIRST_SHARE = 0.6
+"""Of the time for a kept ellipsoid, for the first way to prove it."""
 
 
 def dyadic_up(value: Fraction, bits: int = 12) -> Fraction:
@@ -65,12 +68,13 @@ def certify(
     most = degree_of(draft)
     union = UnionProof(draft) if len(draft.shield.invariant) > 1 else None
     proofs: dict[str, Tree] = {}
+    curved = candidate.notes.get("method") == GROWN
     for goal, sequent in goals(draft).items():
         if progress is not None:
             progress(goal)
         left = seconds - (time.monotonic() - start)
         try:
-            proofs[goal] = prove_goal(goal, sequent, draft, most, left, union)
+            proofs[goal] = prove_goal(goal, sequent, draft, most, left, union, curved)
         except NotProved as error:
             raise NotProved(f"{goal}: {error}") from None
     info: dict[str, Any] = {"proof_s": round(time.monotonic() - start, 3), **candidate.notes}
@@ -212,10 +216,12 @@ def prove_goal(
     most: int,
     seconds: float,
     union: UnionProof | None = None,
+    curved: bool = False,
 ) -> Tree:
     """A tree of one goal of a claim whose rows have at most the degree ``most``.
 
-    ``union`` keeps what was proved of the modes of a set of several parts.
+    ``union`` keeps what was proved of the modes of a set of several parts. With ``curved`` the step is
+    first taken as it is, not as an affine map and a remainder.
 
     Raises:
         NotProved: with what stopped the search.
@@ -227,7 +233,7 @@ def prove_goal(
     if most > 2:
         return prove_curved(goal, sequent, draft, seconds)
     if most == 2 and goal.startswith("backup") and step_proof.suits(draft):
-        return step_proof.prove_by_squares(sequent, draft, seconds)
+        return _kept_ellipsoid(sequent, draft, seconds, curved)
     if most == 2 and goal.split("/")[0] in ("backup", "test"):
         return enclose_steps(sequent, draft, seconds)
     if goal.split("/")[0] in ("backup", "test") and enclosed_rows.suits(draft):
@@ -235,6 +241,20 @@ def prove_goal(
         return by(sequent, draft, seconds)
     search = Search(seconds=seconds)
     return prove(sequent, search)
+
+
+def _kept_ellipsoid(s: Sequent, draft: Certificate, seconds: float, curved: bool) -> Tree:
+    """By an affine map and a remainder, or by polynomials: the one, then the other."""
+    start = time.monotonic()
+    ways = [enclose_steps, step_proof.prove_by_squares]
+    first, second = reversed(ways) if curved else ways
+    try:
+        return first(s, draft, FIRST_SHARE * seconds)
+    except NotProved as error:
+        try:
+            return second(s, draft, seconds - (time.monotonic() - start))
+        except NotProved as other:
+            raise NotProved(f"{error}; {other}") from None
 
 
 __all__ = ["certify", "claim", "degree_of", "dyadic_up", "expand", "prove_goal"]

@@ -57,7 +57,6 @@ def clear_name(goal: Sequent, name: Var, search: Search) -> Tree | None:
         if spare is None or not spare > 0:
             continue
 
-
         def leaf(p: Polynomial, s: Sequent) -> Tree:
             return ["leaf", [hint(p, {}, s, polynomials(s, search), box_of(s, search))]]
 

@@ -5,7 +5,8 @@ small ellipsoid is nearly always kept, as long as it holds the initial set. For 
 the gain of the linearisation and a quadratic Lyapunov function of the closed loop are computed; its
 least level holds the initial box, its greatest lies in S with allowed inputs; from the greatest
 down to the least the first is taken at which the step keeps it from sample points; for a linear
-step, at which its norm and the disturbance's do. No semidefinite program is solved, so it is also the first try in many dimensions.
+step, at which its norm and the disturbance's do. No semidefinite program is solved, so it is also
+the first try in many dimensions.
 
 Source: H. K. Khalil, Nonlinear Systems, 3rd ed., 2002, sections 8.2 and 9.1 (estimates of a region
 of attraction by a quadratic Lyapunov function); the sum of an ellipsoid and segments as there in
@@ -28,6 +29,7 @@ from nprl.shields.synthesis.lqr import lqr_gain
 from nprl.shields.synthesis.numeric import Array
 from nprl.shields.synthesis.problem import Problem, Unsuitable
 
+METHOD = "ellipsoid, grown from the starts"
 EFFORTS = tuple(10.0**k for k in range(-4, 4))
 """Weights of the inputs, beside states in units of the starts or of the ranges."""
 RATES = (None, 0.999, 0.99, 0.97, 0.9, 0.8)
@@ -231,4 +233,4 @@ def _mapped(
     return maps, exact_ellipsoid(maps, q, k @ q, 1.0, 0.0)
 
 
-__all__ = ["grown_ellipsoids"]
+__all__ = ["METHOD", "grown_ellipsoids"]

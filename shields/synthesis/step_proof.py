@@ -137,9 +137,10 @@ def _disturbances(
         for k in range(len(s.premises)):
             p = stated.polynomial(k)
             found = bound_of(p) if p is not None else None
-            if p is not None and found in ((c.name, 1, c.low), (c.name, -1, c.high)):
-                if abs(p[((c.name, 1),)]) == 1:
-                    sides[found[1]] = k
+            if p is None or found not in ((c.name, 1, c.low), (c.name, -1, c.high)):
+                continue
+            if abs(p[((c.name, 1),)]) == 1:
+                sides[found[1]] = k
         own: Monomial = ((c.name, 1),)
         form = add({own: Fraction(1)}, {(): -(c.low + c.high) / 2})
         moved = max(

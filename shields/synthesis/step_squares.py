@@ -240,7 +240,12 @@ def _factor(sigma: Array) -> list[list[Fraction]]:
     for value, vector in zip(values, vectors.T, strict=True):
         if value > 1e-7:
             unit = 2.0**-20
-            rows.append([Fraction(round(float(v) / unit)) * Fraction(unit) for v in vector * math.sqrt(value)])
+            rows.append(
+                [
+                    Fraction(round(float(v) / unit)) * Fraction(unit)
+                    for v in vector * math.sqrt(value)
+                ]
+            )
     return rows
 
 

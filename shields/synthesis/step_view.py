@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass
 from fractions import Fraction
 from itertools import combinations_with_replacement, product
 from typing import Any
@@ -19,7 +20,7 @@ import numpy as np
 
 from nprl.lang.ranges import Interval
 from nprl.lang.serial import number_to_json, to_json
-from nprl.lang.terms import Binary, BinaryOp, Num, Pi, Term, Unary, UnaryOp, Var
+from nprl.lang.terms import Binary, Num, Pi, Term, Unary, UnaryOp, Var
 from nprl.lang.terms import replace as substitute
 from nprl.shields.leaf import Premises
 from nprl.shields.polynomial import (
@@ -53,6 +54,24 @@ FLOOR = 2.0**-24
 """Of a function's size: a distance that is not worth a distinction."""
 
 
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """A lower bound of a polynomial on a box, and what is taken from it to leave something affine with that bound."""
+
+    least: Fraction
+    products: list[Any]
+    squares: list[Any]
+
+    def leaf(self, used: Mapping[int, Fraction] | None = None) -> Tree:
+        """A leaf for the polynomial, where the bound (with a constant added, perhaps) is at least 0.
+
+        ``used`` are factors of premises, by number, that were taken from it before.
+        """
+        first = [[number_to_json(c), [k]] for k, c in (used or {}).items()]
+        entries = {"products": first + self.products, "squares": self.squares}
+        return ["leaf", [{k: v for k, v in entries.items() if v}]]
+
+
 class View:
     """A sequent, the cuts and names that led to it, and what its variables stand for."""
 
@@ -70,6 +89,9 @@ class View:
         self._states = states
         self._most = most
         self._links: list[tuple[Tree, Tree | None]] = []
+        self._frame: Frame | None = None
+        self._polynomials: dict[Term, Polynomial | None] = {}
+        self._seen: dict[Term, Polynomial] = {}
 
     def cut(self, lemma: Term, tree: Tree) -> None:
         """Go on with a lemma that was proved."""
@@ -96,6 +118,7 @@ class View:
     def stands(self, name: Var, centre: Polynomial) -> None:
         """From now on a name goes for what it is more than a polynomial of the state."""
         self._law[name.name] = add(centre, {((name.name, 1),): Fraction(1)})
+        self._seen = {t: p for t, p in self._seen.items() if name.name not in names(p)}
 
     def seen(self, p: Polynomial) -> Polynomial:
         """``p`` with what its variables stand for."""
@@ -103,15 +126,17 @@ class View:
 
     def _stated(self) -> tuple[dict[int, Polynomial], dict[str, Range]]:
         """The premises that are polynomials, as seen, and the box that they state."""
-        terms = Premises(self.s.premises)
+        terms = Premises(self.s.premises, self._polynomials)
         premises: dict[int, Polynomial] = {}
         low: dict[str, Fraction] = {}
         high: dict[str, Fraction] = {}
-        for k in range(len(self.s.premises)):
+        for k, t in enumerate(self.s.premises):
             p = terms.polynomial(k)
             if p is None:
                 continue
-            premises[k] = self.seen(p)
+            if t not in self._seen:
+                self._seen[t] = self.seen(p)
+            premises[k] = self._seen[t]
             found = bound_of(premises[k])
             if found is not None and found[1] > 0:
                 low[found[0]] = max(found[2], low.get(found[0], found[2]))
@@ -126,16 +151,51 @@ class View:
 
     @property
     def frame(self) -> Frame:
-        """Short numbers near the middle and the half width of the states' box."""
-        box, centre, half = self.box, [], []
-        for n in self._states:
-            if n not in box:
-                raise NotProved(f"no bounds for {n}")
-            low, high = box[n]
-            h = Fraction(2) ** round(math.log2(float(high - low) / 2))
-            half.append(h)
-            centre.append(rounded((low + high) / 2, float(h) * 2.0**-10))
-        return Frame(self._states, tuple(centre), tuple(half))
+        """Short numbers near the middle and the half width of the states' box, when it is first asked for."""
+        if self._frame is None:
+            box, centre, half = self.box, [], []
+            for n in self._states:
+                if n not in box:
+                    raise NotProved(f"no bounds for {n}")
+                low, high = box[n]
+                h = Fraction(2) ** round(math.log2(float(high - low) / 2))
+                half.append(h)
+                centre.append(rounded((low + high) / 2, float(h) * 2.0**-10))
+            self._frame = Frame(self._states, tuple(centre), tuple(half))
+        return self._frame
+
+    def bound(self, p: Polynomial) -> Bound:
+        """A lower bound of ``p``, which is as seen, with what proves it.
+
+        Raises:
+            NotProved: where a variable has no bounds.
+        """
+        premises, box = self._stated()
+        if not names(p) <= box.keys():
+            raise NotProved(f"no bounds for {min(names(p) - box.keys())}")
+        rest, parts = bernstein.components(p)
+        least = bernstein.lower_bound(rest, box)
+        products: list[Any] = []
+        squares: list[Any] = []
+        for part in parts:
+            own = {m: c for m, c in part.items() if {n for n, _ in m} <= set(self._states)}
+            small = {m: c for m, c in part.items() if m not in own}  # errors times something
+            for one, every in ((own, True), (small, False)):
+                found = [bernstein.form_on(one, box)] if every else []
+                form = max(
+                    (f for f in (*found, bernstein.apart(one, box)) if f),
+                    key=lambda f: f.least,
+                    default=None,
+                )
+                if form is None:
+                    raise NotProved("a polynomial is too large to be bounded")
+                least += form.least
+                for c, numbers in bernstein.numbered(form.products, box, premises):
+                    products.append([number_to_json(c), list(numbers)])
+                for c, m in form.squares:
+                    term = to_json(from_polynomial({m: Fraction(1)}))
+                    squares.append([number_to_json(c), term, []])
+        return Bound(least, products, squares)
 
     def least(self, p: Polynomial) -> Fraction:
         """A lower bound of ``p``, which is as seen.
@@ -143,33 +203,7 @@ class View:
         Raises:
             NotProved: where a variable has no bounds.
         """
-        box = self.box
-        if not names(p) <= box.keys():
-            raise NotProved(f"no bounds for {min(names(p) - box.keys())}")
-        found = [bernstein.bound(part, box) for part in self._parts(p)]
-        if None in found:
-            raise NotProved("a polynomial is too large to be bounded")
-        return sum((v for v in found if v is not None), Fraction(0))
-
-    def leaf(self, p: Polynomial, used: Mapping[int, Fraction] | None = None) -> Tree:
-        """A leaf that closes what is seen as ``p`` plus factors times premises; its bound is at least 0."""
-        premises, box = self._stated()
-        products = [[number_to_json(c), [k]] for k, c in (used or {}).items()]
-        squares: list[Any] = []
-        try:
-            for part in self._parts(p):
-                found = bernstein.entries(part, box, premises)
-                products += found.get("products", [])
-                squares += found.get("squares", [])
-        except ValueError as error:
-            raise NotProved(str(error)) from None
-        entries = {"products": products, "squares": squares}
-        return ["leaf", [{k: v for k, v in entries.items() if v}]]
-
-    def _parts(self, p: Polynomial) -> list[Polynomial]:
-        """What is a polynomial of the state alone, and the rest, which is small."""
-        own = {m: c for m, c in p.items() if {n for n, _ in m} <= set(self._states)}
-        return [own, {m: c for m, c in p.items() if m not in own}]
+        return self.bound(p).least
 
     def within(
         self, t: Term, centre: Polynomial, unit: float, sides: tuple[int, int] | None = None
@@ -186,13 +220,13 @@ class View:
             if sides is not None:
                 used = {sides[k]: Fraction(1)}
                 rest = add(rest, premises[sides[k]], Fraction(-1))
-            losses.append((-self.least(rest), rest, used))
+            losses.append((self.bound(rest), used))
         least = Fraction(unit)
-        radius = outward(max(least, *(loss for loss, _, _ in losses)), True, least)
+        radius = outward(max(least, *(-found.least for found, _ in losses)), True, least)
         form = from_polynomial(centre)
-        for sign, (_, rest, used) in zip((1, -1), losses, strict=True):
+        for sign, (found, used) in zip((1, -1), losses, strict=True):
             lemma = Num(radius) - (t - form) if sign > 0 else Num(radius) + (t - form)
-            self.cut(lemma, self.leaf(add(rest, {(): radius}), used))
+            self.cut(lemma, found.leaf(used))
         return radius
 
     def reduced(self, p: Polynomial, unit: float, noise: Set[str] = frozenset()) -> Polynomial:
@@ -202,7 +236,8 @@ class View:
         own = {m: c for m, c in away.items() if {n for n, _ in m} <= set(self._states)}
         if max((sum(k for _, k in m) for m in own), default=0) > self._most:
             points = self._points(frame)
-            own = self._fitted(values(own, list(self._states), points), points)
+            y = values(own, list(self._states), points)
+            own = self._fitted(y, points, names(own))
         box = self.box
         for m, c in away.items():
             if len(m) == 1 and m[0][1] == 1 and m[0][0] in noise:
@@ -219,21 +254,15 @@ class View:
         """A polynomial of the state of low degree near ``n / d``, in short numbers."""
         frame = self.frame
         points = self._points(frame)
-        above, below = (
-            values(
-                {
-                    m: c
-                    for m, c in frame.scaled(self.seen(p)).items()
-                    if {v for v, _ in m} <= set(self._states)
-                },
-                list(self._states),
-                points,
-            )
-            for p in (n, d)
-        )
-        y = above / below
+        ratio, used = [], set[str]()
+        for p in (n, d):
+            away = frame.scaled(self.seen(p))
+            own = {m: c for m, c in away.items() if {v for v, _ in m} <= set(self._states)}
+            used |= names(own)
+            ratio.append(values(own, list(self._states), points))
+        y = ratio[0] / ratio[1]
         unit = max(float(np.ptp(y)), 1e-9) * 2.0**-BITS
-        kept = {m: rounded(c, unit) for m, c in self._fitted(y, points).items()}
+        kept = {m: rounded(c, unit) for m, c in self._fitted(y, points, used).items()}
         return frame.units({m: c for m, c in kept.items() if c})
 
     def _points(self, frame: Frame) -> Array:
@@ -254,11 +283,11 @@ class View:
             corners = np.array(list(product((0.0, 1.0), repeat=n)))
         return np.asarray(low + (high - low) * np.vstack([z, corners]))
 
-    def _fitted(self, y: Array, points: Array) -> Polynomial:
-        """The polynomial of low degree with the least squares of its distance."""
-        n = len(self._states)
+    def _fitted(self, y: Array, points: Array, used: Set[str]) -> Polynomial:
+        """The polynomial of low degree in the used states with the least squares of its distance."""
+        places = [i for i, n in enumerate(self._states) if n in used]
         powers = [
-            c for d in range(self._most + 1) for c in combinations_with_replacement(range(n), d)
+            c for d in range(self._most + 1) for c in combinations_with_replacement(places, d)
         ]
         design = np.column_stack([points[:, list(c)].prod(axis=1) for c in powers])
         slopes = np.linalg.lstsq(design, y, rcond=None)[0]
@@ -338,7 +367,7 @@ def _smooth(view: View, t: Unary, a: Term) -> Var:
         (a - Num(ends[0]), add(p, {(): -ends[0]})),
         (Num(ends[1]) - a, add({(): ends[1]}, p, Fraction(-1))),
     ):
-        view.cut(edge, view.leaf(rest))
+        view.cut(edge, view.bound(rest).leaf())
     search = Search(seconds=time_left(view.end))
     for lemma, tree in near_cuts(t, a, ends, near_form(t, a, ends, FINE), view.s, search):
         view.cut(lemma, tree)
@@ -353,7 +382,9 @@ def _divided(view: View, t: Binary) -> Var:
         raise NotProved(f"the denominator of {str(t)[:60]} is not proved to have a sign")
     sign = Fraction(1 if low > 0 else -1)
     size = add({}, below, sign)
-    name = view.rule(["divide", to_json(t), "+" if low > 0 else "-"], view.leaf(view.seen(size)))
+    name = view.rule(
+        ["divide", to_json(t), "+" if low > 0 else "-"], view.bound(view.seen(size)).leaf()
+    )
     first = len(view.s.premises) - 2  # name d - n >= 0, then n - name d >= 0
     centre = view.quotient(above, below)
     away = add(add({}, above, sign), times(size, centre), Fraction(-1))
@@ -372,7 +403,7 @@ def _divided(view: View, t: Binary) -> Var:
             view.s.concluding(lemma),
             used,
             (seen[0], seen[1]),
-            lambda p, _: view.leaf(view.seen(p)),
+            lambda p, _: view.bound(view.seen(p)).leaf(),
         )
         view.cut(lemma, tree)
     view.stands(name, centre)

@@ -23,6 +23,8 @@ from nprl.shields.synthesis.search import NotProved
 
 UNION_SHARE = 0.6
 """Of the time that is left, for the proof of a union: one of its modes alone may do, too."""
+PROOF_SHARE = 0.6
+"""The same for one set: smaller ones, and other methods, may do."""
 LEAST = 1.0
 """A proof is begun only with so many seconds left."""
 
@@ -106,7 +108,7 @@ def synthesize(
             break
         say(f"candidate: {method}, {sum(map(len, candidate.invariant))} rows")
         try:
-            share = UNION_SHARE if candidate.family == "union" else 1.0
+            share = UNION_SHARE if candidate.family == "union" else PROOF_SHARE
             found: Certificate | None = certify(model, candidate, share * left, say)
             reason = ""
         except (NotProved, DomainError, CertificateError) as error:
