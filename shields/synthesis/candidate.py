@@ -57,6 +57,7 @@ MOST_CURVED_ROWS = 40
 FEW_ROWS = 40
 """Of one group in a product."""
 SAFE, LQR = "safe set itself", "invariant polytope of an LQR gain"
+ONE, SEVERAL = "ellipsoid, one map and a remainder", "ellipsoid, several maps"
 GOAL, TANGENTS = "polytope kept until the goal", "polytope cut by tangents"
 FINITE = "polytope, nearest choice"
 POLYTOPE_SHARE, TANGENT_SHARE, ELLIPSOID_SHARE, GROWN_SHARE, LQR_SHARE = 0.3, 0.3, 0.4, 0.6, 0.6
@@ -73,9 +74,9 @@ def candidates(
 
     The order: S itself; the control-invariant polytope (up to three dimensions); ellipsoids, the
     largest and those grown from the starts; invariant polytopes of LQR gains. A union of modes, for
-    a safe set of several pieces, is last;
-    with ``unions`` it is first: it holds more, and takes longer. The same model and seed give the
-    same candidates, until the budget's time is over; methods that find none are noted there.
+    a safe set of several pieces, is last; with ``unions`` it is first: it holds more, and takes
+    longer. The same model and seed give the same candidates, until the budget's time is over;
+    methods that find none are noted there.
 
     Raises:
         Unsuitable: for a model that no method fits; says what it has.
@@ -89,13 +90,7 @@ def candidates(
             if model.choices is None:
                 ways.append(_ways(problem_of(piece), seed, budget))
             else:
-                ways.append(
-                    [
-                        _noted(
-                            budget, FINITE, partial(_given, finite_candidates(piece, seed, budget))
-                        )
-                    ]
-                )
+                ways.append([_noted(budget, FINITE, partial(finite_candidates, piece, seed))])
         except Unsuitable as error:
             reasons.append(str(error))
     if not ways:
@@ -152,7 +147,7 @@ def _of_ellipsoids(
         [
             _noted(
                 budget,
-                "ellipsoid" if linear else f"ellipsoid, {_KINDS[kind]}",
+                "ellipsoid" if linear else ONE if kind else SEVERAL,
                 partial(_ellipsoids, problem, p, one, kind, seed),
                 ELLIPSOID_SHARE,
             )
@@ -216,10 +211,6 @@ def _small(problem: Problem, seed: int, budget: Budget) -> Iterator[Candidate]:
     gains = [c for c in _gain_sets(problem, maps, seed, budget) if len(c.invariant[0]) <= FEW_ROWS]
     yield from sorted(gains, key=lambda c: -volume(problem.model, c).value)
     yield from _control_invariant(problem, point, maps, 1.0, seed, budget)
-
-
-def _given(found: Iterator[Candidate], _: Budget) -> Iterator[Candidate]:
-    return found
 
 
 def _until_over(ways: list[Iterator[Candidate]]) -> Iterator[Candidate]:
@@ -292,7 +283,7 @@ def _ellipsoids(
     problem: Problem, point: Point, maps: Inclusion, remainder: bool, seed: int, budget: Budget
 ) -> Iterator[Candidate]:
     """For a nonlinear step: by one map with a remainder, or by the hull of several maps."""
-    method = "ellipsoid" if maps.linear else f"ellipsoid, {_KINDS[remainder]}"
+    method = "ellipsoid" if maps.linear else ONE if remainder else SEVERAL
     for scale in LINEAR_SCALES if maps.linear else SCALES:
         try:
             found = _ellipsoid(problem, point, scale, remainder, seed, not maps.linear, budget)
@@ -304,9 +295,6 @@ def _ellipsoids(
         yield from tried
         if tried and maps.linear:
             return
-
-
-_KINDS = {True: "one map and a remainder", False: "several maps"}
 
 
 def _ellipsoid(

@@ -21,7 +21,7 @@ from nprl.shields.polynomial import Polynomial, add, polynomial
 from nprl.shields.sequent import Sequent, assign, expand, expanded
 from nprl.shields.synthesis import enclosed_rows, step_proof
 from nprl.shields.synthesis.bernstein import from_polynomial, lower_bound
-from nprl.shields.synthesis.candidate import Candidate
+from nprl.shields.synthesis.candidate import SEVERAL, Candidate
 from nprl.shields.synthesis.curved import prove_curved
 from nprl.shields.synthesis.grown import METHOD as GROWN
 from nprl.shields.synthesis.nonlinear import enclose_steps
@@ -32,7 +32,7 @@ from nprl.shields.synthesis.union_proof import UnionProof
 
 Rows = Sequence[Sequence[Term]]
 FIRST_SHARE = 0.6
-"""Of the time for a kept ellipsoid, for the first way to prove it."""
+"""Of the time for a kept ellipsoid, for a proof by one map and a remainder."""
 
 
 def dyadic_up(value: Fraction, bits: int = 12) -> Fraction:
@@ -68,7 +68,7 @@ def certify(
     most = degree_of(draft)
     union = UnionProof(draft) if len(draft.shield.invariant) > 1 else None
     proofs: dict[str, Tree] = {}
-    curved = candidate.notes.get("method") == GROWN
+    curved = candidate.notes.get("method") in (GROWN, SEVERAL)
     for goal, sequent in goals(draft).items():
         if progress is not None:
             progress(goal)
@@ -220,8 +220,8 @@ def prove_goal(
 ) -> Tree:
     """A tree of one goal of a claim whose rows have at most the degree ``most``.
 
-    ``union`` keeps what was proved of the modes of a set of several parts. With ``curved`` the step is
-    first taken as it is, not as an affine map and a remainder.
+    ``union`` keeps what was proved of the modes of a set of several parts. With ``curved`` an
+    ellipsoid was not found for one affine map and a remainder, and is not proved by them.
 
     Raises:
         NotProved: with what stopped the search.
@@ -244,15 +244,16 @@ def prove_goal(
 
 
 def _kept_ellipsoid(s: Sequent, draft: Certificate, seconds: float, curved: bool) -> Tree:
-    """By an affine map and a remainder, or by polynomials: the one, then the other."""
+    """By an affine map and a remainder, unless ``curved``; then by polynomials and squares."""
+    if curved:
+        return step_proof.prove_by_squares(s, draft, seconds)
     start = time.monotonic()
-    ways = [enclose_steps, step_proof.prove_by_squares]
-    first, second = reversed(ways) if curved else ways
     try:
-        return first(s, draft, FIRST_SHARE * seconds)
+        return enclose_steps(s, draft, FIRST_SHARE * seconds)
     except NotProved as error:
         try:
-            return second(s, draft, seconds - (time.monotonic() - start))
+            left = seconds - (time.monotonic() - start)
+            return step_proof.prove_by_squares(s, draft, left)
         except NotProved as other:
             raise NotProved(f"{error}; {other}") from None
 
