@@ -32,7 +32,7 @@ from nprl.shields.synthesis.search import NotProved, Tree
 from nprl.shields.synthesis.step_squares import Frame, Noise, step_squares, substituted
 from nprl.shields.synthesis.step_view import View, enclosed
 
-MOST_STATES, FEW_STATES = 7, 3
+MOST_STATES, FEW_STATES = 7, 4
 """Coordinates up to which squares have degree two, and three."""
 LEAST_RADIUS = 2.0**-20
 """Of a coordinate's reach: less is not worth a distinction."""
