@@ -122,7 +122,7 @@ def set_box(s: Sequent, draft: Certificate) -> list[tuple[str, Term]]:
     if p is None:
         return []
     names = draft.model.state_names
-    centre, spread = _extent(p, names)
+    centre, spread = extent(p, names)
     half = np.sqrt(np.diag(spread))
     return [e for n, c, h in zip(names, centre, half, strict=True) for e in _edges(n, Var(n), c, h)]
 
@@ -134,7 +134,7 @@ def input_box(s: Sequent, draft: Certificate) -> list[tuple[str, Term]]:
     if p is None:
         return result
     names = draft.model.state_names
-    centre, spread = _extent(p, names)
+    centre, spread = extent(p, names)
     for c, b in zip(draft.model.action, draft.shield.backup, strict=True):
         try:
             law = polynomial(expanded(b))
@@ -167,7 +167,7 @@ def _edges(name: str, t: Term, centre: float, half: float) -> list[tuple[str, Te
     return [(name, Num(top) - t), (name, t - Num(bottom))]
 
 
-def _extent(p: Polynomial, names: tuple[str, ...]) -> tuple[Array, Array]:
+def extent(p: Polynomial, names: tuple[str, ...]) -> tuple[Array, Array]:
     """Centre (n,) and spread (n, n) of the ellipsoid p >= 0: ``(x - centre)' spread^-1 (x - centre) <= 1``."""
     q, b, c0 = concave_form(p, names)
     inverse = np.linalg.inv(q)

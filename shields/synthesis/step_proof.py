@@ -12,7 +12,7 @@ import math
 import time
 from fractions import Fraction
 
-from nprl.lang.terms import Term, Var
+from nprl.lang.terms import Num, Term, Var, replace
 from nprl.shields.certificate import Certificate
 from nprl.shields.goals import tolerant
 from nprl.shields.leaf import Premises
@@ -22,15 +22,22 @@ from nprl.shields.polynomial import (
     Polynomial,
     add,
     bound_of,
+    names,
     polynomial,
 )
 from nprl.shields.sequent import Sequent, expanded
-from nprl.shields.synthesis.nonlinear import proved_cut, set_box, time_left
+from nprl.shields.synthesis.nonlinear import (
+    extent,
+    proved_cut,
+    set_box,
+    time_left,
+    undisturbed,
+)
 from nprl.shields.synthesis.prove import has_pieces
 from nprl.shields.synthesis.quadratic import degree
 from nprl.shields.synthesis.search import NotProved, Tree
 from nprl.shields.synthesis.step_squares import Frame, Noise, step_squares, substituted
-from nprl.shields.synthesis.step_view import View, enclosed
+from nprl.shields.synthesis.step_view import View, enclosed, rounded
 
 MOST_STATES, FEW_STATES = 7, 4
 """Coordinates up to which squares have degree two, and three."""
@@ -103,6 +110,64 @@ def prove_by_squares(sequent: Sequent, draft: Certificate, seconds: float) -> Tr
     return view.tree(["leaf", [found]])
 
 
+def prove_tested(sequent: Sequent, draft: Certificate, seconds: float) -> Tree:
+    """A proof of the test's goal of an ellipsoid, about the nominal next state and what the disturbance adds.
+
+    Raises:
+        NotProved: where the disturbance is multiplied by something, or the squares are not found.
+    """
+    end = time.monotonic() + seconds
+    model, disturbed = draft.model, set(draft.model.disturbance_names)
+    view = View(sequent, {}, (), 1, end)
+    steps = list(tolerant(model.steps, "plant", draft.rounding.guard)[0])
+    for part in dict.fromkeys(u for t in steps for u in undisturbed(t, disturbed)):
+        name = view.name(part)
+        steps = [replace(t, {part: name}) for t in steps]
+    centre: dict[Term, Term] = {Var(n): Num(v) for n, v in model.nominal().items()}
+    nominal = [replace(t, centre) for t in steps]
+    added = [
+        add(polynomial(t), polynomial(c), Fraction(-1)) for t, c in zip(steps, nominal, strict=True)
+    ]
+    if any(names(p) - disturbed or degree(p) > 1 for p in added):
+        raise NotProved("the disturbance does not merely add to the step")
+    row = polynomial(expanded(draft.shield.invariant[0][0]))
+    places = {f"next:{n}": n for n in model.state_names}
+    now = {n: {((f"next:{n}", 1),): Fraction(1)} for n in model.state_names}
+    known = Premises(view.s.premises)
+    passed = {k: known.polynomial(k) for k in range(len(view.s.premises))}
+    there = substituted(row, dict(zip(model.state_names, map(polynomial, nominal), strict=True)))
+    inside = next(
+        (k, add(there, p, Fraction(-1)).get((), Fraction(0)))
+        for k, p in passed.items()
+        if p is not None and add(there, p, Fraction(-1)).keys() <= {()} and len(p) > 1
+    )
+    premise = add(row, {(): -inside[1]})
+    middle, spread = extent(row, model.state_names)
+    half = [Fraction(2) ** round(math.log2(math.sqrt(spread[i, i]))) for i in range(len(middle))]
+    near = [rounded(float(c), float(h) * 2.0**-10) for c, h in zip(middle, half, strict=True)]
+    frame = Frame(model.state_names, tuple(near), tuple(half))
+    by = {
+        new: add({((n, 1),): Fraction(1)}, p)
+        for (new, n), p in zip(places.items(), added, strict=True)
+    }
+    noises = _disturbances(draft, view.s, frame, list(by.values()))
+    for new, n in places.items():
+        radius = draft.rounding.plant[n]
+        own: Monomial = ((f"e:{n}", 1),)
+        sides = {
+            sign: next(k for k, p in passed.items() if p == {own: Fraction(sign), (): radius})
+            for sign in (1, -1)
+        }
+        noises.append(Noise(new, {own: Fraction(1)}, radius, (sides[1], sides[-1]), LEAST_SIZE))
+    meaning: dict[Term, Term] = {Var(n): t for n, t in zip(model.state_names, nominal, strict=True)}
+    left = time_left(end)
+    goal = substituted(row, now)
+    found = step_squares(goal, (inside[0], premise), by, noises, frame, 1, left, meaning)
+    if found is None:
+        raise NotProved("no squares for what the disturbance adds")
+    return view.tree(["leaf", [found]])
+
+
 def _law(draft: Certificate) -> dict[str, Polynomial]:
     """What inputs and disturbances are: the backup plus its rounding, the middle plus the rest.
 
@@ -152,4 +217,4 @@ def _disturbances(
     return result
 
 
-__all__ = ["prove_by_squares", "suits"]
+__all__ = ["prove_by_squares", "prove_tested", "suits"]

@@ -24,7 +24,7 @@ import numpy as np
 from scipy.sparse import csr_matrix
 
 from nprl.lang.serial import number_to_json, to_json
-from nprl.lang.terms import Num, Power, Term, Var
+from nprl.lang.terms import Num, Power, Term, Var, replace
 from nprl.shields.polynomial import Monomial, Polynomial, add, constant, times
 from nprl.shields.synthesis.direct_squares import short
 from nprl.shields.synthesis.numeric import Array
@@ -112,12 +112,13 @@ def step_squares(
     frame: Frame,
     degree: int,
     seconds: float,
+    meaning: Mapping[Term, Term] | None = None,
 ) -> dict[str, Any] | None:
     """A leaf's combination for the quadratic goal over the names of next coordinates; None if none is found.
 
     ``inside`` is the premise ``1 - V(x) >= 0`` by number. ``steps`` says of each name the polynomial
     in the state and the disturbances of which it is no farther than its noise. ``degree`` is that of
-    the squares.
+    the squares. ``meaning`` says what the frame's names stand for, if not for themselves.
     """
     quiet = {n.name: n for n in noises}
     scale = {n.name: Fraction(short(n.size, 4)) for n in noises}
@@ -155,7 +156,7 @@ def step_squares(
         form = {m: v for m, v in zip(factor, row, strict=True) if v}
         if form:
             rest = add(rest, times(times(form, form), premise), Fraction(-1))
-            squares.append(["1", to_json(_term(form, frame)), [inside[0]]])
+            squares.append(["1", to_json(replace(_term(form, frame), meaning or {})), [inside[0]]])
     exact = _gram(rest, gram, basis)
     rows = None if exact is None else short_squares(exact, [1.0] * len(basis))
     if rows is None:
@@ -169,7 +170,7 @@ def step_squares(
         for m, v in zip(basis, values, strict=True):
             if v:
                 form = add(form, substituted({m: v}, back))
-        squares.append([number_to_json(d), to_json(_term(form, frame)), []])
+        squares.append([number_to_json(d), to_json(replace(_term(form, frame), meaning or {})), []])
     return {"products": products, "squares": squares}
 
 
