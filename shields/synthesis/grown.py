@@ -72,13 +72,14 @@ class _Shape:
 def grown_ellipsoids(
     problem: Problem, point: Point, seed: int, budget: Budget
 ) -> Iterator[tuple[Inclusion, Ellipsoid]]:
-    """The largest found, then smaller ones, each with the affine map it was found for; a few.
+    """The largest found, then smaller ones, last the one that shrinks most; each with an affine map; a few.
 
     Raises:
         OutOfTime: where the budget's time is over.
     """
     straight = inclusion(problem, point, seed=seed).linear
     found: list[tuple[float, float, _Shape]] = []
+    smallest: list[tuple[float, _Shape]] = []
     ball = _ball(problem.n, seed)
     for shape in _shapes(problem, point):
         budget.check("grown ellipsoid")
@@ -86,16 +87,22 @@ def grown_ellipsoids(
         level = _level(problem, point, shape, best, straight, ball)
         if level is not None:
             found.append((shape.volume(level), level, shape))
+        if not straight:
+            smallest.append((_worst(problem, point, shape, shape.low, ball), shape))
     if not found:
         return
     _, level, shape = max(found, key=lambda one: one[0])
-    for _ in range(MAX_FOUND):
+    tries = [(level, shape)]
+    while len(tries) < MAX_FOUND and tries[-1][0] > shape.low:
+        tries.append((max(tries[-1][0] * SMALLER, shape.low), shape))
+    if smallest:
+        surest = min(smallest, key=lambda one: one[0])[1]
+        if not any(one is surest and level == surest.low for level, one in tries):
+            tries.append((surest.low, surest))
+    for level, shape in tries:
         kept = _mapped(problem, point, shape, level, seed)
         if kept is not None:
             yield kept
-        if level <= shape.low:
-            return
-        level = max(level * SMALLER, shape.low)
 
 
 def _shapes(problem: Problem, point: Point) -> Iterator[_Shape]:
@@ -183,7 +190,7 @@ def _level(
             found = _mapped(problem, point, shape, float(level), 0)
             if found is not None and _kept_surely(found[0], shape, float(level)):
                 return float(level)
-        elif _kept_seemingly(problem, point, shape, float(level), ball):
+        elif _worst(problem, point, shape, float(level), ball) <= 1 - ROOM:
             return float(level)
     return None
 
@@ -198,17 +205,15 @@ def _kept_surely(maps: Inclusion, shape: _Shape, level: float) -> bool:
     return bool((np.linalg.norm(closed, 2) + added) ** 2 <= 1 - ROOM)
 
 
-def _kept_seemingly(
-    problem: Problem, point: Point, shape: _Shape, level: float, ball: Array
-) -> bool:
-    """Whether the step keeps it from sample points, under the disturbance's corners."""
+def _worst(problem: Problem, point: Point, shape: _Shape, level: float, ball: Array) -> float:
+    """The greatest value after a step from sample points, under the disturbance's corners; the level is 1."""
     x = point.x + ball @ np.linalg.cholesky(np.linalg.inv(shape.p) * level).T
     u = point.u + (x - point.x) @ shape.k.T
+    worst = 0.0
     for w in problem.w:
         away = problem.next(x, u, w) - point.x
-        if not float(np.einsum("ki,ij,kj->k", away, shape.p, away).max()) <= level * (1 - ROOM):
-            return False
-    return True
+        worst = max(worst, float(np.einsum("ki,ij,kj->k", away, shape.p, away).max()) / level)
+    return worst if np.isfinite(worst) else np.inf
 
 
 def _ball(n: int, seed: int) -> Array:

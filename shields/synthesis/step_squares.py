@@ -26,7 +26,7 @@ from scipy.sparse import csr_matrix
 from nprl.lang.serial import number_to_json, to_json
 from nprl.lang.terms import Num, Power, Term, Var, replace
 from nprl.shields.polynomial import Monomial, Polynomial, add, constant, times
-from nprl.shields.synthesis.direct_squares import short
+from nprl.shields.synthesis.direct_squares import limited, short
 from nprl.shields.synthesis.numeric import Array
 from nprl.shields.synthesis.short_squares import short_squares
 
@@ -225,7 +225,7 @@ def _programmed(
     with warnings.catch_warnings():  # an inaccurate solution is rounded and checked, like any other
         warnings.simplefilter("ignore", UserWarning)
         try:
-            problem.solve(solver=cp.CLARABEL, max_threads=1, time_limit=max(seconds, 0.1))
+            problem.solve(solver=cp.CLARABEL, max_threads=1, **limited(seconds))
         except (cp.SolverError, ArithmeticError, ValueError):
             return None
     if g.value is None or s.value is None or margin.value is None or float(margin.value) <= 1e-9:
