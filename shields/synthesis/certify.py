@@ -31,7 +31,7 @@ from nprl.shields.synthesis.search import NotProved, Search, Tree
 from nprl.shields.synthesis.union_proof import UnionProof
 
 Rows = Sequence[Sequence[Term]]
-FIRST_SHARE = 0.6
+FIRST_SHARE = 0.75
 """Of the time for a kept ellipsoid, for a proof by one map and a remainder."""
 
 

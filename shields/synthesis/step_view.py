@@ -177,6 +177,11 @@ class View:
         least = bernstein.lower_bound(rest, box)
         products: list[Any] = []
         squares: list[Any] = []
+        ends = [  # an error is a sum of variables of the model: a checker would bound each alone
+            (abs(c), ((m[0][0], int(c > 0), int(c < 0)),)) for m, c in rest.items() if m
+        ]
+        for c, numbers in bernstein.numbered(ends, box, premises):
+            products.append([number_to_json(c), list(numbers)])
         for part in parts:
             own = {m: c for m, c in part.items() if {n for n, _ in m} <= set(self._states)}
             small = {m: c for m, c in part.items() if m not in own}  # errors times something

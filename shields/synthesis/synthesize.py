@@ -23,7 +23,7 @@ from nprl.shields.synthesis.search import NotProved
 
 UNION_SHARE = 0.6
 """Of the time that is left, for the proof of a union: one of its modes alone may do, too."""
-PROOF_SHARE = 0.6
+PROOF_SHARE = 0.7
 """The same for one set: smaller ones, and other methods, may do."""
 LEAST = 1.0
 """A proof is begun only with so many seconds left."""
