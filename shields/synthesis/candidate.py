@@ -60,7 +60,8 @@ SAFE, LQR = "safe set itself", "invariant polytope of an LQR gain"
 ONE, SEVERAL = "ellipsoid, one map and a remainder", "ellipsoid, several maps"
 GOAL, TANGENTS = "polytope kept until the goal", "polytope cut by tangents"
 FINITE = "polytope, nearest choice"
-POLYTOPE_SHARE, TANGENT_SHARE, ELLIPSOID_SHARE, GROWN_SHARE, LQR_SHARE = 0.3, 0.3, 0.4, 0.6, 0.6
+POLYTOPE_SHARE, TANGENT_SHARE, GOAL_SHARE = 0.3, 0.3, 0.4
+ELLIPSOID_SHARE, GROWN_SHARE, LQR_SHARE = 0.4, 0.6, 0.6
 """Of the time that is left: for one method, the proofs of its candidates included."""
 MANY_DIMENSIONS = 18
 WORTH = 0.8
@@ -119,7 +120,7 @@ def _ways(problem: Problem, seed: int, budget: Budget) -> list[Iterator[Candidat
                 budget,
                 _about("control-invariant polytope", scale),
                 partial(_control_invariant, problem, p, one, scale, seed),
-                POLYTOPE_SHARE,
+                POLYTOPE_SHARE if scale == 1 else POLYTOPE_SHARE / 3,
             )
             for scale in boxes
             for p, one in (pairs[:1] if scale == 1 else reversed(pairs))
@@ -128,9 +129,12 @@ def _ways(problem: Problem, seed: int, budget: Budget) -> list[Iterator[Candidat
             _noted(budget, TANGENTS, partial(_of_true_step, problem, maps[0], seed), TANGENT_SHARE)
             for _ in curved
         ),
-        _noted(budget, GOAL, partial(_until_goal, problem, points[0], maps[0], seed)),
+        _noted(budget, GOAL, partial(_until_goal, problem, points[0], maps[0], seed), GOAL_SHARE),
         _noted(
-            budget, PRODUCT, lambda part: decoupled(problem, partial(_small, budget=part), seed)
+            budget,
+            PRODUCT,
+            lambda part: decoupled(problem, partial(_small, budget=part), seed),
+            GOAL_SHARE,
         ),
         *_of_ellipsoids(problem, pairs, seed, budget),
         *(_noted(budget, LQR, partial(_gain_sets, problem, one, seed), LQR_SHARE) for one in maps),
@@ -140,7 +144,10 @@ def _ways(problem: Problem, seed: int, budget: Budget) -> list[Iterator[Candidat
 def _of_ellipsoids(
     problem: Problem, pairs: list[tuple[Point, Inclusion]], seed: int, budget: Budget
 ) -> list[Iterator[Candidate]]:
-    """Largest ones by semidefinite programs, then those grown from the starts; in very many dimensions first these."""
+    """Largest ones by semidefinite programs, then those grown from the starts.
+
+    First these, where programs are large, and where polytopes were tried for larger sets.
+    """
     linear = pairs[0][1].linear
     kinds = (True,) if linear else (True, False)
     largest = [
@@ -159,7 +166,7 @@ def _of_ellipsoids(
         _noted(budget, GROWN, partial(_grown, problem, p, seed), GROWN_SHARE)
         for p, _ in reversed(pairs)
     ]
-    if problem.n > MANY_DIMENSIONS:
+    if problem.n > MANY_DIMENSIONS or problem.n <= CONTROL_INVARIANT_DIMENSIONS:
         return [*grown, *chain.from_iterable(largest)]
     return [*largest[0], *grown, *chain.from_iterable(largest[1:])]
 
