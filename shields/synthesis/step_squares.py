@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import combinations_with_replacement
@@ -63,18 +63,19 @@ class Frame:
 
     def scaled(self, p: Polynomial) -> Polynomial:
         """``p`` with ``centre + half s`` for x, under the same names."""
-        at = {
-            n: {k: v for k, v in (((), c), (((n, 1),), h)) if v}
-            for n, c, h in zip(self.names, self.centre, self.half, strict=True)
-        }
-        return substituted(p, at)
+        return self._put(p, ((c, h) for c, h in zip(self.centre, self.half, strict=True)))
 
     def units(self, p: Polynomial) -> Polynomial:
         """The opposite of `scaled`."""
-        at = {
-            n: {k: v for k, v in (((), -c / h), (((n, 1),), 1 / h)) if v}
-            for n, c, h in zip(self.names, self.centre, self.half, strict=True)
-        }
+        return self._put(p, ((-c / h, 1 / h) for c, h in zip(self.centre, self.half, strict=True)))
+
+    def _put(self, p: Polynomial, forms: Iterable[tuple[Fraction, Fraction]]) -> Polynomial:
+        """``p`` with a constant and a slope times itself for each of the names."""
+        at: dict[str, Polynomial] = {}
+        for n, (constant_part, slope) in zip(self.names, forms, strict=True):
+            at[n] = {((n, 1),): slope}
+            if constant_part:
+                at[n][()] = constant_part
         return substituted(p, at)
 
     def variable(self, name: str) -> Term:
