@@ -31,8 +31,8 @@ from nprl.shields.synthesis.search import NotProved, Search, Tree
 from nprl.shields.synthesis.union_proof import UnionProof
 
 Rows = Sequence[Sequence[Term]]
-FIRST_SHARE = 0.75
-"""Of the time for a kept ellipsoid, for a proof by one map and a remainder."""
+SHORT, FIRST_SHARE = 12.0, 0.75
+"""Seconds, and the part of the time, for a proof by one map and a remainder before squares are tried."""
 
 
 def dyadic_up(value: Fraction, bits: int = 12) -> Fraction:
@@ -256,7 +256,7 @@ def _kept_ellipsoid(s: Sequent, draft: Certificate, seconds: float, curved: bool
         return step_proof.prove_by_squares(s, draft, seconds)
     start = time.monotonic()
     try:
-        return enclose_steps(s, draft, FIRST_SHARE * seconds)
+        return enclose_steps(s, draft, max(FIRST_SHARE * seconds, min(seconds, SHORT)))
     except NotProved as error:
         try:
             left = seconds - (time.monotonic() - start)
