@@ -80,7 +80,8 @@ def synthesize(
     """A proved shield for ``model`` that holds its initial set: the first that can be proved.
 
     ``seconds`` limits the search for candidates and the proofs together, each method a share of it;
-    one step of either may overrun it a little. The order of candidates depends on the model, ``seed`` and ``unions`` only:
+    one step of either may overrun it a little. The order of candidates depends on the model,
+    ``seed`` and ``unions`` only:
     with it, for a safe set of several pieces a union of modes is tried before single ones.
 
     Raises:
