@@ -66,7 +66,7 @@ class _Shape:
 
     def volume(self, level: float) -> float:
         """Its logarithm, up to a constant."""
-        return (len(self.p) * np.log(level) - float(np.linalg.slogdet(self.p)[1])) / 2
+        return float(len(self.p) * np.log(level) - np.linalg.slogdet(self.p)[1]) / 2
 
 
 def grown_ellipsoids(
@@ -233,9 +233,11 @@ def _mapped(
         maps = inclusion(problem, point, half * WIDER, inputs, remainder=True, seed=seed)
     except Unsuitable:
         return None
-    q = np.linalg.inv(shape.p * np.outer(maps.unit, maps.unit) / level)
+    q: Array = np.asarray(
+        np.linalg.inv(shape.p * np.outer(maps.unit, maps.unit) / level), dtype=np.float64
+    )
     k = shape.k * maps.unit / maps.reach[:, None]
-    return maps, exact_ellipsoid(maps, q, k @ q, 1.0, 0.0)
+    return maps, exact_ellipsoid(maps, q, np.asarray(k @ q, dtype=np.float64), 1.0, 0.0)
 
 
 __all__ = ["METHOD", "grown_ellipsoids"]

@@ -132,7 +132,7 @@ def prove_tested(sequent: Sequent, draft: Certificate, seconds: float) -> Tree:
         raise NotProved("the disturbance does not merely add to the step")
     row = polynomial(expanded(draft.shield.invariant[0][0]))
     places = {f"next:{n}": n for n in model.state_names}
-    now = {n: {((f"next:{n}", 1),): Fraction(1)} for n in model.state_names}
+    now: dict[str, Polynomial] = {n: {((f"next:{n}", 1),): Fraction(1)} for n in model.state_names}
     known = Premises(view.s.premises)
     passed = {k: known.polynomial(k) for k in range(len(view.s.premises))}
     there = substituted(row, dict(zip(model.state_names, map(polynomial, nominal), strict=True)))
