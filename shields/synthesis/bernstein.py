@@ -65,8 +65,8 @@ def components(p: Polynomial) -> tuple[Polynomial, list[Polynomial]]:
     for m in p:
         if sum(k for _, k in m) > 1:
             joined = {n for n, _ in m}
-            apart = [c for c in classes if not c & joined]
-            classes = [*apart, joined.union(*(c for c in classes if c & joined))]
+            others = [c for c in classes if not c & joined]
+            classes = [*others, joined.union(*(c for c in classes if c & joined))]
     parts = [{m: c for m, c in p.items() if any(n in one for n, _ in m)} for one in classes]
     mixed = {m for part in parts for m in part}
     return {m: c for m, c in p.items() if m not in mixed}, parts
@@ -80,14 +80,14 @@ def forms(parts: Sequence[Polynomial], least: Fraction, box: Mapping[str, Range]
     """
     simple = [lower_bound(p, box) for p in parts]
     if least + sum(simple, Fraction(0)) > 0:
-        apart = [f for p in parts if (f := _apart(p, box))]
-        if len(apart) == len(parts) and least + sum((f.least for f in apart), Fraction(0)) > 0:
-            return apart
+        single = [f for p in parts if (f := apart(p, box))]
+        if len(single) == len(parts) and least + sum((f.least for f in single), Fraction(0)) > 0:
+            return single
     found = []
     for p, below in zip(parts, simple, strict=True):
         pair = [form_on(p, box)]
         if pair[0] is None or pair[0].least < below:
-            pair.append(_apart(p, box))
+            pair.append(apart(p, box))
         best = max((f for f in pair if f), key=lambda f: f.least, default=None)
         if best is None:
             return []
@@ -95,7 +95,8 @@ def forms(parts: Sequence[Polynomial], least: Fraction, box: Mapping[str, Range]
     return found
 
 
-def _apart(p: Polynomial, box: Mapping[str, Range]) -> Form | None:
+def apart(p: Polynomial, box: Mapping[str, Range]) -> Form | None:
+    """A form of each monomial, added up; None where one is too large."""
     single = [_of_monomial(m, c, box) for m, c in p.items()]
     found = [f for f in single if f is not None]
     if len(found) < len(single):

@@ -7,7 +7,7 @@ it claims is proved, or not, by `nprl.shields.synthesis.prove` and the checkers.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
 from itertools import chain, zip_longest
@@ -23,6 +23,8 @@ from nprl.shields.synthesis.decoupled import decoupled
 from nprl.shields.synthesis.ellipsoid import Ellipsoid, Impossible, invariant_ellipsoid
 from nprl.shields.synthesis.equilibrium import Point, equilibria
 from nprl.shields.synthesis.finite import finite_candidates
+from nprl.shields.synthesis.grown import METHOD as GROWN
+from nprl.shields.synthesis.grown import grown_ellipsoids
 from nprl.shields.synthesis.invariance_of_safe import farkas_gain
 from nprl.shields.synthesis.linearise import Inclusion, inclusion
 from nprl.shields.synthesis.lqr import gain_sets
@@ -55,8 +57,13 @@ MOST_CURVED_ROWS = 40
 FEW_ROWS = 40
 """Of one group in a product."""
 SAFE, LQR = "safe set itself", "invariant polytope of an LQR gain"
+ONE, SEVERAL = "ellipsoid, one map and a remainder", "ellipsoid, several maps"
 GOAL, TANGENTS = "polytope kept until the goal", "polytope cut by tangents"
 FINITE = "polytope, nearest choice"
+POLYTOPE_SHARE, TANGENT_SHARE, GOAL_SHARE = 0.3, 0.3, 0.4
+ELLIPSOID_SHARE, GROWN_SHARE, LQR_SHARE = 0.4, 0.6, 0.6
+"""Of the time that is left: for one method, the proofs of its candidates included."""
+MANY_DIMENSIONS = 18
 WORTH = 0.8
 """The part of the largest volume so far that a finer polytope by tangents has, or it is the last."""
 
@@ -66,10 +73,11 @@ def candidates(
 ) -> Iterator[Candidate]:
     """Candidates whose set holds the initial box, cheapest method first.
 
-    The order: S itself; the control-invariant polytope (up to three dimensions); ellipsoids;
-    invariant polytopes of LQR gains. A union of modes, for a safe set of several pieces, is last;
-    with ``unions`` it is first: it holds more, and takes longer. The same model and seed give the
-    same candidates, until the budget's time is over; methods that find none are noted there.
+    The order: S itself; the control-invariant polytope (up to three dimensions); ellipsoids, the
+    largest and those grown from the starts; invariant polytopes of LQR gains. A union of modes, for
+    a safe set of several pieces, is last; with ``unions`` it is first: it holds more, and takes
+    longer. The same model and seed give the same candidates, until the budget's time is over;
+    methods that find none are noted there.
 
     Raises:
         Unsuitable: for a model that no method fits; says what it has.
@@ -83,8 +91,7 @@ def candidates(
             if model.choices is None:
                 ways.append(_ways(problem_of(piece), seed, budget))
             else:
-                finite = finite_candidates(piece, seed, budget)
-                ways.append([_noted(budget, FINITE, finite)])
+                ways.append([_noted(budget, FINITE, partial(finite_candidates, piece, seed))])
         except Unsuitable as error:
             reasons.append(str(error))
     if not ways:
@@ -92,7 +99,7 @@ def candidates(
     by_method = zip_longest(*ways, fillvalue=iter(()))
     joint = []
     if len(split) > 1 and model.choices is None:
-        joint = [_noted(budget, UNION, union_of_few_rows(model, split, seed, budget))]
+        joint = [_noted(budget, UNION, partial(union_of_few_rows, model, split, seed))]
     single = chain.from_iterable(by_method)
     return _until_over([*joint, *single] if unions else [*single, *joint])
 
@@ -106,25 +113,67 @@ def _ways(problem: Problem, seed: int, budget: Budget) -> list[Iterator[Candidat
     boxes = (SCALES if not maps[0].linear else (1.0,)) if small else ()
     pairs = list(zip(points, maps, strict=True))
 
-    def noted(method: str, found: Iterator[Candidate]) -> Iterator[Candidate]:
-        return _noted(budget, method, found)
-
     return [
-        noted(SAFE, _safe_itself(problem, maps[0], seed, budget)),
+        _noted(budget, SAFE, partial(_safe_itself, problem, maps[0], seed)),
         *(
-            noted(
+            _noted(
+                budget,
                 _about("control-invariant polytope", scale),
-                _control_invariant(problem, p, one, scale, seed, budget),
+                partial(_control_invariant, problem, p, one, scale, seed),
+                POLYTOPE_SHARE if scale == 1 else POLYTOPE_SHARE / 3,
             )
             for scale in boxes
             for p, one in (pairs[:1] if scale == 1 else reversed(pairs))
         ),
-        *(noted(TANGENTS, _of_true_step(problem, maps[0], seed, budget)) for _ in curved),
-        noted(GOAL, _until_goal(problem, points[0], maps[0], seed, budget)),
-        noted(PRODUCT, decoupled(problem, partial(_small, budget=budget), seed)),
-        *(noted("ellipsoid", _ellipsoids(problem, p, one, seed, budget)) for p, one in pairs),
-        *(noted(LQR, _gain_sets(problem, one, seed, budget)) for one in maps),
+        *(
+            _noted(budget, TANGENTS, partial(_of_true_step, problem, maps[0], seed), TANGENT_SHARE)
+            for _ in curved
+        ),
+        _noted(budget, GOAL, partial(_until_goal, problem, points[0], maps[0], seed), GOAL_SHARE),
+        _noted(
+            budget,
+            PRODUCT,
+            lambda part: decoupled(problem, partial(_small, budget=part), seed),
+            GOAL_SHARE,
+        ),
+        *_of_ellipsoids(problem, pairs, seed, budget),
+        *(_noted(budget, LQR, partial(_gain_sets, problem, one, seed), LQR_SHARE) for one in maps),
     ]
+
+
+def _of_ellipsoids(
+    problem: Problem, pairs: list[tuple[Point, Inclusion]], seed: int, budget: Budget
+) -> list[Iterator[Candidate]]:
+    """Largest ones by semidefinite programs, then those grown from the starts.
+
+    First these, where programs are large, and where polytopes were tried for larger sets.
+    """
+    linear = pairs[0][1].linear
+    kinds = (True,) if linear else (True, False)
+    largest = [
+        [
+            _noted(
+                budget,
+                "ellipsoid" if linear else ONE if kind else SEVERAL,
+                partial(_ellipsoids, problem, p, one, kind, seed),
+                ELLIPSOID_SHARE,
+            )
+            for p, one in pairs
+        ]
+        for kind in kinds
+    ]
+    grown = [
+        _noted(budget, GROWN, partial(_grown, problem, p, seed), GROWN_SHARE)
+        for p, _ in reversed(pairs)
+    ]
+    if problem.n > MANY_DIMENSIONS or problem.n <= CONTROL_INVARIANT_DIMENSIONS:
+        return [*grown, *chain.from_iterable(largest)]
+    return [*largest[0], *grown, *chain.from_iterable(largest[1:])]
+
+
+def _grown(problem: Problem, point: Point, seed: int, budget: Budget) -> Iterator[Candidate]:
+    for maps, found in grown_ellipsoids(problem, point, seed, budget):
+        yield from ellipsoid_with_gain(problem, maps, found, GROWN, seed)
 
 
 def _of_true_step(
@@ -176,20 +225,31 @@ def _until_over(ways: list[Iterator[Candidate]]) -> Iterator[Candidate]:
         yield from chain.from_iterable(ways)
 
 
-def _noted(budget: Budget, method: str, found: Iterator[Candidate]) -> Iterator[Candidate]:
-    """The candidates of a method; if there are none, the budget notes that, and why."""
+def _noted(
+    budget: Budget,
+    method: str,
+    find: Callable[[Budget], Iterator[Candidate]],
+    share: float = 1.0,
+) -> Iterator[Candidate]:
+    """The candidates of a method, within a share of the time that is left when it begins, proofs included.
+
+    If there are none, the budget notes that, and why.
+    """
     since, some = time.monotonic(), False
-    family = "ellipsoid" if method == "ellipsoid" else "polytope"
+    family = "ellipsoid" if method.startswith("ellipsoid") else "polytope"
+    reason = "no such set that holds the initial set was found"
     try:
         budget.check(method)
-        for candidate in found:
+        for candidate in find(budget.part(share) if share < 1 else budget):
             some = True
             yield candidate
     except OutOfTime as error:
-        budget.miss(family, method, since, str(error))
-        raise
+        if budget.left() <= 0:
+            budget.miss(family, method, since, str(error))
+            raise
+        reason = str(error)
     if not some:
-        budget.miss(family, method, since, "no such set that holds the initial set was found")
+        budget.miss(family, method, since, reason)
 
 
 def _about(method: str, scale: float) -> str:
@@ -227,27 +287,21 @@ def _control_invariant(
 
 
 def _ellipsoids(
-    problem: Problem, point: Point, maps: Inclusion, seed: int, budget: Budget
+    problem: Problem, point: Point, maps: Inclusion, remainder: bool, seed: int, budget: Budget
 ) -> Iterator[Candidate]:
-    """For a linear step one kind; else first one map with a remainder, then the hull of several maps."""
-    for remainder in (True,) if maps.linear else (True, False):
-        method = "ellipsoid" if maps.linear else f"ellipsoid, {_KINDS[remainder]}"
-        for scale in LINEAR_SCALES if maps.linear else SCALES:
-            try:
-                found = _ellipsoid(problem, point, scale, remainder, seed, not maps.linear, budget)
-            except Impossible:
-                if maps.linear:
-                    return
-                continue
-            tried = (
-                [] if found is None else list(ellipsoid_with_gain(problem, *found, method, seed))
-            )
-            yield from tried
-            if tried and maps.linear:
-                break
-
-
-_KINDS = {True: "one map and a remainder", False: "several maps"}
+    """For a nonlinear step: by one map with a remainder, or by the hull of several maps."""
+    method = "ellipsoid" if maps.linear else ONE if remainder else SEVERAL
+    for scale in LINEAR_SCALES if maps.linear else SCALES:
+        try:
+            found = _ellipsoid(problem, point, scale, remainder, seed, not maps.linear, budget)
+        except Impossible:
+            if maps.linear:
+                return
+            continue
+        tried = [] if found is None else list(ellipsoid_with_gain(problem, *found, method, seed))
+        yield from tried
+        if tried and maps.linear:
+            return
 
 
 def _ellipsoid(

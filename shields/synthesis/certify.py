@@ -19,10 +19,11 @@ from nprl.shields.certificate import Certificate, Rounding, ShieldData
 from nprl.shields.goals import goals, rounding_of
 from nprl.shields.polynomial import Polynomial, add, polynomial
 from nprl.shields.sequent import Sequent, assign, expand, expanded
-from nprl.shields.synthesis import enclosed_rows
+from nprl.shields.synthesis import enclosed_rows, step_proof
 from nprl.shields.synthesis.bernstein import from_polynomial, lower_bound
-from nprl.shields.synthesis.candidate import Candidate
+from nprl.shields.synthesis.candidate import SEVERAL, Candidate
 from nprl.shields.synthesis.curved import prove_curved
+from nprl.shields.synthesis.grown import METHOD as GROWN
 from nprl.shields.synthesis.nonlinear import enclose_steps
 from nprl.shields.synthesis.prove import prove
 from nprl.shields.synthesis.quadratic import degree
@@ -30,6 +31,8 @@ from nprl.shields.synthesis.search import NotProved, Search, Tree
 from nprl.shields.synthesis.union_proof import UnionProof
 
 Rows = Sequence[Sequence[Term]]
+SHORT, FIRST_SHARE = 12.0, 0.75
+"""Seconds, and the part of the time, for a proof by one map and a remainder before squares are tried."""
 
 
 def dyadic_up(value: Fraction, bits: int = 12) -> Fraction:
@@ -65,12 +68,13 @@ def certify(
     most = degree_of(draft)
     union = UnionProof(draft) if len(draft.shield.invariant) > 1 else None
     proofs: dict[str, Tree] = {}
+    curved = candidate.notes.get("method") in (GROWN, SEVERAL)
     for goal, sequent in goals(draft).items():
         if progress is not None:
             progress(goal)
         left = seconds - (time.monotonic() - start)
         try:
-            proofs[goal] = prove_goal(goal, sequent, draft, most, left, union)
+            proofs[goal] = prove_goal(goal, sequent, draft, most, left, union, curved)
         except NotProved as error:
             raise NotProved(f"{goal}: {error}") from None
     info: dict[str, Any] = {"proof_s": round(time.monotonic() - start, 3), **candidate.notes}
@@ -212,10 +216,12 @@ def prove_goal(
     most: int,
     seconds: float,
     union: UnionProof | None = None,
+    curved: bool = False,
 ) -> Tree:
     """A tree of one goal of a claim whose rows have at most the degree ``most``.
 
-    ``union`` keeps what was proved of the modes of a set of several parts.
+    ``union`` keeps what was proved of the modes of a set of several parts. With ``curved`` an
+    ellipsoid was not found for one affine map and a remainder, and is not proved by them.
 
     Raises:
         NotProved: with what stopped the search.
@@ -226,6 +232,15 @@ def prove_goal(
         return union.prove(goal, sequent, seconds)
     if most > 2:
         return prove_curved(goal, sequent, draft, seconds)
+    if most == 2 and goal.startswith("backup") and step_proof.suits(draft):
+        return _kept_ellipsoid(sequent, draft, seconds, curved)
+    if (
+        most == 2
+        and goal.startswith("test")
+        and step_proof.suits(draft)
+        and draft.model.disturbance
+    ):
+        return _tested_ellipsoid(sequent, draft, seconds)
     if most == 2 and goal.split("/")[0] in ("backup", "test"):
         return enclose_steps(sequent, draft, seconds)
     if goal.split("/")[0] in ("backup", "test") and enclosed_rows.suits(draft):
@@ -233,6 +248,30 @@ def prove_goal(
         return by(sequent, draft, seconds)
     search = Search(seconds=seconds)
     return prove(sequent, search)
+
+
+def _kept_ellipsoid(s: Sequent, draft: Certificate, seconds: float, curved: bool) -> Tree:
+    """By an affine map and a remainder, unless ``curved``; then by polynomials and squares."""
+    if curved:
+        return step_proof.prove_by_squares(s, draft, seconds)
+    start = time.monotonic()
+    try:
+        return enclose_steps(s, draft, max(FIRST_SHARE * seconds, min(seconds, SHORT)))
+    except NotProved as error:
+        try:
+            left = seconds - (time.monotonic() - start)
+            return step_proof.prove_by_squares(s, draft, left)
+        except NotProved as other:
+            raise NotProved(f"{error}; {other}") from None
+
+
+def _tested_ellipsoid(s: Sequent, draft: Certificate, seconds: float) -> Tree:
+    """About the nominal next state alone; else about all that it is made of."""
+    start = time.monotonic()
+    try:
+        return step_proof.prove_tested(s, draft, seconds)
+    except NotProved:
+        return enclose_steps(s, draft, seconds - (time.monotonic() - start))
 
 
 __all__ = ["certify", "claim", "degree_of", "dyadic_up", "expand", "prove_goal"]

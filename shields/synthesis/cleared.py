@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from fractions import Fraction
 
 from nprl.lang.serial import number_to_json, to_json
@@ -55,27 +56,34 @@ def clear_name(goal: Sequent, name: Var, search: Search) -> Tree | None:
         spare = remainder_bound(cleared, box)
         if spare is None or not spare > 0:
             continue
-        return _absurd(goal, (k, abs(slope)), (size, least), (cleared, spare), search)
+
+        def leaf(p: Polynomial, s: Sequent) -> Tree:
+            return ["leaf", [hint(p, {}, s, polynomials(s, search), box_of(s, search))]]
+
+        search.leaves += 4
+        return absurd(goal, (k, abs(slope)), ((size, least), (cleared, spare)), leaf)
     return None
 
 
-def _absurd(
+def absurd(
     goal: Sequent,
     used: tuple[int, Fraction],
-    size: tuple[Polynomial, Fraction],
-    cleared: tuple[Polynomial, Fraction],
-    search: Search,
+    positive: tuple[tuple[Polynomial, Fraction], tuple[Polynomial, Fraction]],
+    leaf: Callable[[Polynomial, Sequent], Tree],
 ) -> Tree:
-    """If ``-q >= 0``: ``(-q)(|d| - floor) + floor (-q) + |s| h + cleared = 0``, and cleared > 0."""
+    """A proof of the goal ``q >= 0`` from ``size q = factor h + cleared``; ``used`` are the number of h and the factor.
+
+    Size and cleared are ``positive``, given with lower bounds; ``leaf`` closes what is a little
+    less. If ``-q >= 0``: ``(-q)(size - floor) + floor (-q) + factor h + cleared = 0``, and cleared > 0.
+    """
     q = goal.alternatives[0][0].term
     s = goal
     cuts: list[Tree] = []
     lowered: list[Fraction] = []
-    for p, least in (size, cleared):
+    for p, least in positive:
         shift = outward(least / 2, False, least / 8)
         p = add(p, {(): -shift})
-        proof = ["leaf", [hint(p, {}, s, polynomials(s, search), box_of(s, search))]]
-        cuts.append(["cut", to_json(from_polynomial(p)), proof])
+        cuts.append(["cut", to_json(from_polynomial(p)), leaf(p, s)])
         s, lowered = s.given(from_polynomial(p)), [*lowered, shift]
     k, scale = len(s.premises), 1 / lowered[1]
     products = [
@@ -84,7 +92,6 @@ def _absurd(
         [number_to_json(scale), [k - 1]],
         [number_to_json(scale * used[1]), [used[0]]],
     ]
-    search.leaves += 4
     trivial = ["leaf", [{"products": [["1", [k]]]}]]
     tree: Tree = ["split", to_json(q), trivial, ["absurd", {"products": products}]]
     for cut in reversed(cuts):
@@ -151,4 +158,4 @@ def near_names(premises: dict[int, Polynomial]) -> dict[str, tuple[Polynomial, F
     return result
 
 
-__all__ = ["clear_name", "substituted"]
+__all__ = ["absurd", "clear_name", "substituted"]

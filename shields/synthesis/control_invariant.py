@@ -17,6 +17,7 @@ from nprl.shields.synthesis.linearise import Inclusion
 from nprl.shields.synthesis.numeric import Array
 from nprl.shields.synthesis.polytope import eliminate, irredundant, normalised, vertices
 
+METHOD = "control-invariant polytope"
 MAX_ROUNDS = 400
 MAX_ROWS = 160
 MAX_PAIRS = 40_000
@@ -44,8 +45,8 @@ def _iterate(inclusion: Inclusion, contraction: float, budget: Budget) -> Array 
     try:
         current = irredundant(inclusion.h)
         for _ in range(MAX_ROUNDS):
-            budget.check("control-invariant polytope")
-            before = predecessor(inclusion, current, contraction)
+            budget.check(METHOD)
+            before = predecessor(inclusion, current, contraction, budget)
             if before is None or len(before) > MAX_PAIRS:
                 return None
             new = irredundant(np.vstack([inclusion.h, before]))
@@ -55,14 +56,16 @@ def _iterate(inclusion: Inclusion, contraction: float, budget: Budget) -> Array 
             if corners is None:
                 return None
             if (new @ corners.T).max() <= allowed:
-                return _thin(new, 1 + SLACK * (1 - contraction) / 4)
+                return _thin(new, 1 + SLACK * (1 - contraction) / 4, budget)
             current = new
     except ValueError:
         return None
     return None
 
 
-def predecessor(inclusion: Inclusion, h: Array, contraction: float) -> Array | None:
+def predecessor(
+    inclusion: Inclusion, h: Array, contraction: float, budget: Budget | None = None
+) -> Array | None:
     """The rows of the states that some input takes into ``h z <= contraction``; None where 0 is not among them."""
     n, m = inclusion.a.shape[1], inclusion.b.shape[2]
     room = contraction - inclusion.support(h)
@@ -81,6 +84,8 @@ def predecessor(inclusion: Inclusion, h: Array, contraction: float) -> Array | N
                 return None
             rows = alone
         for left in range(m, 0, -1):
+            if budget is not None:
+                budget.check(METHOD)
             rows, bounds = eliminate(rows, bounds)
             reduced = normalised(rows, bounds)
             if reduced is None:
@@ -97,11 +102,12 @@ def predecessor(inclusion: Inclusion, h: Array, contraction: float) -> Array | N
     return np.vstack(result)
 
 
-def _thin(h: Array, allowed: float) -> Array:
+def _thin(h: Array, allowed: float, budget: Budget) -> Array:
     """Without the rows that cut off next to nothing, the least missed first."""
     while len(h) > h.shape[1] + 1:
         reach = []
         for i in range(len(h)):
+            budget.check(METHOD)
             rest = np.delete(h, i, axis=0)
             corners = vertices(rest)
             reach.append(np.inf if corners is None else float((corners @ h[i]).max()))

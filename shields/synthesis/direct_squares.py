@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nprl.shields.polynomial import Polynomial, Range, names
+from nprl.shields.synthesis.budget import LEAST_SOLVER_TIME
 from nprl.shields.synthesis.frame import Matrix, Pair, frame
 from nprl.shields.synthesis.short_squares import exact_squares, short_squares
 
@@ -43,6 +44,7 @@ def direct_squares(
     order: Sequence[str],
     box: Mapping[str, Range],
     strict: bool = False,
+    seconds: float = math.inf,
 ) -> tuple[Products, Rows] | None:
     """Products of premises by number, and squares as (d, row over 1 and the variables); None if none.
 
@@ -54,7 +56,7 @@ def direct_squares(
         return None
     target, premise = view.form(matrix(goal, order)), view.form(matrix(concave[1], order))
     places = [i for i, _, _ in view.noise]
-    found = _multipliers(floats(target), floats(premise), places)
+    found = _multipliers(floats(target), floats(premise), places, seconds)
     if found is None:
         return None
     c = short(found[0], 12)
@@ -101,8 +103,13 @@ def short(value: float, bits: int = 30) -> Fraction:
     return Fraction(round(mantissa * 2**bits)) * Fraction(2) ** (exponent - bits)
 
 
+def limited(seconds: float) -> dict[str, float]:
+    """A solver's time limit, as its setting."""
+    return {} if seconds == math.inf else {"time_limit": max(seconds, LEAST_SOLVER_TIME)}
+
+
 def _multipliers(
-    goal: Floats, premise: Floats, noise: Sequence[int]
+    goal: Floats, premise: Floats, noise: Sequence[int], seconds: float
 ) -> tuple[float, list[float], float] | None:
     """c, the shares d_i of ``1 - s_i^2``, and the rest's least eigenvalue > 0; None where none was found."""
     own = [i for i in range(1, len(goal)) if i not in noise]
@@ -137,14 +144,14 @@ def _multipliers(
     top = np.log10(there / most)
     value, e = _golden(lambda e: best(10.0**e)[0], top - 8, top)
     if value <= WELL * size:
-        return _programmed(goal, premise, noise) if len(noise) > 1 else None
+        return _programmed(goal, premise, noise, seconds) if len(noise) > 1 else None
     c = 10.0**e
     value, t = best(c)
     return c, [float(t * s) for s in share], value
 
 
 def _programmed(
-    goal: Floats, premise: Floats, noise: Sequence[int]
+    goal: Floats, premise: Floats, noise: Sequence[int], seconds: float
 ) -> tuple[float, list[float], float] | None:
     """The multipliers with the greatest least eigenvalue."""
     size = max(float(np.abs(goal).max()), 1e-300)
@@ -163,7 +170,7 @@ def _programmed(
     with warnings.catch_warnings():  # an inaccurate solution is rounded and checked, like any other
         warnings.simplefilter("ignore", UserWarning)
         try:
-            problem.solve(solver=cp.CLARABEL, max_threads=1)
+            problem.solve(solver=cp.CLARABEL, max_threads=1, **limited(seconds))
         except cp.SolverError:
             return None
     if c.value is None or shares.value is None:

@@ -119,7 +119,7 @@ def invariant_ellipsoid(
     most = max(size for size, *_ in found)
     good = [one for one in found if one[0] >= most + np.log(ENOUGH)]
     _, q, y, rate = min(good, key=lambda one: one[-1])
-    return _exact(maps, q, y, rate, SLACK * (1 - rate) if program.disturbed else 1 - rate)
+    return exact_ellipsoid(maps, q, y, rate, SLACK * (1 - rate) if program.disturbed else 1 - rate)
 
 
 class Impossible(Exception):
@@ -240,7 +240,7 @@ def _up_to_sign(points: Array) -> Array:
     return np.array(list(seen.values()))
 
 
-def _exact(maps: Inclusion, q: Array, y: Array, rate: float, slack: float) -> Ellipsoid:
+def exact_ellipsoid(maps: Inclusion, q: Array, y: Array, rate: float, slack: float) -> Ellipsoid:
     """Rounded to few bits, in units."""
     inverse = np.linalg.inv(q)
     shape = inverse / np.outer(maps.unit, maps.unit)

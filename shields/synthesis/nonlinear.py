@@ -50,13 +50,13 @@ def enclose_steps(sequent: Sequent, draft: Certificate, seconds: float) -> Tree:
         terms.append(t)
     s = sequent
     cuts: list[tuple[Term, Tree]] = []
-    kept = _state_box(s, draft)
+    kept = set_box(s, draft)
     if not kept:  # the test's goal: the premises speak of the same steps, so their names are enough
         terms = [u for t in terms for u in undisturbed(t, set(model.disturbance_names))]
     for name, edge in kept if terms else ():
         s, tree = proved_cut(s, edge, end, f"the box in {name}")
         cuts.append((edge, tree))
-    for name, edge in _input_box(s, draft) if kept and terms else ():
+    for name, edge in input_box(s, draft) if kept and terms else ():
         try:  # a smaller box makes a smaller remainder, but the inputs' own may do
             s, tree = proved_cut(s, edge, end, f"the box in {name}")
         except NotProved:
@@ -116,25 +116,25 @@ def proved_cut(s: Sequent, lemma: Term, end: float, what: str) -> tuple[Sequent,
     return s.given(lemma), tree
 
 
-def _state_box(s: Sequent, draft: Certificate) -> list[tuple[str, Term]]:
+def set_box(s: Sequent, draft: Certificate) -> list[tuple[str, Term]]:
     """Bounds of the set, tighter than the model's ranges: from the quadratic row itself."""
     p = _row(s, draft)
     if p is None:
         return []
     names = draft.model.state_names
-    centre, spread = _extent(p, names)
+    centre, spread = extent(p, names)
     half = np.sqrt(np.diag(spread))
     return [e for n, c, h in zip(names, centre, half, strict=True) for e in _edges(n, Var(n), c, h)]
 
 
-def _input_box(s: Sequent, draft: Certificate) -> list[tuple[str, Term]]:
+def input_box(s: Sequent, draft: Certificate) -> list[tuple[str, Term]]:
     """Bounds of the inputs that an affine backup chooses on the set, where they are tighter than U."""
     p = _row(s, draft)
     result: list[tuple[str, Term]] = []
     if p is None:
         return result
     names = draft.model.state_names
-    centre, spread = _extent(p, names)
+    centre, spread = extent(p, names)
     for c, b in zip(draft.model.action, draft.shield.backup, strict=True):
         try:
             law = polynomial(expanded(b))
@@ -167,7 +167,7 @@ def _edges(name: str, t: Term, centre: float, half: float) -> list[tuple[str, Te
     return [(name, Num(top) - t), (name, t - Num(bottom))]
 
 
-def _extent(p: Polynomial, names: tuple[str, ...]) -> tuple[Array, Array]:
+def extent(p: Polynomial, names: tuple[str, ...]) -> tuple[Array, Array]:
     """Centre (n,) and spread (n, n) of the ellipsoid p >= 0: ``(x - centre)' spread^-1 (x - centre) <= 1``."""
     q, b, c0 = concave_form(p, names)
     inverse = np.linalg.inv(q)

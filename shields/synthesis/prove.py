@@ -8,6 +8,7 @@ where the true dynamics are too curved for one. Nothing here is trusted.
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from fractions import Fraction
@@ -190,14 +191,14 @@ def _close_near(
     s: Sequent,
     premises: dict[int, Polynomial],
     box: dict[str, Range],
-    original: int,
+    search: Search,
 ) -> tuple[dict[str, Any] | None, Proposal | None]:
     """`_close_one`; then again, with polynomials put for the names that are near them."""
-    found, proposal = _close_one(goal, strict, s, premises, box, original)
+    found, proposal = _close_one(goal, strict, s, premises, box, search)
     near = substituted(goal, premises, box) if found is None else None
     if near is None:
         return found, proposal
-    found, proposal = _close_one(near[0], strict, s, premises, box, original)
+    found, proposal = _close_one(near[0], strict, s, premises, box, search)
     if found is not None:
         found = found | {"products": [*found.get("products", []), *near[1]]}
     return found, proposal
@@ -209,13 +210,14 @@ def _close_one(
     s: Sequent,
     premises: dict[int, Polynomial],
     box: dict[str, Range],
-    original: int,
+    search: Search,
 ) -> tuple[dict[str, Any] | None, Proposal | None]:
     """The combination that closes one conclusion, or the nearest proposal.
 
     First by one premise of the same curvature, then with the affine premises and the facts about
     names alone, then by squares, then with every premise.
     """
+    original = search.original
 
     def enough(p: Polynomial) -> bool:
         least = remainder_bound(p, box)
@@ -244,7 +246,9 @@ def _close_one(
     nearest: Proposal | None = None
     for usable in tries:
         if quadratic and usable is premises:
-            squares = square_combination(goal, premises, _opposite(premises), box, strict)
+            squares = square_combination(
+                goal, premises, _opposite(premises), box, strict, search.end - time.monotonic()
+            )
             if squares is not None:
                 return {
                     "products": [[number_to_json(c), list(i)] for c, i in squares.products],
@@ -286,7 +290,7 @@ def _polynomial_stage(s: Sequent, search: Search, depth: int) -> Tree:
         goals = [(polynomial(c.term), c.strict) for c in s.alternatives[0]]
     except NotPolynomial as error:
         raise NotProved(str(error)) from None
-    tries = [_close_near(p, strict, s, premises, box, search.original) for p, strict in goals]
+    tries = [_close_near(p, strict, s, premises, box, search) for p, strict in goals]
     if all(hint is not None for hint, _ in tries):
         search.leaves += 1
         return ["leaf", [hint for hint, _ in tries]]

@@ -7,7 +7,7 @@ the polynomial; each is proved on slices of the argument, by the rule that knows
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 
 import numpy as np
@@ -39,6 +39,7 @@ MAX_PIECES = 5
 MAX_SLICES = 12
 """How often it is halved further to prove them."""
 Ends = tuple[Fraction, Fraction]
+LemmaProof = Callable[[Term, Var, Ends, Fraction, Sequent, Search], Tree]
 
 
 def argument(t: Term) -> Term | None:
@@ -133,7 +134,7 @@ def named(
     s: Sequent,
     search: Search,
     depth: int,
-    lemma_proof: Callable[[Term, Var, Ends, Fraction, Sequent, Search], Tree],
+    lemma_proof: LemmaProof,
 ) -> Tree:
     """Cuts that ``t`` is within a number of a form of ``a``, each with its proof; the name; the rest.
 
@@ -146,15 +147,8 @@ def named(
         for edge in (a - Num(ends[0]), Num(ends[1]) - a):
             cuts.append((edge, search.lemma(s.concluding(edge), depth)))
             s = s.given(edge)
-    for lemma in (radius + (t - form), radius + (form - t)):
-        goal, head, b, f = s.concluding(lemma), [], a, t
-        if not isinstance(a, Var):
-            head = ["name", to_json(a)]
-            b = Var(f"a:{goal.names}")
-            goal, f = expand([*head, None], goal)[0], replace(t, {a: b})
-        assert isinstance(b, Var)
-        proof = lemma_proof(f, b, ends, radius.value, goal, search)
-        cuts.append((lemma, [*head, proof] if head else proof))
+    for lemma, tree in near_cuts(t, a, ends, near, s, search, lemma_proof):
+        cuts.append((lemma, tree))
         s = s.given(lemma)
     node = ["name", to_json(t)]
     v = Var(f"a:{s.names}")
@@ -164,6 +158,35 @@ def named(
     for lemma, proof in reversed(cuts):
         tree = ["cut", to_json(lemma), proof, tree]
     return tree
+
+
+def near_cuts(
+    t: Term,
+    a: Term,
+    ends: Ends,
+    near: tuple[Term, Num],
+    s: Sequent,
+    search: Search,
+    lemma_proof: LemmaProof | None = None,
+) -> Iterator[tuple[Term, Tree]]:
+    """The cuts that ``t`` is within a number of a form of ``a``, whose ends are premises; each with its proof."""
+    form, radius = near
+    for lemma in (radius + (t - form), radius + (form - t)):
+        goal, head, b, f = s.concluding(lemma), [], a, t
+        if not isinstance(a, Var):
+            head = ["name", to_json(a)]
+            b = Var(f"a:{goal.names}")
+            goal, f = expand([*head, None], goal)[0], replace(t, {a: b})
+        assert isinstance(b, Var)
+        proof = (lemma_proof or _by_rule)(f, b, ends, radius.value, goal, search)
+        yield lemma, [*head, proof] if head else proof
+        s = s.given(lemma)
+
+
+def near_form(t: Term, a: Term, ends: Ends, near: float) -> tuple[Term, Num]:
+    """A polynomial in ``a`` near ``t``, and a number that the distance should stay below."""
+    form, radius, _ = _fit(t, a, ends, near)
+    return form, Num(radius)
 
 
 def _boxed(

@@ -10,6 +10,7 @@ decompositions with rational coefficients, 2008.
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ import numpy.typing as npt
 
 from nprl.lang.terms import Num, Term, Var
 from nprl.shields.polynomial import Monomial, Polynomial, Range, add, names, times
-from nprl.shields.synthesis.direct_squares import direct_squares, floats, matrix, short
+from nprl.shields.synthesis.direct_squares import direct_squares, floats, limited, matrix, short
 from nprl.shields.synthesis.frame import Pair, tied
 from nprl.shields.synthesis.quadratic import degree
 from nprl.shields.synthesis.short_squares import pivots, short_squares
@@ -45,14 +46,16 @@ def square_combination(
     pairs: Sequence[tuple[int, int]],
     box: Mapping[str, Range],
     strict: bool = False,
+    seconds: float = math.inf,
 ) -> Squares | None:
     """Multipliers and squares that close a goal of degree two at most; None where none is found.
 
-    ``pairs`` are premises whose products may be used (opposite bounds of one affine form).
+    ``pairs`` are premises whose products may be used (opposite bounds of one affine form). Each solver
+    gets at most the ``seconds``.
     """
     if degree(goal) > 2:
         return None
-    found = _direct(goal, premises, pairs, box, strict)
+    found = _direct(goal, premises, pairs, box, strict, seconds)
     if found is not None:
         return found
     candidates: list[tuple[tuple[int, ...], Polynomial]] = [
@@ -67,7 +70,7 @@ def square_combination(
     every = _related(set(names(goal)), [h for _, h in candidates])
     for wanted in (near, every) if near != every else (every,):
         usable = [(i, h) for i, h in candidates if names(h) and names(h) <= wanted]
-        found = _solve(goal, usable, wanted, box, strict)
+        found = _solve(goal, usable, wanted, box, strict, seconds)
         if found is not None:
             return found
     return None
@@ -79,6 +82,7 @@ def _direct(
     pairs: Sequence[tuple[int, int]],
     box: Mapping[str, Range],
     strict: bool,
+    seconds: float,
 ) -> Squares | None:
     """By one quadratic premise, and the bounds of what it does not hold."""
     curved = [(k, h) for k, h in premises.items() if degree(h) == 2]
@@ -93,7 +97,7 @@ def _direct(
         if not first.keys() & (about | _bounding(about, bounds)):
             continue
         order = [*first, *sorted(about - first.keys())]
-        found = direct_squares(goal, concave, bounds, order, box, strict)
+        found = direct_squares(goal, concave, bounds, order, box, strict, seconds)
         if found is None:
             continue
         products, rows = found
@@ -123,6 +127,7 @@ def _solve(
     wanted: set[str],
     box: Mapping[str, Range],
     strict: bool,
+    seconds: float,
 ) -> Squares | None:
     order = sorted(wanted)
     centre = {v: (box[v][0] + box[v][1]) / 2 if v in box else Fraction(0) for v in order}
@@ -137,7 +142,7 @@ def _solve(
 
     forms = [scaled(h) for _, h in candidates]
     target = scaled(goal)
-    values = _programmed(target, forms)
+    values = _programmed(target, forms, seconds)
     if values is None:
         return None
     chosen: list[tuple[Fraction, tuple[int, ...]]] = []
@@ -153,7 +158,7 @@ def _solve(
     return Squares(tuple(chosen), tuple(squares))
 
 
-def _programmed(target: Floats, forms: Sequence[Floats]) -> list[float] | None:
+def _programmed(target: Floats, forms: Sequence[Floats], seconds: float) -> list[float] | None:
     """The multipliers of all candidates, by two semidefinite programs."""
     sizes = [max(float(np.abs(f).max()), 1e-300) for f in forms]
     unit = max(float(np.abs(target).max()), 1e-300)
@@ -166,12 +171,12 @@ def _programmed(target: Floats, forms: Sequence[Floats]) -> list[float] | None:
     n = len(target)
     form = (total + total.T) / 2 >> margin * np.eye(n)
     try:
-        _solved(cp.Problem(cp.Maximize(margin), [form, margin <= 1, c <= 1e7]))
+        _solved(cp.Problem(cp.Maximize(margin), [form, margin <= 1, c <= 1e7]), seconds)
         if margin.value is None or float(margin.value) < -1e-6:
             return None
         best = float(margin.value)  # then the smallest multipliers that leave half of it
         enough = margin >= (best / 2 if best > 0 else best - 1e-7)
-        _solved(cp.Problem(cp.Minimize(cp.sum(c)), [form, enough]))
+        _solved(cp.Problem(cp.Minimize(cp.sum(c)), [form, enough]), seconds)
     except cp.SolverError:
         return None
     if c.value is None:
@@ -195,10 +200,10 @@ def _squares(
     return [(d, _linear_form([*row[1:], row[0]], last, centre, 0)) for d, row in found]
 
 
-def _solved(problem: cp.Problem) -> None:
+def _solved(problem: cp.Problem, seconds: float) -> None:
     with warnings.catch_warnings():  # an inaccurate solution is rounded and checked, like any other
         warnings.simplefilter("ignore", UserWarning)
-        problem.solve(solver=cp.CLARABEL)
+        problem.solve(solver=cp.CLARABEL, **limited(seconds))
 
 
 def _positive_constant(p: Polynomial, centre: Mapping[str, Fraction]) -> bool:

@@ -23,6 +23,10 @@ from nprl.shields.synthesis.search import NotProved
 
 UNION_SHARE = 0.6
 """Of the time that is left, for the proof of a union: one of its modes alone may do, too."""
+PROOF_SHARE = 0.7
+"""The same for one set: smaller ones, and other methods, may do."""
+SHORT = 12.0
+"""Seconds that a proof may have whatever is left for others."""
 LEAST = 1.0
 """A proof is begun only with so many seconds left."""
 
@@ -75,8 +79,9 @@ def synthesize(
 ) -> Outcome:
     """A proved shield for ``model`` that holds its initial set: the first that can be proved.
 
-    ``seconds`` limits the search for candidates and the proofs together; one step of either may
-    overrun it a little. The order of candidates depends on the model, ``seed`` and ``unions`` only:
+    ``seconds`` limits the search for candidates and the proofs together, each method a share of it;
+    one step of either may overrun it a little. The order of candidates depends on the model,
+    ``seed`` and ``unions`` only:
     with it, for a safe set of several pieces a union of modes is tried before single ones.
 
     Raises:
@@ -106,8 +111,10 @@ def synthesize(
             break
         say(f"candidate: {method}, {sum(map(len, candidate.invariant))} rows")
         try:
-            share = UNION_SHARE if candidate.family == "union" else 1.0
-            found: Certificate | None = certify(model, candidate, share * left, say)
+            most = max(PROOF_SHARE * left, min(left, SHORT))
+            if candidate.family == "union":
+                most = UNION_SHARE * left
+            found: Certificate | None = certify(model, candidate, most, say)
             reason = ""
         except (NotProved, DomainError, CertificateError) as error:
             found, reason = None, " ".join(str(error).split())[:300]

@@ -1,0 +1,117 @@
+"""Decide systems on which synthesis was not made, each within a time; check what was found, and print the table.
+
+    python -m experiments.unseen                              # all, 60 s each
+    python -m experiments.unseen --systems quad6,arm2 --seconds 30 --out runs/unseen
+
+A system is decided by a shield that both checkers verify, or by a proof that nobody can keep it.
+Nothing is said to synthesis but the model.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from experiments.unseen_models import SYSTEMS, model_of
+from nprl.report.tables import text_table
+from nprl.shields.checker import Verdict, check
+from nprl.shields.exact import check as check_exactly
+from nprl.shields.synthesis.losing import impossible
+from nprl.shields.synthesis.synthesize import synthesize
+
+AT_FIRST = 0.5
+"""Seconds for a proof that nobody can keep the system."""
+COLUMNS = ["system", "n", "m", "verdict", "method", "synthesis s", "check s"]
+
+
+@dataclass(frozen=True)
+class Row:
+    """What became of one system."""
+
+    system: str
+    n: int
+    m: int
+    verdict: str
+    method: str
+    synthesis_s: float
+    check_s: float
+    tried: tuple[tuple[str, float, str], ...]
+    """Methods, the seconds they took, and why they found nothing that was proved."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Try what is named; 0 if all were decided, 3 if not, 2 for bad input."""
+    parser = argparse.ArgumentParser(
+        prog="python -m experiments.unseen", description=__doc__.split("\n")[0], allow_abbrev=False
+    )
+    parser.add_argument("--systems", default="all", help="names with commas between, or all")
+    parser.add_argument("--seconds", type=float, default=60.0, help="for each synthesis")
+    parser.add_argument("--out", type=Path, help="a folder for the certificates")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    args = parser.parse_args(argv)
+    names = list(SYSTEMS) if args.systems == "all" else args.systems.split(",")
+    unknown = [n for n in names if n not in SYSTEMS]
+    if unknown:
+        known = ", ".join(SYSTEMS)
+        print(f"unseen: no system is called {unknown[0]!r}; there are {known}", file=sys.stderr)
+        return 2
+    if not args.seconds > 0:
+        print(f"unseen: --seconds is positive; got {args.seconds:g}", file=sys.stderr)
+        return 2
+    rows = []
+    for name in names:
+        row = decide(name, args.seconds, args.out)
+        rows.append(row)
+        print(f"{name}: {row.verdict}, {row.synthesis_s:.1f} s", file=sys.stderr, flush=True)
+    if args.json:
+        print(json.dumps({"systems": [asdict(row) for row in rows]}, indent=1))
+    else:
+        print(text_table(COLUMNS, list(map(_cells, rows))))
+    return 0 if all(row.verdict != "unknown" for row in rows) else 3
+
+
+def decide(name: str, seconds: float, folder: Path | None = None) -> Row:
+    """Synthesise one system, and check what was found with both checkers."""
+    model = model_of(name)
+    began = time.perf_counter()
+    lost = impossible(model, AT_FIRST)
+    outcome = None if lost else synthesize(model, seconds)
+    took = time.perf_counter() - began
+    found = lost or (outcome.certificate if outcome else None)
+    verdict, method = "unknown", "" if lost is None else "impossible"
+    if found is not None:
+        good = check(found).verdict is Verdict.VERIFIED
+        data = json.dumps(found.to_json()).encode()
+        good = good and not any(check_exactly(data).values())
+        verdict = ("impossible" if lost else "verified") if good else "unknown"
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+            found.save(folder / f"{name}.json")
+    tried = outcome.tried if outcome else ()
+    if outcome is not None and outcome.certificate is not None:
+        method = tried[-1].method
+    checked = time.perf_counter() - began - took
+    return Row(
+        name,
+        len(model.state),
+        len(model.action),
+        verdict,
+        method,
+        round(took, 2),
+        round(checked, 2),
+        tuple((a.method, round(a.seconds, 2), a.reason) for a in tried),
+    )
+
+
+def _cells(row: Row) -> list[str]:
+    times = f"{row.synthesis_s:.1f}", f"{row.check_s:.1f}"
+    return [row.system, str(row.n), str(row.m), row.verdict, row.method, *times]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
