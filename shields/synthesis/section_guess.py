@@ -19,9 +19,8 @@ from nprl.shields.synthesis.budget import Budget
 from nprl.shields.synthesis.numeric import Array, Mask, values
 from nprl.shields.synthesis.problem import Problem, power_of_two
 
-COARSE, FINE = 31, 101
-"""Points of the grid on each axis."""
-STEPS = 200
+COARSE, FINE = (25, 100), (101, 300)
+"""Points of the grid on each axis, and steps."""
 NUDGE = 1e-3
 """Of the ranges: each step is pushed so far, one way or the other, so that what stays, stays surely."""
 DIRECTIONS, SIZES = 16, (2.0, 6.0, 20.0)
@@ -89,9 +88,14 @@ class Loop:
         found = self.sections(along)
         if found is None:
             return None
-        unit = float(power_of_two(self.ranges[along] / 2**11))
+        part = (found[-1, 0] - found[0, 0]) / parts
+        unit = float(power_of_two(part / 16))
         at = np.round(np.linspace(found[0, 0], found[-1, 0], parts + 1) / unit) * unit
         at[0], at[-1] = np.ceil(found[0, 0] / unit) * unit, np.floor(found[-1, 0] / unit) * unit
+        middle = (self.problem.init_low[along] + self.problem.init_high[along]) / 2
+        near = 1 + int(np.abs(at[1:-1] - middle).argmin())
+        if abs(at[near] - middle) < part / 8:  # a witness is wanted there, well inside of a part
+            at[near] += 4 * unit
         return at, *(np.interp(at, found[:, 0], found[:, k]) for k in (1, 2))
 
     def holds_start(self, at: Array, low: Array, high: Array, along: int) -> bool:
@@ -112,12 +116,12 @@ def loops(problem: Problem, seed: int, budget: Budget) -> list[Loop]:
     found = []
     for backup in _laws(problem, seed):
         budget.check("backups by simulation")
-        loop = _simulated(problem, backup, COARSE)
+        loop = _simulated(problem, backup, *COARSE)
         size = max(loop.area(0), loop.area(1))
         if size:
             found.append((size, loop))
     found.sort(key=lambda pair: -pair[0])
-    return [_simulated(problem, loop.backup, FINE) for _, loop in found[:KEPT]]
+    return [_simulated(problem, loop.backup, *FINE) for _, loop in found[:KEPT]]
 
 
 def closed(problem: Problem, backup: tuple[Term, ...], x: Array, w: Array) -> Array:
@@ -133,11 +137,16 @@ def _laws(problem: Problem, seed: int) -> Iterator[tuple[Term, ...]]:
         yield ()
         return
     if m == 1:
-        turns = [np.array([[np.cos(a), np.sin(a)]]) for a in 2 * np.pi * np.arange(DIRECTIONS) / DIRECTIONS]
+        turns = [
+            np.array([[np.cos(a), np.sin(a)]])
+            for a in 2 * np.pi * np.arange(DIRECTIONS) / DIRECTIONS
+        ]
         gains = [size * turn for size, turn in product(SIZES, turns)]
     else:
         rng = np.random.default_rng(seed)
-        gains = [s * rng.normal(size=(m, 2)) for s, _ in product(SIZES, range(RANDOM // len(SIZES)))]
+        gains = [
+            s * rng.normal(size=(m, 2)) for s, _ in product(SIZES, range(RANDOM // len(SIZES)))
+        ]
     middle = (problem.init_low + problem.init_high) / 2
     for gain in gains:
         law = []
@@ -151,23 +160,27 @@ def _laws(problem: Problem, seed: int) -> Iterator[tuple[Term, ...]]:
         yield tuple(law)
 
 
-def _simulated(problem: Problem, backup: tuple[Term, ...], count: int) -> Loop:
+def _simulated(problem: Problem, backup: tuple[Term, ...], count: int, steps: int) -> Loop:
     """The loop with a grid of ``count`` points on each axis."""
-    low, high = ([float(v) for v in e] for e in zip(*((c.low, c.high) for c in problem.model.state), strict=True))
+    low, high = (
+        [float(v) for v in e]
+        for e in zip(*((c.low, c.high) for c in problem.model.state), strict=True)
+    )
     grid = np.linspace(low[0], high[0], count), np.linspace(low[1], high[1], count)
     start = np.stack([g.ravel() for g in np.meshgrid(*grid, indexing="ij")], axis=1)
     stays = np.ones(len(start), dtype=np.bool_)
-    push = NUDGE * (np.array(high) - np.array(low))
-    for w, sign in product(problem.w, (1.0, -1.0)):
-        left = np.flatnonzero(stays)
-        x = start[left]
-        for _ in range(STEPS):
+    nudge = NUDGE * (np.array(high) - np.array(low))
+    for w in problem.w:
+        left = np.tile(np.flatnonzero(stays), 2)
+        x, push = start[left], np.repeat([nudge, -nudge], len(left) // 2, axis=0)
+        for _ in range(steps):
             inside = (x @ problem.h.T <= problem.b + 1e-12).all(axis=1)
             stays[left[~inside]] = False
-            left, x = left[inside], x[inside]
+            inside &= stays[left]
+            left, x, push = left[inside], x[inside], push[inside]
             if not len(left):
                 break
-            x = closed(problem, backup, x, w) + sign * push
+            x = closed(problem, backup, x, w) + push
     return Loop(problem, backup, grid, stays.reshape(count, count))
 
 

@@ -7,8 +7,9 @@ every branch of the backup. Where one enclosure is too coarse the part is halved
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
@@ -16,20 +17,25 @@ from fractions import Fraction
 import numpy as np
 from scipy.optimize import linprog
 
+from nprl.lang.ranges import Interval
 from nprl.lang.serial import to_json
-from nprl.lang.terms import Binary, BinaryOp, Num, Term, Unary, UnaryOp, Var
+from nprl.lang.terms import Binary, BinaryOp, Num, Term, Unary, UnaryOp, Var, variables
 from nprl.lang.terms import replace as substitute
 from nprl.shields.certificate import Certificate
 from nprl.shields.goals import tolerant
-from nprl.shields.polynomial import NotPolynomial, Polynomial, Range, bound_of, polynomial
-from nprl.shields.sequent import Sequent, expand, expanded
+from nprl.shields.polynomial import NotPolynomial, Polynomial, Range, add, bound_of, polynomial
+from nprl.shields.sequent import MAX_ORDER, Sequent, expand, expanded
+from nprl.shields.synthesis.bernstein import bound, lower_bound
 from nprl.shields.synthesis.enclosed_rows import Enclosing, halving, tight_box
+from nprl.shields.synthesis.functions import affine_fit
 from nprl.shields.synthesis.nonlinear import proved_cut, time_left, undisturbed
-from nprl.shields.synthesis.prove import prove
+from nprl.shields.synthesis.prove import outermost, prove
 from nprl.shields.synthesis.quadratic import degree
-from nprl.shields.synthesis.search import NotProved, Search, Tree, box_of
+from nprl.shields.synthesis.search import NotProved, Search, Tree, box_of, hint, polynomials
 
 MOST_HALVINGS = 3
+SPARE = 1.1
+"""How much more than what was sampled an enclosure claims."""
 
 
 def prove_sections(goal: str, sequent: Sequent, draft: Certificate, seconds: float) -> Tree:
@@ -147,7 +153,7 @@ class _Kept:
         enclosing = Enclosing(curved, rows, self.original, self.end)
         cuts: list[tuple[Term, Tree]] = []
         for t in curved:
-            for lemma, tree in enclosing.remainder(t, s):
+            for lemma, tree in wave_cuts(t, s) or _unbranched_cuts(t, s, enclosing):
                 s = s.given(lemma)
                 cuts.append((lemma, tree))
         index = self.draft.model.state_names.index(self.cuts.along)
@@ -167,6 +173,59 @@ class _Kept:
         for lemma, tree in reversed(cuts):
             result = ["cut", to_json(lemma), tree, result]
         return result
+
+
+def wave_cuts(t: Term, s: Sequent) -> list[tuple[Term, Tree]]:
+    """Cuts that enclose a sine or cosine between parallel lines, a leaf each; none for other terms."""
+    if not isinstance(t, Unary) or t.op not in (UnaryOp.SIN, UnaryOp.COS):
+        return []
+    search = Search()
+    box = box_of(s, search)
+    if not variables(t) <= box.keys():
+        return []
+    line, radius = affine_fit(t, {v: Interval(*box[v]) for v in variables(t)}, SPARE)
+    size = _reach(t.arg, box)
+    order = next((k for k in range(1, MAX_ORDER) if _rest(size, k) <= radius.value / 64), MAX_ORDER)
+    head: Tree = ["function", to_json(t), order]
+    cuts: list[tuple[Term, Tree]] = []
+    for lemma in (radius - (t - line), radius + (t - line)):
+        (now,) = expand([*head, None], s.concluding(lemma))
+        premises = polynomials(now, search)
+        side = len(s.premises) + (1 if not cuts else 0)
+        rest = add(polynomial(now.alternatives[0][0].term), premises[side], Fraction(-1))
+        least = bound(rest, box)
+        if least is None or least < 0:
+            return []
+        leaf = hint(rest, {side: Fraction(1)}, now, premises, box)
+        cuts.append((lemma, [*head, ["leaf", [leaf]]]))
+        s = s.given(lemma)
+    return cuts
+
+
+def _reach(a: Term, box: Mapping[str, Range]) -> Fraction:
+    p = polynomial(a)
+    return max(-lower_bound(p, box), -lower_bound(add({}, p, Fraction(-1)), box))
+
+
+def _rest(size: Fraction, k: int) -> Fraction:
+    """What Taylor's sum of order k may be off, for arguments up to ``size``."""
+    return size ** (2 * k) / math.factorial(2 * k)
+
+
+def _unbranched_cuts(t: Term, s: Sequent, by: Enclosing) -> list[tuple[Term, Tree]]:
+    """The cuts that enclose a term between parallel forms; the backup's branches are named away."""
+    heads: list[Tree] = []
+    while (
+        piece := next((p for h in s.premises if (p := outermost(h)) is not None), None)
+    ) is not None:
+        heads.append(["name", to_json(piece)])
+        s = expand([*heads[-1], None], s)[0]
+    found = []
+    for lemma, tree in by.remainder(t, s):
+        for head in reversed(heads):
+            tree = [*head, tree]
+        found.append((lemma, tree))
+    return found
 
 
 def curved_parts(t: Term) -> list[Term]:

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -69,7 +70,7 @@ class Chain:
                 _line(a, h0, b, h1, s) - Num(b - a) * w,
                 Num(b - a) * w - _line(a, l0, b, l1, s),
             )
-            for (a, l0, h0), (b, l1, h1) in zip(exact, exact[1:], strict=False)
+            for (a, l0, h0), (b, l1, h1) in pairwise(exact)
         )
 
 
@@ -112,7 +113,9 @@ def _kept(loop: Loop, chain: Chain, budget: Budget) -> Chain | None:
     for _ in range(ROUNDS):
         rows, bounds, missed = _kept_rows(loop, chain, points)
         rounded = _rounded(chain, width)
-        if missed <= MARGIN * width / 4 and loop.holds_start(rounded.at, rounded.low, rounded.high, chain.along):
+        if missed <= MARGIN * width / 4 and loop.holds_start(
+            rounded.at, rounded.low, rounded.high, chain.along
+        ):
             if best is not None and rounded.area <= best.area * (1 + 1e-3):
                 return best
             best = rounded
@@ -137,9 +140,7 @@ def _kept(loop: Loop, chain: Chain, budget: Budget) -> Chain | None:
 
 def _points(chain: Chain) -> _Points:
     k = len(chain.at) - 1
-    part, t, c = (
-        g.ravel() for g in np.meshgrid(np.arange(k), ALONG, ACROSS, indexing="ij")
-    )
+    part, t, c = (g.ravel() for g in np.meshgrid(np.arange(k), ALONG, ACROSS, indexing="ij"))
     weights = np.zeros((len(part), 2 * (k + 1)))
     every = np.arange(len(part))
     for base, share in ((0, 1 - c), (k + 1, c)):
