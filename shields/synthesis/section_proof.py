@@ -34,8 +34,8 @@ from nprl.shields.synthesis.quadratic import degree
 from nprl.shields.synthesis.search import NotProved, Search, Tree, box_of, hint, polynomials
 
 MOST_HALVINGS = 3
-SPARE = 1.1
-"""How much more than what was sampled an enclosure claims."""
+SPARE = (1.15, 1.4, 2.0, 3.0)
+"""How much more than what was sampled an enclosure of a sine claims, in this order."""
 
 
 def prove_sections(goal: str, sequent: Sequent, draft: Certificate, seconds: float) -> Tree:
@@ -183,20 +183,28 @@ def wave_cuts(t: Term, s: Sequent) -> list[tuple[Term, Tree]]:
     box = box_of(s, search)
     if not variables(t) <= box.keys():
         return []
-    line, radius = affine_fit(t, {v: Interval(*box[v]) for v in variables(t)}, SPARE)
+    at = {v: Interval(*box[v]) for v in variables(t)}
+    found = (_line_cuts(t, s, search, *affine_fit(t, at, spare)) for spare in SPARE)
+    return next((cuts for cuts in found if cuts), [])
+
+
+def _line_cuts(
+    t: Unary, s: Sequent, search: Search, line: Term, radius: Num
+) -> list[tuple[Term, Tree]]:
+    """The cuts for one line and radius; none where Bernstein's bound does not show them."""
+    box = box_of(s, search)
     size = _reach(t.arg, box)
-    order = next((k for k in range(1, MAX_ORDER) if _rest(size, k) <= radius.value / 64), MAX_ORDER)
+    order = next((k for k in range(1, MAX_ORDER) if _rest(size, k) <= radius.value / 16), MAX_ORDER)
     head: Tree = ["function", to_json(t), order]
     cuts: list[tuple[Term, Tree]] = []
-    for lemma in (radius - (t - line), radius + (t - line)):
+    for side, lemma in ((1, radius - (t - line)), (0, radius + (t - line))):
         (now,) = expand([*head, None], s.concluding(lemma))
-        premises = polynomials(now, search)
-        side = len(s.premises) + (1 if not cuts else 0)
-        rest = add(polynomial(now.alternatives[0][0].term), premises[side], Fraction(-1))
+        premises, known = polynomials(now, search), len(s.premises) + side
+        rest = add(polynomial(now.alternatives[0][0].term), premises[known], Fraction(-1))
         least = bound(rest, box)
         if least is None or least < 0:
             return []
-        leaf = hint(rest, {side: Fraction(1)}, now, premises, box)
+        leaf = hint(rest, {known: Fraction(1)}, now, premises, box)
         cuts.append((lemma, [*head, ["leaf", [leaf]]]))
         s = s.given(lemma)
     return cuts
