@@ -10,7 +10,7 @@ Not for finitely many actions, nor for steps with branches. Nothing here is trus
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
@@ -28,6 +28,7 @@ from nprl.shields.synthesis.proposal import Candidate
 from nprl.shields.synthesis.section_guess import Loop
 
 FAMILY, METHOD = "sections", "chain of sections"
+PARTS = (25, 49)
 ALONG = np.linspace(0.0, 1.0, 11)
 ACROSS = np.array([0.0, 0.1, 0.4, 0.6, 0.9, 1.0])
 """Sample points of a part, as shares of its sides."""
@@ -88,7 +89,7 @@ class _Points(NamedTuple):
 
 
 def chain_candidates(
-    loops: list[Loop], parts: tuple[int, ...], budget: Budget
+    loops: Sequence[Loop], budget: Budget, parts: Sequence[int] = PARTS
 ) -> Iterator[Candidate]:
     """For each loop, best first: the chain of fewest parts that seems to be kept."""
     for loop in loops:
