@@ -14,8 +14,10 @@ from itertools import product
 import numpy as np
 
 from nprl.lang.build import clip
-from nprl.lang.terms import Num, Term, Var
+from nprl.lang.terms import Num, Term, Var, variables
+from nprl.shields.sequent import expanded
 from nprl.shields.synthesis.budget import Budget
+from nprl.shields.synthesis.nonlinear import curved_parts
 from nprl.shields.synthesis.numeric import Array, Mask, values
 from nprl.shields.synthesis.problem import Problem, power_of_two
 
@@ -28,6 +30,8 @@ DIRECTIONS, SIZES = 16, (2.0, 6.0, 20.0)
 RANDOM = 32
 """Laws of several inputs."""
 KEPT = 2
+BENT = 0.7
+"""What an area counts where the step is not affine across: each section is one piece of the proof."""
 LEAST = 3
 """Points of the grid that a section has."""
 
@@ -48,8 +52,19 @@ class Loop:
 
     @property
     def order(self) -> list[int]:
-        """The coordinates, the one first along which sections hold more."""
-        return sorted((0, 1), key=lambda along: -self.area(along))
+        """The coordinates, the one first along which sections hold more, where the step is not much bent across."""
+        names = self.problem.model.state_names
+        curved = {
+            v
+            for t in self.problem.model.steps
+            for c in curved_parts(expanded(t))
+            for v in variables(c)
+        }
+
+        def worth(along: int) -> float:
+            return self.area(along) * (BENT if names[1 - along] in curved else 1.0)
+
+        return sorted((along for along in (0, 1) if worth(along)), key=lambda along: -worth(along))
 
     def area(self, along: int) -> float:
         """Grid points in the sections along a coordinate."""
@@ -116,12 +131,12 @@ def loops(problem: Problem, seed: int, budget: Budget) -> list[Loop]:
     found = []
     for backup in _laws(problem, seed):
         budget.check("backups by simulation")
-        loop = _simulated(problem, backup, *COARSE)
+        loop = simulated(problem, backup, *COARSE)
         size = max(loop.area(0), loop.area(1))
         if size:
             found.append((size, loop))
     found.sort(key=lambda pair: -pair[0])
-    return [_simulated(problem, loop.backup, *FINE) for _, loop in found[:KEPT]]
+    return [simulated(problem, loop.backup, *FINE) for _, loop in found[:KEPT]]
 
 
 def closed(problem: Problem, backup: tuple[Term, ...], x: Array, w: Array) -> Array:
@@ -160,7 +175,7 @@ def _laws(problem: Problem, seed: int) -> Iterator[tuple[Term, ...]]:
         yield tuple(law)
 
 
-def _simulated(problem: Problem, backup: tuple[Term, ...], count: int, steps: int) -> Loop:
+def simulated(problem: Problem, backup: tuple[Term, ...], count: int, steps: int) -> Loop:
     """The loop with a grid of ``count`` points on each axis."""
     low, high = (
         [float(v) for v in e]
@@ -201,4 +216,4 @@ def _joined(along: int, s: Array, r: Array) -> Array:
     return np.stack([s, r] if along == 0 else [r, s], axis=1)
 
 
-__all__ = ["Loop", "loops"]
+__all__ = ["Loop", "loops", "simulated"]

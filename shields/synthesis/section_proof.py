@@ -19,7 +19,7 @@ from scipy.optimize import linprog
 
 from nprl.lang.ranges import Interval
 from nprl.lang.serial import to_json
-from nprl.lang.terms import Binary, BinaryOp, Num, Term, Unary, UnaryOp, Var, variables
+from nprl.lang.terms import Num, Term, Unary, UnaryOp, Var, variables
 from nprl.lang.terms import replace as substitute
 from nprl.shields.certificate import Certificate
 from nprl.shields.goals import tolerant
@@ -28,12 +28,12 @@ from nprl.shields.sequent import MAX_ORDER, Sequent, expand, expanded
 from nprl.shields.synthesis.bernstein import bound, lower_bound
 from nprl.shields.synthesis.enclosed_rows import Enclosing, halving, tight_box
 from nprl.shields.synthesis.functions import affine_fit
-from nprl.shields.synthesis.nonlinear import proved_cut, time_left, undisturbed
+from nprl.shields.synthesis.nonlinear import curved_parts, proved_cut, time_left, undisturbed
 from nprl.shields.synthesis.prove import outermost, prove
 from nprl.shields.synthesis.quadratic import degree
 from nprl.shields.synthesis.search import NotProved, Search, Tree, box_of, hint, polynomials
 
-MOST_HALVINGS = 3
+MOST_HALVINGS = 5
 SPARE = (1.15, 1.4, 2.0, 3.0)
 """How much more than what was sampled an enclosure of a sine claims, in this order."""
 
@@ -236,24 +236,6 @@ def _unbranched_cuts(t: Term, s: Sequent, by: Enclosing) -> list[tuple[Term, Tre
     return found
 
 
-def curved_parts(t: Term) -> list[Term]:
-    """The parts of a term that are not affine; the term is an affine form of them and of variables."""
-    try:
-        if degree(polynomial(t)) <= 1:
-            return []
-    except NotPolynomial:
-        pass
-    match t:
-        case Binary(BinaryOp.ADD | BinaryOp.SUB, a, b):
-            return [*curved_parts(a), *curved_parts(b)]
-        case Unary(UnaryOp.NEG, a):
-            return curved_parts(a)
-        case Binary(BinaryOp.MUL, Num(), a) | Binary(BinaryOp.MUL | BinaryOp.DIV, a, Num()):
-            return curved_parts(a)
-        case _:
-            return [t]
-
-
 def _ends(s: Sequent, place: Term, curved: Sequence[Term]) -> Range:
     """The least and greatest value of an affine form of variables and curved parts, by the affine premises."""
     named = {t: Var(f"f:{k}") for k, t in enumerate(curved)}
@@ -282,4 +264,4 @@ def _slopes(p: Polynomial, order: Sequence[str]) -> list[float]:
     return [float(p.get(((v, 1),), 0)) for v in order]
 
 
-__all__ = ["curved_parts", "prove_sections"]
+__all__ = ["prove_sections", "wave_cuts"]

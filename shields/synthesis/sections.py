@@ -93,15 +93,18 @@ def chain_candidates(
 ) -> Iterator[Candidate]:
     """For each loop, best first: the chain of fewest parts that seems to be kept."""
     for loop in loops:
-        for along, k in ((a, k) for a in loop.order for k in parts):
-            budget.check(METHOD)
-            guess = loop.guess(along, k)
-            chain = None if guess is None else _kept(loop, Chain(along, *guess), budget)
+        for along in loop.order:
+            chain = next((c for k in parts if (c := _chain(loop, along, k, budget))), None)
             if chain is not None:
-                notes = {"method": METHOD, "area": chain.area, "parts": k}
-                names = loop.problem.model.state_names
-                yield Candidate(FAMILY, chain.terms(names), loop.backup, notes)
-                break
+                notes = {"method": METHOD, "area": chain.area, "parts": len(chain.at) - 1}
+                terms = chain.terms(loop.problem.model.state_names)
+                yield Candidate(FAMILY, terms, loop.backup, notes)
+
+
+def _chain(loop: Loop, along: int, parts: int, budget: Budget) -> Chain | None:
+    budget.check(METHOD)
+    guess = loop.guess(along, parts)
+    return None if guess is None else _kept(loop, Chain(along, *guess), budget)
 
 
 def _kept(loop: Loop, chain: Chain, budget: Budget) -> Chain | None:
