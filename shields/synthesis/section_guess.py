@@ -21,15 +21,15 @@ from nprl.shields.synthesis.nonlinear import curved_parts
 from nprl.shields.synthesis.numeric import Array, Mask, values
 from nprl.shields.synthesis.problem import Problem, power_of_two
 
-COARSE, FINE = (25, 100), (101, 300)
+COARSE, FINE = (21, 60), (81, 300)
 """Points of the grid on each axis, and steps."""
 NUDGE = 1e-3
 """Of the ranges: each step is pushed so far, one way or the other, so that what stays, stays surely."""
-DIRECTIONS, SIZES = 16, (2.0, 6.0, 20.0)
+DIRECTIONS, SIZES = 16, (2.0, 8.0)
 """Of the laws, over coordinates scaled to the ranges and inputs to their bounds."""
 RANDOM = 32
 """Laws of several inputs."""
-KEPT = 2
+KEPT = 3
 BENT = 0.7
 """What an area counts where the step is not affine across: each section is one piece of the proof."""
 LEAST = 3
@@ -52,24 +52,21 @@ class Loop:
 
     @property
     def order(self) -> list[int]:
-        """The coordinates, the one first along which sections hold more, where the step is not much bent across."""
-        names = self.problem.model.state_names
-        curved = {
-            v
-            for t in self.problem.model.steps
-            for c in curved_parts(expanded(t))
-            for v in variables(c)
-        }
+        """The coordinates along which sections hold the starts, the better one first."""
+        worth = {along: self.area(along) * self.weight(along) for along in (0, 1)}
+        return sorted((along for along in worth if worth[along]), key=lambda along: -worth[along])
 
-        def worth(along: int) -> float:
-            return self.area(along) * (BENT if names[1 - along] in curved else 1.0)
-
-        return sorted((along for along in (0, 1) if worth(along)), key=lambda along: -worth(along))
+    def weight(self, along: int) -> float:
+        """What an area counts: less where the step is not affine across."""
+        model = self.problem.model
+        curved = (c for t in model.steps for c in curved_parts(expanded(t)))
+        across = model.state_names[1 - along]
+        return BENT if any(across in variables(c) for c in curved) else 1.0
 
     def area(self, along: int) -> float:
-        """Grid points in the sections along a coordinate."""
+        """Of the sections along a coordinate, in the coordinates' units."""
         found = self.sections(along)
-        return 0.0 if found is None else float(np.diff(found[:, 1:]).sum())
+        return 0.0 if found is None else float(np.trapezoid(found[:, 2] - found[:, 1], found[:, 0]))
 
     def next(self, along: int, s: Array, r: Array, w: Array) -> tuple[Array, Array]:
         """The next place along and across, of points (N,), under the backup and a disturbance."""
@@ -185,7 +182,7 @@ def simulated(problem: Problem, backup: tuple[Term, ...], count: int, steps: int
     start = np.stack([g.ravel() for g in np.meshgrid(*grid, indexing="ij")], axis=1)
     stays = np.ones(len(start), dtype=np.bool_)
     nudge = NUDGE * (np.array(high) - np.array(low))
-    for w in problem.w:
+    for w in problem.w[min(1, len(problem.w) - 1) :]:
         left = np.tile(np.flatnonzero(stays), 2)
         x, push = start[left], np.repeat([nudge, -nudge], len(left) // 2, axis=0)
         for _ in range(steps):
