@@ -91,14 +91,18 @@ class _Points(NamedTuple):
 def chain_candidates(
     loops: Sequence[Loop], budget: Budget, parts: Sequence[int] = PARTS
 ) -> Iterator[Candidate]:
-    """For each loop and coordinate the chain of fewest parts that seems to be kept, the largest first."""
+    """For each loop and coordinate the chain of fewest parts that seems to be kept.
+
+    Those of fewest parts come first, of these the largest.
+    """
     found = []
     for loop in loops:
         for along in loop.order:
             chain = next((c for k in parts if (c := _chain(loop, along, k, budget))), None)
             if chain is not None:
-                found.append((chain.area * loop.weight(along), chain, loop))
-    for _, chain, loop in sorted(found, key=lambda one: -one[0]):
+                worth = chain.area * loop.weight(along)
+                found.append(((len(chain.at), -worth), chain, loop))
+    for _, chain, loop in sorted(found, key=lambda one: one[0]):
         notes = {"method": METHOD, "area": chain.area, "parts": len(chain.at) - 1}
         terms = chain.terms(loop.problem.model.state_names)
         yield Candidate(FAMILY, terms, loop.backup, notes)
