@@ -19,7 +19,7 @@ from nprl.lang.build import cos, sin, where
 from nprl.lang.terms import Pi
 from nprl.model import Arithmetic, Coordinate, Model, Observation
 
-MAX_SPEED = 6  # rad/s
+MAX_ANGLE, MAX_SPEED = Fraction(5), Fraction(6)  # rad, rad/s
 TURN = Fraction(math.pi)  # rad; the float of Gymnasium's resets
 PI = Pi()
 WRAPPED = where(THETA > PI, THETA - 2 * PI, where(THETA < -PI, THETA + 2 * PI, THETA))
@@ -27,12 +27,12 @@ WRAPPED = where(THETA > PI, THETA - 2 * PI, where(THETA < -PI, THETA + 2 * PI, T
 MODEL = Model(
     name="gymnasium/Pendulum-v1#all",
     state=(
-        Coordinate("theta", "rad", -5, 5),
+        Coordinate("theta", "rad", -MAX_ANGLE, MAX_ANGLE),
         Coordinate("omega", "rad/s", -MAX_SPEED, MAX_SPEED),
     ),
     action=(Coordinate("torque", "N m", -MAX_TORQUE, MAX_TORQUE),),
     step={THETA: THETA + SPEED * DT, OMEGA: SPEED},
-    init={THETA: (-TURN, TURN), OMEGA: (-1, 1)},
+    init={THETA: (-TURN, TURN), OMEGA: (Fraction(-1), Fraction(1))},
     safe=(OMEGA >= -MAX_SPEED) & (OMEGA <= MAX_SPEED),
     observation=(
         Observation("x", cos(THETA), FLOAT32),

@@ -108,7 +108,8 @@ class Loop:
         near = 1 + int(np.abs(at[1:-1] - middle).argmin())
         if abs(at[near] - middle) < part / 8:  # a witness is wanted there, well inside of a part
             at[near] += 4 * unit
-        return at, *(np.interp(at, found[:, 0], found[:, k]) for k in (1, 2))
+        low, high = (np.interp(at, found[:, 0], found[:, k]) for k in (1, 2))
+        return at, low, high
 
     def holds_start(self, at: Array, low: Array, high: Array, along: int) -> bool:
         """Whether the sections between the cuts hold the initial box."""
