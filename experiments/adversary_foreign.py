@@ -28,6 +28,7 @@ from tqdm import tqdm
 from experiments.adversary_starts import Starts
 from experiments.prove import PROVED, STEMS
 from experiments.recheck import Floats, Referee
+from nprl.env.binding import id_of
 from nprl.env.plant import Plant
 from nprl.shields.wrapper import Shield, ShieldWarning
 
@@ -71,7 +72,7 @@ class Attack:
 
     def __init__(self, env_id: str, certificate: Path, seed: int) -> None:
         """Make the environment, prove or look up the certificate, find starts."""
-        self.shield = Shield(gym.make(env_id, max_episode_steps=10**9), certificate)
+        self.shield = Shield(gym.make(id_of(env_id), max_episode_steps=10**9), certificate)
         self.binding, self.filter = self.shield.binding, self.shield.filter
         self.model = self.filter.model
         self.plant, self.referee = Plant(self.model), Referee(certificate)

@@ -12,7 +12,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from nprl.env.binding import Binding, binding_for
+from nprl.env.binding import Binding, binding_for, bindings_for
 from nprl.shields.certificate import Certificate
 from nprl.shields.nearest import Action
 from nprl.shields.plans import Coverage, Planner
@@ -162,7 +162,7 @@ class Shield(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstructorArgs):
 
 
 def bound_to(env: gym.Env[Any, Any], certificate: Certificate) -> Binding:
-    """The binding of ``env``, whose model must be the certificate's.
+    """The binding of ``env`` whose model is the certificate's.
 
     Raises:
         ValueError: where there is none, it has another model, or a wrapper changes actions on the
@@ -183,7 +183,9 @@ def bound_to(env: gym.Env[Any, Any], certificate: Certificate) -> Binding:
             f"{name} has no binding to a model, so no certificate can speak of it; "
             "nprl.env.binding.BINDINGS lists the foreign environments that have one"
         )
-    if binding.model.digest() != certificate.model.digest():
+    digest = certificate.model.digest()
+    found = next((b for b in bindings_for(env) if b.model.digest() == digest), None)
+    if found is None:
         raise ValueError(
             f"the certificate is for the model {certificate.model.name} "
             f"({certificate.model.digest()[:12]}); {name} is {binding.model.name} "

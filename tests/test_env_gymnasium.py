@@ -178,6 +178,37 @@ def test_stock_pendulum_starts_inside_the_initial_box_of_its_model() -> None:
             assert float(low) <= value <= float(high)
 
 
+def test_the_further_statement_of_stock_pendulum_holds_all_its_resets_and_dynamics() -> None:
+    task = load_task("Pendulum-v1#all")
+    assert task.binding is not None
+    assert task.env_id == "Pendulum-v1"
+    env, plant = task.make(), Plant(task.binding.model)
+    rng = np.random.default_rng(2)
+    for seed in range(300):
+        env.reset(seed=seed)
+        state = task.binding.read_state(env)
+        for name, value in zip(task.binding.model.state_names, state, strict=True):
+            low, high = task.binding.model.init[name]
+            assert float(low) <= value <= float(high)
+        x, a = rng.uniform([-5, -6], [5, 6]), rng.uniform(-2, 2, 1)
+        task.binding.write_state(env, x)
+        _, reward, _, _, _ = env.unwrapped.step(a)
+        after = plant.step(x.tolist(), a.tolist(), ())
+        close(after, task.binding.read_state(env), scale=8.0)
+        close(plant.reward(x.tolist(), a.tolist(), after), reward, scale=32.0)
+
+
+def test_the_cost_of_a_further_statement_is_that_of_its_own_safe_set() -> None:
+    env = load_task("Pendulum-v1#all").make()
+    env.reset(seed=0, options={"x_init": 3.0, "y_init": 0.1})
+    assert env.step(np.zeros(1))[4]["cost"] == 0.0
+
+
+def test_a_further_statement_that_nobody_made_is_unknown() -> None:
+    with pytest.raises(ValueError, match="unknown environment 'Pendulum-v1#none'"):
+        load_task("Pendulum-v1#none")
+
+
 def test_the_cost_of_stock_pendulum_is_told_at_each_step_and_changes_nothing_else() -> None:
     task = load_task("Pendulum-v1")
     env, bare = task.make(), gym.make("Pendulum-v1")

@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from nprl.lang.terms import Power
 from nprl.model import Observation
 from nprl.shields import Filter, Shield, ShieldedPolicy, ShieldedVecEnv, ShieldError, ShieldWarning
 from nprl.shields.certificate import Certificate
+from nprl.shields.load import load_certificate
 from nprl.shields.records import record_of
 
 START = {"x_init": 0.2, "y_init": 0.2}
@@ -263,6 +265,25 @@ def test_a_reset_of_the_stock_pendulum_elsewhere_is_refused_with_the_options(rec
     env = Shield(gym.make("Pendulum-v1"), recorded(pendulum_certificate()))
     with pytest.raises(ValueError, match=r"reset refused: .*try reset\(options=\{'x_init': 0.2"):
         env.reset(seed=0)
+
+
+def test_the_stock_pendulum_is_kept_from_every_reset_by_the_certificate_of_all(recorded) -> None:
+    file = resources.files("nprl.shields") / "proved" / "pendulum_v1_all.json"
+    env = Shield(gym.make("Pendulum-v1"), recorded(load_certificate(str(file))))
+    rng = np.random.default_rng(0)
+    overrides = 0
+    for seed in range(40):
+        env.reset(seed=seed)
+        for k in range(40):
+            omega = env.unwrapped.state[1]
+            wish = [np.copysign(2.0, omega), rng.uniform(-2, 2)][seed % 2 or k % 5 == 0]
+            *_, info = env.step(np.array([wish]))
+            assert info["shield/guaranteed"], (seed, k)
+            assert info["shield/margin"] >= 0
+            assert abs(env.unwrapped.state[1]) <= 6.0
+            assert abs(env.unwrapped.state[0]) <= 5.0
+        overrides += info["shield/overrides"]
+    assert overrides > 10
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ that.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,11 +19,16 @@ from nprl.model import Model
 
 BINDINGS: dict[str, str] = {
     "Pendulum-v1": "nprl.envs.pendulum_v1:BINDING",
+    "Pendulum-v1#all": "nprl.envs.pendulum_v1_all:BINDING",
     "CartPole-v1": "nprl.envs.cartpole_v1:BINDING",
     "InvertedPendulum-v5": "nprl.envs.inverted_pendulum_v5:BINDING",
     "MountainCarContinuous-v0": "nprl.envs.mountain_car_continuous:BINDING",
 }
-"""Foreign Gymnasium ids with a binding, each as ``module:NAME``; a user may add to it."""
+"""Foreign Gymnasium ids with a binding, each as ``module:NAME``; a user may add to it.
+
+An id followed by ``#`` and a word is a further statement about the same environment, with a model of
+its own; without one, the id is the statement that is meant where none is named.
+"""
 
 Env = gym.Env[Any, Any]
 
@@ -61,12 +66,28 @@ def binding_for(env: Env) -> Binding | None:
     return None if spec is None else binding_of(spec.id)
 
 
-def binding_of(env_id: str) -> Binding | None:
-    """The binding of a foreign Gymnasium id, or None."""
-    if env_id not in BINDINGS:
+def binding_of(name: str) -> Binding | None:
+    """The binding of a foreign Gymnasium id, or of a further statement about it; None: there is none."""
+    if name not in BINDINGS:
         return None
-    module, _, name = BINDINGS[env_id].partition(":")
-    binding = getattr(importlib.import_module(module), name)
+    module, _, attribute = BINDINGS[name].partition(":")
+    binding = getattr(importlib.import_module(module), attribute)
     if not isinstance(binding, Binding):
-        raise TypeError(f"the binding of {env_id}, {BINDINGS[env_id]}, is no Binding")
+        raise TypeError(f"the binding of {name}, {BINDINGS[name]}, is no Binding")
     return binding
+
+
+def bindings_for(env: Env) -> Iterator[Binding]:
+    """Every binding of a running environment: that of `binding_for`, then those of further statements."""
+    first = binding_for(env)
+    if first is None:
+        return
+    yield first
+    for name in BINDINGS:
+        if name.startswith(f"{first.env_id}#") and (further := binding_of(name)) is not None:
+            yield further
+
+
+def id_of(name: str) -> str:
+    """The Gymnasium id that a statement is about."""
+    return name.partition("#")[0]

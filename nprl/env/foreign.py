@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnvWrapper
 
-from nprl.env.binding import Binding, binding_for
+from nprl.env.binding import Binding, binding_for, binding_of
 from nprl.env.lanes import BatchShield
 from nprl.env.plant import Plant
 
@@ -22,16 +22,20 @@ class StartInside(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstructorAr
     else 0.0, and the episode goes on. Options given to ``reset`` win over these.
     """
 
-    def __init__(self, env: gym.Env[Any, Any], options: Mapping[str, Any]) -> None:
+    def __init__(
+        self, env: gym.Env[Any, Any], options: Mapping[str, Any], statement: str | None = None
+    ) -> None:
         """Wrap ``env``; ``options`` are JSON data, so that the ``spec`` can be written down.
+
+        ``statement`` names the binding, where it is not that of the environment's id.
 
         Raises:
             ValueError: for an environment without a binding.
         """
-        gym.utils.RecordConstructorArgs.__init__(self, options=dict(options))
+        gym.utils.RecordConstructorArgs.__init__(self, options=dict(options), statement=statement)
         gym.Wrapper.__init__(self, env)
         self._options = dict(options)
-        binding = binding_for(env)
+        binding = binding_for(env) if statement is None else binding_of(statement)
         if binding is None:
             raise ValueError(f"{env.spec.id if env.spec else env}: no binding gives it a model")
         self._read = binding.read_state

@@ -19,7 +19,7 @@ from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
 import nprl.envs
-from nprl.env.binding import Binding, Env, binding_of
+from nprl.env.binding import Binding, Env, binding_of, id_of
 from nprl.env.environment import model_binding
 from nprl.env.foreign import ShieldedDummyVecEnv, StartInside
 from nprl.env.lanes import BatchShield
@@ -39,7 +39,7 @@ class Task:
     """An environment by name, with its model if it has one."""
 
     name: str
-    """The environment's id, or the name of a user's model."""
+    """The environment's id (with a further statement's name), or the name of a user's model."""
     env_id: str
     """The id that `gymnasium.make` is called with."""
     horizon: int
@@ -60,7 +60,7 @@ class Task:
         """One environment, with its time limit, started inside the model's initial box."""
         env: Env = gym.make(self.env_id, render_mode=render_mode, **self.kwargs)
         if self.binding is not None and not self.is_own:
-            env = StartInside(env, self.binding.reset_options)
+            env = StartInside(env, self.binding.reset_options, self.name)
         return env
 
     def make_vec(
@@ -113,15 +113,16 @@ def load_task(env_id: str | None = None, model_file: str | Path | None = None) -
             ) from None
     else:
         name = env_id
-    if name not in registry or name == USER_MODEL:
+    gym_id, binding = id_of(name), binding_of(name)
+    if gym_id not in registry or name == USER_MODEL or (gym_id != name and binding is None):
         raise ValueError(_unknown(name))
-    spec = registry[name]
+    spec = registry[gym_id]
     if spec.entry_point == MODEL_ENV:
         return _own(name, spec.kwargs["model"])
-    binding = binding_of(name)
     horizon = spec.max_episode_steps or (1000 if binding is None else binding.model.horizon)
     kwargs = {} if spec.max_episode_steps else {"max_episode_steps": horizon}
-    return Task(name, name, horizon, None if binding is None else binding.model, binding, kwargs)
+    model = None if binding is None else binding.model
+    return Task(name, gym_id, horizon, model, binding, kwargs)
 
 
 def _own(env_id: str, source: str) -> Task:

@@ -39,6 +39,10 @@ from nprl.shields.synthesis.proposal import (
     kept_polytope,
     polytope_with_gain,
 )
+from nprl.shields.synthesis.prove import has_pieces
+from nprl.shields.synthesis.section_guess import loops
+from nprl.shields.synthesis.sections import METHOD as SECTIONS
+from nprl.shields.synthesis.sections import chain_candidates
 from nprl.shields.synthesis.tangent_cuts import HASTES, Hurried, tangent_cuts
 from nprl.shields.synthesis.union import METHOD as UNION
 from nprl.shields.synthesis.volume import volume
@@ -74,8 +78,9 @@ def candidates(
     """Candidates whose set holds the initial box, cheapest method first.
 
     The order: S itself; the control-invariant polytope (up to three dimensions); ellipsoids, the
-    largest and those grown from the starts; invariant polytopes of LQR gains. A union of modes, for
-    a safe set of several pieces, is last; with ``unions`` it is first: it holds more, and takes
+    largest and those grown from the starts; invariant polytopes of LQR gains; chains of sections
+    (two dimensions). A union of modes, for a safe set of several pieces, is last; with ``unions``
+    it is first: it holds more, and takes
     longer. The same model and seed give the same candidates, until the budget's time is over;
     methods that find none are noted there.
 
@@ -138,6 +143,7 @@ def _ways(problem: Problem, seed: int, budget: Budget) -> list[Iterator[Candidat
         ),
         *_of_ellipsoids(problem, pairs, seed, budget),
         *(_noted(budget, LQR, partial(_gain_sets, problem, one, seed), LQR_SHARE) for one in maps),
+        _noted(budget, SECTIONS, partial(_sections, problem, seed)),
     ]
 
 
@@ -191,6 +197,12 @@ def _of_true_step(
             return
         best = max(best, size)
         yield from kept_polytope(problem, maps, h, TANGENTS, seed, budget)
+
+
+def _sections(problem: Problem, seed: int, budget: Budget) -> Iterator[Candidate]:
+    """Sets that need not be convex, of two coordinates."""
+    if problem.n == 2 and not any(map(has_pieces, problem.model.steps)):
+        yield from chain_candidates(loops(problem, seed, budget), budget)
 
 
 def _until_goal(

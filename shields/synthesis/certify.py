@@ -28,6 +28,8 @@ from nprl.shields.synthesis.nonlinear import enclose_steps
 from nprl.shields.synthesis.prove import prove
 from nprl.shields.synthesis.quadratic import degree
 from nprl.shields.synthesis.search import NotProved, Search, Tree
+from nprl.shields.synthesis.section_proof import prove_sections
+from nprl.shields.synthesis.sections import FAMILY as SECTIONS
 from nprl.shields.synthesis.union_proof import UnionProof
 
 Rows = Sequence[Sequence[Term]]
@@ -228,6 +230,8 @@ def prove_goal(
     """
     if seconds <= 0:
         raise NotProved("the time is over")
+    if draft.shield.family == SECTIONS:
+        return prove_sections(goal, sequent, draft, seconds)
     if union is not None and goal.split("/")[0] in ("action", "backup"):
         return union.prove(goal, sequent, seconds)
     if most > 2:

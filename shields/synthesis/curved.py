@@ -8,30 +8,30 @@ alone, which `nprl.shields.synthesis.cells` answers. Nothing here is trusted.
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from fractions import Fraction
-from itertools import product
-
-import numpy as np
 
 from nprl.lang import exact
-from nprl.lang.floats import compile_batch
 from nprl.lang.ranges import Interval
 from nprl.lang.serial import number_to_json, to_json
-from nprl.lang.terms import Binary, BinaryOp, Num, Pi, Term, Unary, UnaryOp, Var, variables
-from nprl.lang.terms import replace as substitute
+from nprl.lang.terms import Binary, Num, Term, Unary, Var, variables
 from nprl.shields.certificate import Certificate
 from nprl.shields.goals import tolerant
 from nprl.shields.polynomial import Polynomial, add, constant, names, polynomial
 from nprl.shields.sequent import Sequent, expand, expanded
 from nprl.shields.synthesis.bernstein import bound, from_polynomial, lower_bound
-from nprl.shields.synthesis.cells import Cells, Target, TooFar
-from nprl.shields.synthesis.cleared import clear_name
-from nprl.shields.synthesis.combine import values
-from nprl.shields.synthesis.functions import innermost_functions, taylor_order
+from nprl.shields.synthesis.cells import Cells, Target
+from nprl.shields.synthesis.curved_functions import (
+    BITS,
+    State,
+    Then,
+    bounded,
+    cut_all,
+    own_search,
+    short,
+    sliced,
+)
+from nprl.shields.synthesis.functions import innermost_functions
 from nprl.shields.synthesis.near import Move, move
 from nprl.shields.synthesis.nonlinear import undisturbed
 from nprl.shields.synthesis.prove import outermost, prove
@@ -45,38 +45,7 @@ from nprl.shields.synthesis.search import (
     polynomials,
 )
 
-DEGREE = 3
-"""Of the polynomials that stand for functions."""
-SLICES = 5
-"""How often the range of what a function depends on is halved, where its polynomial is too far off."""
-SAMPLES = 2_000
-BITS = 26
-"""Of the coefficients of polynomials that stand for a step."""
 MAX_LEAVES = 20_000
-Then = Callable[["State"], Tree]
-
-
-@dataclass(frozen=True, slots=True)
-class State:
-    """A sequent, the terms that are watched in it, and the names given to functions.
-
-    ``atoms`` maps a function's name to it as a term of the model's own coordinates; ``moves`` says
-    which polynomial it is near to.
-    """
-
-    s: Sequent
-    watched: tuple[Term, ...]
-    atoms: Mapping[str, Term]
-    moves: tuple[Move, ...] = ()
-
-    def replacing(self, s: Sequent, old: Term, new: Term) -> State:
-        """The same with another sequent, in which ``new`` stands for ``old``."""
-        watched = tuple(substitute(t, {old: new}) for t in self.watched)
-        return replace(self, s=s, watched=watched)
-
-    def watching(self, t: Term) -> State:
-        """The same with one more term in which pieces are looked for."""
-        return replace(self, watched=(*self.watched, t))
 
 
 def prove_curved(goal: str, sequent: Sequent, draft: Certificate, seconds: float) -> Tree:
@@ -165,159 +134,9 @@ def _kept(s: Sequent, draft: Certificate, search: Search) -> Tree:
         return _steps(state, draft, search)
 
     def functions(state: State) -> Tree:
-        return _sliced(state, draft, search, named, 0)
+        return sliced(state, draft, search, named, 0)
 
     return _pieces(State(s, (*after, *inputs), {}), functions)
-
-
-def _sliced(state: State, draft: Certificate, search: Search, then: Then, depth: int) -> Tree:
-    """The rest, on slices of the ranges where functions are too curved for their polynomials."""
-    try:
-        return _functions(state, draft, search, then)
-    except TooFar:
-        used = {v for t in state.watched for f in innermost_functions(t) for v in variables(f)}
-        box = box_of(state.s, search)
-        width = {c.name: c.high - c.low for c in draft.model.state if c.name in used}
-        if not width or depth == SLICES:
-            raise
-        v = max(width, key=lambda n: (box[n][1] - box[n][0]) / width[n])
-        head: Tree = ["split", to_json(Var(v) - Num((box[v][0] + box[v][1]) / 2))]
-        sides = expand([*head, None, None], state.s)
-        return [
-            *head,
-            *(_sliced(replace(state, s=s), draft, search, then, depth + 1) for s in sides),
-        ]
-
-
-def _functions(state: State, draft: Certificate, search: Search, then: Then) -> Tree:
-    """Name each function in what is watched, with the cuts that enclose it by a polynomial."""
-    t = next((f for w in state.watched for f in innermost_functions(w)), None)
-    if t is None:
-        return then(state)
-    s = state.s
-    box = {v: Interval(*ends) for v, ends in box_of(s, search).items()}
-    name = Var(f"a:{s.names}")
-    match t:
-        case Pi():
-            head: Tree = ["function", to_json(t), 1]
-        case Unary(UnaryOp.SIN | UnaryOp.COS, a):
-            head = ["function", to_json(t), taylor_order(a, box)]
-        case Unary(UnaryOp.SQRT, _):
-            head = ["root", to_json(t)]
-        case Binary(BinaryOp.DIV, _, d):
-            head = ["divide", to_json(t), "+" if exact.enclose(d, box).hi > 0 else "-"]
-        case _:
-            raise NotProved(f"no rule for {str(t)[:60]}")
-    sides = expand([*head, *([None] * (2 if head[0] in ("root", "divide") else 1))], s)
-    inner = [prove(side, _part(search)) for side in sides[:-1]]
-    original = substitute(t, {Var(n): f for n, f in state.atoms.items()})
-    centre, radius = _fit(original, box, DEGREE)
-    now, cuts = sides[-1], list[tuple[Term, Tree]]()
-    away = name - from_polynomial(centre)
-    for lemma in (Num(radius) + away, Num(radius) - away):
-        try:
-            cuts.append((lemma, _near(now, lemma, t, name, search)))
-        except NotProved as error:
-            raise NotProved(f"the enclosures of {str(t)[:40]}: {error}") from None
-        now = now.given(lemma)
-    moved = Move(name.name, centre, radius, len(now.premises) - 2, len(now.premises) - 1)
-    now, ends = _bounded(moved, now, search)
-    further = replace(
-        state.replacing(now, t, name),
-        atoms={**state.atoms, name.name: original},
-        moves=(moved, *state.moves),
-    )
-    return [*head, *inner, _cut(cuts + ends, _functions(further, draft, search, then))]
-
-
-def _near(s: Sequent, lemma: Term, t: Term, name: Var, search: Search) -> Tree:
-    """A proof of ``lemma``, which says on one side how near a function's name is to a polynomial."""
-    goal = s.concluding(lemma)
-    if isinstance(t, Binary):
-        found = clear_name(goal, name, _lemmas(search))
-        if found is None:
-            raise NotProved("its quotient is not enclosed")
-        return found
-    box = box_of(s, search)
-    for k, premise in polynomials(s, search).items():  # Taylor's polynomial, on the same side
-        rest = add(polynomial(lemma), premise, Fraction(-1))
-        known = not any(v not in box or ":" in v for v in names(rest))
-        if known and name.name in names(premise) and len(names(premise)) > 1:
-            return Cells([[Target(rest, lemma=k)]], sorted(names(rest)), search).prove(goal)
-    return prove(goal, _part(search))
-
-
-def _lemmas(search: Search) -> Search:
-    """A search that can be asked for lemmas."""
-    found = _part(search)
-    found.close = lambda s, own, depth: prove(s, own)
-    return found
-
-
-def _part(search: Search) -> Search:
-    """A search of its own with the time that is left."""
-    return Search(seconds=max(0.1, search.end - time.monotonic()), max_depth=20, scan=False)
-
-
-def _cut(cuts: Sequence[tuple[Term, Tree]], tree: Tree) -> Tree:
-    for lemma, proof in reversed(cuts):
-        tree = ["cut", to_json(lemma), proof, tree]
-    return tree
-
-
-def _bounded(one: Move, s: Sequent, search: Search) -> tuple[Sequent, list[tuple[Term, Tree]]]:
-    """Bounds of a name that is near to a polynomial: two cuts."""
-    box = box_of(s, search)
-    minus = {m: -c for m, c in one.centre.items()}
-    ends = lower_bound(one.centre, box) - one.radius, one.radius - lower_bound(minus, box)
-    slack = (ends[1] - ends[0]) / 256 + Fraction(1, 2**40)
-    low, high = outward(ends[0], False, slack), outward(ends[1], True, slack)
-    cuts: list[tuple[Term, Tree]] = []
-    for lemma, premise, rest in (
-        (Var(one.name) - low, one.above, add(one.centre, constant(-one.radius - low))),
-        (high - Var(one.name), one.below, add(minus, constant(high - one.radius))),
-    ):
-        leaf = hint(rest, {premise: Fraction(1)}, s, polynomials(s, search), box_of(s, search))
-        cuts.append((lemma, ["leaf", [leaf]]))
-        search.leaves += 1
-        s = s.given(lemma)
-    return s, cuts
-
-
-def _fit(t: Term, box: Mapping[str, Interval], most: int) -> tuple[Polynomial, Fraction]:
-    """A polynomial near ``t`` on the box, by least squares, and a guess of how near."""
-    used = sorted(variables(t))
-    if not used:
-        value = exact.enclose(t, {})
-        middle = Fraction(float((value.lo + value.hi) / 2))
-        return constant(middle), Fraction(1, 2**48)
-    missing = set(used) - box.keys()
-    if missing:
-        raise NotProved(f"{str(t)[:40]}: no bounds for {min(missing)}")
-    low = np.array([float(box[v].lo) for v in used])
-    high = np.array([float(box[v].hi) for v in used])
-    reach = np.maximum(np.maximum(np.abs(low), np.abs(high)), 1e-12)
-    unit = np.random.default_rng(0).random((SAMPLES, len(used)))
-    unit = (1 - np.cos(np.pi * unit)) / 2  # denser at the ends
-    ends = np.random.default_rng(1).integers(0, 2, (64, len(used))).astype(np.float64)
-    x = low + (high - low) * np.vstack([unit, ends])
-    y = np.asarray(compile_batch([t], [used])(x)[0])
-    powers = [k for k in product(range(most + 1), repeat=len(used)) if sum(k) <= most]
-    design = np.stack([np.prod((x / reach) ** np.array(k), axis=1) for k in powers], axis=1)
-    found = np.linalg.lstsq(design, y, rcond=None)[0]
-    centre: Polynomial = {}
-    for k, c in zip(powers, found, strict=True):
-        coefficient = _short(float(c) / float(np.prod(reach ** np.array(k))), BITS)
-        if abs(c) > 2**-40:
-            centre[tuple((v, p) for v, p in zip(used, k, strict=True) if p)] = coefficient
-    rest = float(np.abs(y - values(centre, used, x)).max())
-    return centre, Fraction(math.ceil((1.2 * rest + 1e-6) * 2**40), 2**40)
-
-
-def _short(value: float, bits: int) -> Fraction:
-    """A nearby number of so many bits."""
-    mantissa, exponent = math.frexp(value)
-    return Fraction(round(mantissa * 2**bits)) * Fraction(2) ** (exponent - bits)
 
 
 def _steps(state: State, draft: Certificate, search: Search) -> Tree:
@@ -335,7 +154,7 @@ def _steps(state: State, draft: Certificate, search: Search) -> Tree:
         for lemma, found in ((away, above), (-away, below)):
             cuts.append((Num(found.loss) + lemma, found.proof))
             s = s.given(Num(found.loss) + lemma)
-        centre = {m: _short(float(c), BITS) for m, c in above.moved.items()}
+        centre = {m: short(float(c), BITS) for m, c in above.moved.items()}
         rest = add(above.moved, centre, Fraction(-1))
         box = box_of(s, search)
         spare = [lower_bound(rest, box), lower_bound({m: -c for m, c in rest.items()}, box)]
@@ -358,7 +177,7 @@ def _steps(state: State, draft: Certificate, search: Search) -> Tree:
         named.append(Move(name, centre, radius, place, place + 1))
     after: list[tuple[Term, Tree]] = []
     for one in named:
-        s, found_ends = _bounded(one, s, search)
+        s, found_ends = bounded(one, s, search)
         after += found_ends
     targets: list[list[Target]] = []
     for alternative in s.alternatives:
@@ -372,10 +191,10 @@ def _steps(state: State, draft: Certificate, search: Search) -> Tree:
             s = s.given(kept.lemma)
     used = {v for goals in targets for t in goals for v in names(t.p)}
     split = [v for v in (*model.state_names, *model.disturbance_names) if v in used]
-    tree = _cut(after, Cells(targets, split, search).prove(s))
+    tree = cut_all(after, Cells(targets, split, search).prove(s))
     for head in reversed(heads):
         tree = [*head, tree]
-    return _cut(cuts, tree)
+    return cut_all(cuts, tree)
 
 
 def _inputs(state: State, draft: Certificate) -> list[Move]:
@@ -416,7 +235,7 @@ def _tested(s: Sequent, draft: Certificate, end: float) -> Tree:
                 t - outward(Fraction(value.lo), False, slack),
                 outward(Fraction(value.hi), True, slack) - t,
             ):
-                cuts.append((lemma, prove(now.concluding(lemma), _part(search))))
+                cuts.append((lemma, prove(now.concluding(lemma), own_search(search))))
                 now = now.given(lemma)
         for t in dict.fromkeys(parts):
             heads.append(["name", to_json(t)])
@@ -433,7 +252,7 @@ def _tested(s: Sequent, draft: Certificate, end: float) -> Tree:
         tree: Tree = ["leaf", leaves]
         for head in reversed(heads):
             tree = [*head, tree]
-        return _cut(cuts, tree)
+        return cut_all(cuts, tree)
 
     return _pieces(State(s, steps, {}), close)
 

@@ -48,13 +48,13 @@ def enclose_rows(sequent: Sequent, draft: Certificate, seconds: float) -> Tree:
     end = time.monotonic() + seconds
     cuts: list[tuple[Term, Tree]] = []
     s = sequent
-    for lemma in _tight_box(s, draft.model.state_names):
+    for lemma in tight_box(s, draft.model.state_names):
         s, tree = proved_cut(s, lemma, end, "the polytope's box")
         cuts.append((lemma, tree))
     steps = tolerant(draft.model.steps, "plant", draft.rounding.guard)[0]
     rows = len(draft.shield.invariant[0])
     curved = [t for t in steps if not _is_affine(t)]
-    result = _Enclosing(curved, rows, len(sequent.premises), end).branch(s)
+    result = Enclosing(curved, rows, len(sequent.premises), end).branch(s)
     for lemma, tree in reversed(cuts):
         result = ["cut", to_json(lemma), tree, result]
     return result
@@ -78,7 +78,7 @@ def _is_affine(t: Term) -> bool:
         return False
 
 
-def _tight_box(s: Sequent, names: tuple[str, ...]) -> list[Term]:
+def tight_box(s: Sequent, names: tuple[str, ...]) -> list[Term]:
     """Bounds of the states, a little outside of what the affine premises allow, where tighter than stated."""
     search = Search()
     rows = [p for p in polynomials(s, search).values() if degree(p) == 1]
@@ -104,7 +104,7 @@ def _tight_box(s: Sequent, names: tuple[str, ...]) -> list[Term]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Enclosing:
+class Enclosing:
     """What stays the same in one proof."""
 
     steps: list[Term]
@@ -130,7 +130,7 @@ class _Enclosing:
         try:
             return self.enclosed(s)
         except NotProved:
-            q = _halving(s, self.steps) if halvings < MOST_HALVINGS else None
+            q = halving(s, self.steps) if halvings < MOST_HALVINGS else None
             if q is None:
                 raise
         head = ["split", to_json(q)]
@@ -178,14 +178,14 @@ class _Enclosing:
         try:
             return prove(s, self.search(self.rows))
         except NotProved:
-            q = _halving(s, [t]) if slices else None
+            q = halving(s, [t]) if slices else None
             if q is None:
                 raise
         head = ["split", to_json(q)]
         return [*head, *(self.sliced(p, t, slices - 1) for p in expand([*head, None, None], s))]
 
 
-def _halving(s: Sequent, steps: list[Term]) -> Term | None:
+def halving(s: Sequent, steps: list[Term]) -> Term | None:
     """The coordinate, and its middle, whose halves have the least remainders, as ``v - middle``."""
     box = Premises(s.premises).box()
     best: tuple[float, Term] | None = None

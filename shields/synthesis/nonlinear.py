@@ -15,7 +15,7 @@ import numpy as np
 
 from nprl.lang.ranges import Interval
 from nprl.lang.serial import to_json
-from nprl.lang.terms import Num, Term, Var, children, variables
+from nprl.lang.terms import Binary, BinaryOp, Num, Term, Unary, UnaryOp, Var, children, variables
 from nprl.shields.certificate import Certificate
 from nprl.shields.goals import tolerant
 from nprl.shields.leaf import Premises
@@ -89,6 +89,24 @@ def time_left(end: float) -> float:
     if left <= 0:
         raise NotProved("the time is over")
     return left
+
+
+def curved_parts(t: Term) -> list[Term]:
+    """The parts of a term that are not affine; the term is an affine form of them and of variables."""
+    try:
+        if degree(polynomial(t)) <= 1:
+            return []
+    except NotPolynomial:
+        pass
+    match t:
+        case Binary(BinaryOp.ADD | BinaryOp.SUB, a, b):
+            return [*curved_parts(a), *curved_parts(b)]
+        case Unary(UnaryOp.NEG, a):
+            return curved_parts(a)
+        case Binary(BinaryOp.MUL, Num(), a) | Binary(BinaryOp.MUL | BinaryOp.DIV, a, Num()):
+            return curved_parts(a)
+        case _:
+            return [t]
 
 
 def undisturbed(t: Term, disturbance: set[str]) -> list[Term]:
