@@ -20,6 +20,8 @@ from nprl.shields.synthesis.budget import Budget, OutOfTime
 from nprl.shields.synthesis.control_invariant import control_invariant
 from nprl.shields.synthesis.decoupled import METHOD as PRODUCT
 from nprl.shields.synthesis.decoupled import decoupled
+from nprl.shields.synthesis.driven import METHOD as DRIVEN
+from nprl.shields.synthesis.driven import union_of_driven
 from nprl.shields.synthesis.ellipsoid import Ellipsoid, Impossible, invariant_ellipsoid
 from nprl.shields.synthesis.equilibrium import Point, equilibria
 from nprl.shields.synthesis.finite import finite_candidates
@@ -92,7 +94,10 @@ def candidates(
     by_method = zip_longest(*ways, fillvalue=iter(()))
     joint = []
     if len(split) > 1 and model.choices is None:
-        joint = [_noted(budget, UNION, union_of_few_rows(model, split, seed, budget))]
+        joint = [
+            _noted(budget, UNION, union_of_few_rows(model, split, seed, budget)),
+            _noted(budget, DRIVEN, union_of_driven(model, split, seed, budget)),
+        ]
     single = chain.from_iterable(by_method)
     return _until_over([*joint, *single] if unions else [*single, *joint])
 

@@ -21,6 +21,7 @@ from nprl.shields.polynomial import NotPolynomial, bound_of, polynomial
 from nprl.shields.sequent import Sequent, expand, expanded
 from nprl.shields.synthesis.prove import prove
 from nprl.shields.synthesis.search import NotProved, Search, Tree
+from nprl.shields.synthesis.sliced import by_slices
 from nprl.shields.synthesis.union import SLACK
 
 
@@ -195,6 +196,9 @@ def _one_by_one(s: Sequent, end: float) -> Tree:
 
     A row that one input drives needs the clip of that input only; the others' are named away.
     """
+    sliced = by_slices(s, _left(end))
+    if sliced is not None:
+        return sliced
     clips = list(dict.fromkeys(c for t in s.premises for c in _clips(t)))
     own = s.alternatives[0]
     if len(clips) < 2:
