@@ -58,7 +58,7 @@ AT_FIRST, AT_LAST = 0.5, 10.0
 """Seconds for a proof that nothing can be kept: before anything else, and at most for later ones."""
 ROUNDS, SHARE = (0.05, 0.25, 1.0), 0.5
 """A synthesis gets these parts of its seconds, in turn; such a proof gets this share of each after it."""
-UNIONS, PLANS = {"nprl/PointMass-v0"}, {"gymnasium/CartPole-v1"}
+UNIONS, PLANS = {"nprl/PointMass-v0", "nprl/Unicycle-v0"}, {"gymnasium/CartPole-v1"}
 """Systems of which a union of modes is shipped, and those whose shield has plans."""
 PROVED = Path(__file__).resolve().parent.parent / "shields" / "proved"
 COLUMNS = [

@@ -17,6 +17,8 @@ import numpy as np
 from nprl.model import Model
 from nprl.shields.synthesis.absorbing import until_goal
 from nprl.shields.synthesis.budget import Budget, OutOfTime
+from nprl.shields.synthesis.cell_map import METHOD as CELLS
+from nprl.shields.synthesis.cell_map import cells, suits
 from nprl.shields.synthesis.control_invariant import control_invariant
 from nprl.shields.synthesis.decoupled import METHOD as PRODUCT
 from nprl.shields.synthesis.decoupled import decoupled
@@ -89,17 +91,18 @@ def candidates(
                 ways.append([_noted(budget, FINITE, finite)])
         except Unsuitable as error:
             reasons.append(str(error))
-    if not ways:
+    if not ways and not suits(model):
         raise Unsuitable(reasons[0] if reasons else "a safe set that is empty")
     by_method = zip_longest(*ways, fillvalue=iter(()))
     joint = []
     if len(split) > 1 and model.choices is None:
         joint = [
-            _noted(budget, UNION, union_of_few_rows(model, split, seed, budget)),
             _noted(budget, DRIVEN, union_of_driven(model, split, seed, budget)),
+            _noted(budget, UNION, union_of_few_rows(model, split, seed, budget)),
         ]
     single = chain.from_iterable(by_method)
-    return _until_over([*joint, *single] if unions else [*single, *joint])
+    last = [_noted(budget, CELLS, cells(model, budget))] if suits(model) else []
+    return _until_over([*joint, *single, *last] if unions else [*single, *joint, *last])
 
 
 def _ways(problem: Problem, seed: int, budget: Budget) -> list[Iterator[Candidate]]:
@@ -184,7 +187,7 @@ def _until_over(ways: list[Iterator[Candidate]]) -> Iterator[Candidate]:
 def _noted(budget: Budget, method: str, found: Iterator[Candidate]) -> Iterator[Candidate]:
     """The candidates of a method; if there are none, the budget notes that, and why."""
     since, some = time.monotonic(), False
-    family = "ellipsoid" if method == "ellipsoid" else "polytope"
+    family = {"ellipsoid": "ellipsoid", CELLS: "cells"}.get(method, "polytope")
     try:
         budget.check(method)
         for candidate in found:

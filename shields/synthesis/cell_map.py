@@ -19,13 +19,23 @@ from itertools import permutations, product
 import numpy as np
 
 from nprl.lang.build import where
-from nprl.lang.terms import Compare, Num, Term, Var, Where, subterms
+from nprl.lang.terms import (
+    Compare,
+    Num,
+    Or,
+    Term,
+    Unary,
+    UnaryOp,
+    Var,
+    Where,
+    replace,
+    subterms,
+)
 from nprl.model import Model
 from nprl.shields.polynomial import NotPolynomial, bound_of, polynomial
 from nprl.shields.synthesis.budget import Budget
 from nprl.shields.synthesis.images import image, truth
 from nprl.shields.synthesis.numeric import Array, Mask
-from nprl.shields.synthesis.problem import Unsuitable
 from nprl.shields.synthesis.proposal import Candidate
 
 METHOD, FAMILY = "cells of a grid", "cells"
@@ -36,6 +46,8 @@ INPUTS = {1: 9, 2: 5, 3: 3}
 MOST_BOXES, MOST_LEAVES = 40, 160
 SEEDS = 24
 """Cells from which a box is grown at a time."""
+HAIR = Fraction(1, 2**12)
+"""How far from a face of S lines are, as a part of the range, where it is one of several that may hold."""
 SPARE = 2.0**-16
 """By how much of a cell an image is widened, for rounding."""
 HALF = Fraction(1, 2)
@@ -74,8 +86,12 @@ class _Grid:
                 at[name] = (np.float64(float(v)), np.float64(float(v)))
             found = [image(t, at) for t in model.steps]
             spare = [SPARE * float(np.diff(e).min()) for e in self.edges]
-            lows.append([np.broadcast_to(a - s, shape) for (a, _), s in zip(found, spare, strict=True)])
-            highs.append([np.broadcast_to(b + s, shape) for (_, b), s in zip(found, spare, strict=True)])
+            lows.append(
+                [np.broadcast_to(a - s, shape) for (a, _), s in zip(found, spare, strict=True)]
+            )
+            highs.append(
+                [np.broadcast_to(b + s, shape) for (_, b), s in zip(found, spare, strict=True)]
+            )
         return np.array(lows), np.array(highs)
 
     def inside(self, low: Array, high: Array, sums: Array) -> Mask:
@@ -95,16 +111,14 @@ class _Grid:
         return np.asarray(within & (live >= size))
 
 
-def cells(model: Model, budget: Budget) -> Iterator[Candidate]:
-    """Sets of cells that hold the starts, from fine grids to coarse ones; those of few boxes only.
+def suits(model: Model) -> bool:
+    """Whether a model is small enough: at most three coordinates, and at most three inputs."""
+    return len(model.state) in COUNTS and len(model.action) in (0, *INPUTS)
 
-    Raises:
-        Unsuitable: for more than three coordinates, or more than three inputs.
-    """
-    n, m = len(model.state), len(model.action)
-    if n > max(COUNTS) or m > max(INPUTS):
-        raise Unsuitable(f"{n} coordinates and {m} inputs: cells are for at most three of each")
-    for count in COUNTS[n]:
+
+def cells(model: Model, budget: Budget) -> Iterator[Candidate]:
+    """Sets of cells that hold the starts, from fine grids to coarse ones; those of few boxes only."""
+    for count in COUNTS[len(model.state)]:
         budget.check(METHOD)
         grid = _grid(model, count)
         low, high = grid.images()
@@ -131,26 +145,41 @@ def _grid(model: Model, count: int) -> _Grid:
         for s in subterms(t):
             if isinstance(s, Where):
                 asked += [c for c in subterms(s.condition) if isinstance(c, Compare)]
-    for c in asked:
-        try:
-            bound = bound_of(polynomial(c.left - c.right))
-        except NotPolynomial:
-            continue
-        if bound is not None and bound[0] in cuts:
-            cuts[bound[0]].add(bound[2])
+    beside = any(isinstance(s, Or) for s in subterms(model.safe))  # one of several: off their faces
+    for name, v in (f for c in asked for f in _faces(c)):
+        if name in cuts:
+            width = max(c.high - c.low for c in model.state if c.name == name)
+            hair = width * HAIR if beside else Fraction(0)
+            cuts[name] |= {v - hair, v + hair}
     lines = []
     for c in model.state:
         width = (c.high - c.low) / count
         own = {c.low, c.high, *(v for v in cuts[c.name] if c.low < v < c.high)}
         even = (c.low + width * i for i in range(1, count))
-        lines.append(tuple(sorted(own | {v for v in even if min(abs(v - o) for o in own) * 4 > width})))
-    inputs = model.choices or tuple(
-        product(*(_values(c.low, c.high, INPUTS[len(model.action)]) for c in model.action))
-    )
+        lines.append(
+            tuple(sorted(own | {v for v in even if min(abs(v - o) for o in own) * 4 > width}))
+        )
+    many = INPUTS.get(len(model.action), 0)
+    inputs = model.choices or tuple(product(*(_values(c.low, c.high, many) for c in model.action)))
     middle = [(c.low + c.high) / 2 for c in model.action]
-    inputs = tuple(sorted(inputs, key=lambda u: sum(abs(v - q) for v, q in zip(u, middle, strict=True))))
+    inputs = tuple(
+        sorted(inputs, key=lambda u: sum(abs(v - q) for v, q in zip(u, middle, strict=True)))
+    )
     edges = tuple(np.array([float(v) for v in axis]) for axis in lines)
     return _Grid(model, tuple(lines), inputs, edges)
+
+
+def _faces(c: Compare) -> Iterator[tuple[str, Fraction]]:
+    """The coordinate that a comparison asks for, and the values where its answer may change."""
+    signs = [s for s in subterms(c) if isinstance(s, Unary) and s.op is UnaryOp.ABS]
+    for sign in (1, -1):
+        plain: dict[Term, Term] = {a: sign * a.arg for a in signs}
+        try:
+            bound = bound_of(polynomial(replace(c.left - c.right, plain)))
+        except NotPolynomial:
+            continue
+        if bound is not None:
+            yield bound[0], bound[2]
 
 
 def _values(low: Fraction, high: Fraction, count: int) -> list[Fraction]:
@@ -205,7 +234,11 @@ def _boxes(live: Mask, start: Block) -> list[Block]:
     result: list[Block] = []
     while left.any() and len(result) <= MOST_BOXES:
         seeds = np.argwhere(left)
-        seeds = seeds[rng.permutation(len(seeds))[:SEEDS]] if result else np.array([[a for a, _ in start]])
+        seeds = (
+            seeds[rng.permutation(len(seeds))[:SEEDS]]
+            if result
+            else np.array([[a for a, _ in start]])
+        )
         grown = [
             _grown(tuple((int(i), int(i) + 1) for i in s), order, live.shape, sums)
             for s in seeds
@@ -289,9 +322,9 @@ class _Tree:
         if self.leaves > MOST_LEAVES:
             return None
         seen = self.seen(block)
-        if seen is None:
+        if not seen:
             return None
-        good = self.grid.inside(seen[0], seen[1], self.sums)
+        good = np.all([self.grid.inside(a, b, self.sums) for a, b in seen], axis=0)
         sizes = [b - a for a, b in block]
         if good.any() or max(sizes) == 1:
             self.leaves += 1
@@ -308,14 +341,14 @@ class _Tree:
         line = self.grid.lines[k][middle]
         return where(Var(self.grid.model.state_names[k]) - line >= 0, above, under)
 
-    def seen(self, block: Block) -> tuple[Array, Array] | None:
-        """The hull of where what lives in a block, and on its faces, goes under each input; (inputs, n) twice."""
-        lows, highs = [], []
+    def seen(self, block: Block) -> list[tuple[Array, Array]]:
+        """Hulls of where what lives in a block, and on each of its faces, goes; ends (inputs, n)."""
+        result = []
         inner = _slices(block)
         mask = self.live[inner]
         if mask.any():
-            lows.append(self.low[(slice(None), slice(None), *inner)][:, :, mask].min(axis=2))
-            highs.append(self.high[(slice(None), slice(None), *inner)][:, :, mask].max(axis=2))
+            here = (slice(None), slice(None), *inner)
+            result.append(_hull(self.low[here], self.high[here], mask))
         for k, (first, last) in enumerate(block):
             for line, own, across in ((first, first, first - 1), (last, last - 1, last)):
                 if not 0 <= across < self.live.shape[k]:
@@ -324,12 +357,15 @@ class _Tree:
                 dead = ~self.live[(*inner[:k], slice(own, own + 1), *inner[k + 1 :])]
                 mask = self.live[at] & dead
                 if mask.any():
-                    face = (slice(None), slice(None), *inner[:k], slice(line, line + 1), *inner[k + 1 :])
-                    lows.append(self.faces[k][0][face][:, :, mask].min(axis=2))
-                    highs.append(self.faces[k][1][face][:, :, mask].max(axis=2))
-        if not lows:
-            return None
-        return np.min(lows, axis=0), np.max(highs, axis=0)
+                    on = (*inner[:k], slice(line, line + 1), *inner[k + 1 :])
+                    low, high = (f[(slice(None), slice(None), *on)] for f in self.faces[k])
+                    result.append(_hull(low, high, mask))
+        return result
+
+
+def _hull(low: Array, high: Array, mask: Mask) -> tuple[Array, Array]:
+    """The hull of the boxes in a mask, for each input."""
+    return low[:, :, mask].min(axis=2), high[:, :, mask].max(axis=2)
 
 
 def _leaves(number: Term) -> Iterator[int]:
@@ -343,4 +379,4 @@ def _leaves(number: Term) -> Iterator[int]:
             raise AssertionError(number)
 
 
-__all__ = ["FAMILY", "METHOD", "cells"]
+__all__ = ["FAMILY", "METHOD", "cells", "suits"]

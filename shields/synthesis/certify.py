@@ -23,6 +23,8 @@ from nprl.shields.sequent import Sequent, assign, expand, expanded
 from nprl.shields.synthesis import enclosed_rows
 from nprl.shields.synthesis.bernstein import from_polynomial, lower_bound
 from nprl.shields.synthesis.candidate import Candidate
+from nprl.shields.synthesis.cell_map import FAMILY
+from nprl.shields.synthesis.cell_proof import CellProof
 from nprl.shields.synthesis.curved import prove_curved
 from nprl.shields.synthesis.nonlinear import enclose_steps
 from nprl.shields.synthesis.prove import prove
@@ -65,14 +67,18 @@ def certify(
     start = time.monotonic()
     draft = claim(model, candidate)
     most = degree_of(draft)
-    union = UnionProof(draft) if len(draft.shield.invariant) > 1 else None
+    parts: UnionProof | CellProof | None = None
+    if draft.shield.family == FAMILY:
+        parts = CellProof(draft)
+    elif len(draft.shield.invariant) > 1:
+        parts = UnionProof(draft)
     proofs: dict[str, Tree] = {}
     for goal, sequent in goals(draft).items():
         if progress is not None:
             progress(goal)
         left = seconds - (time.monotonic() - start)
         try:
-            proofs[goal] = prove_goal(goal, sequent, draft, most, left, union)
+            proofs[goal] = prove_goal(goal, sequent, draft, most, left, parts)
         except NotProved as error:
             raise NotProved(f"{goal}: {error}") from None
     info: dict[str, Any] = {"proof_s": round(time.monotonic() - start, 3), **candidate.notes}
@@ -213,20 +219,22 @@ def prove_goal(
     draft: Certificate,
     most: int,
     seconds: float,
-    union: UnionProof | None = None,
+    parts: UnionProof | CellProof | None = None,
 ) -> Tree:
     """A tree of one goal of a claim whose rows have at most the degree ``most``.
 
-    ``union`` keeps what was proved of the modes of a set of several parts.
+    ``parts`` knows the parts of a set of several, and keeps what was proved of them.
 
     Raises:
         NotProved: with what stopped the search.
     """
     if seconds <= 0:
         raise NotProved("the time is over")
-    if union is not None and goal.split("/")[0] in ("action", "backup"):
-        return union.prove(goal, sequent, seconds)
-    if union is not None and goal.startswith("test/"):
+    if isinstance(parts, CellProof):
+        return parts.prove(goal, sequent, seconds)
+    if parts is not None and goal.split("/")[0] in ("action", "backup"):
+        return parts.prove(goal, sequent, seconds)
+    if parts is not None and goal.startswith("test/"):
         with suppress(NotProved):
             return by_names(sequent, seconds)
     if most > 2:

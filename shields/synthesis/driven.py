@@ -31,7 +31,7 @@ from nprl.shields.synthesis.union import joined
 METHOD = "distance to a face, driven by one coordinate"
 NODES = 1601
 """Of the grid of z."""
-CHORDS = 4
+CHORDS = 3
 """To each side of a centre."""
 ROUNDS = 2_000
 HASTE = 0.3
@@ -103,7 +103,9 @@ def _drive(problem: Problem, face: Row, seed: int) -> _Drive | None:
     """What drives a face's distance, if one coordinate does; seen at sample points."""
     model = problem.model
     names = [c.name for c in (*model.state, *model.action, *model.disturbance)]
-    low, high = (np.array([float(e) for e in ends]) for ends in zip(*model.box().values(), strict=True))
+    low, high = (
+        np.array([float(e) for e in ends]) for ends in zip(*model.box().values(), strict=True)
+    )
     x = low + (high - low) * np.random.default_rng(seed).random((64, len(names)))
     a = np.array([float(v) for v in face[0]])
     _, slopes = jacobian(model.steps, names, x)
@@ -203,7 +205,9 @@ def _rows(
     edge, height = float(z[int(np.argmax(steep > 0))]), 0.0
     reach = max(abs(float(z[0])), abs(float(z[-1])))
     for level in levels:
-        m = nearest(float(level), spare / 16 / reach) + Fraction(nearest(spare / 8 / reach, spare / 16 / reach))
+        m = nearest(float(level), spare / 16 / reach) + Fraction(
+            nearest(spare / 8 / reach, spare / 16 / reach)
+        )
         c = nearest(height - float(m) * edge + spare / 16, spare / 32)
         rows.append((side * m, c))
         last = float(z[np.searchsorted(steep, level, side="right")]) if level < steep[-1] else z[-1]

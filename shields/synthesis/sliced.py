@@ -24,13 +24,21 @@ from nprl.lang.terms import Num, Term, Unary, UnaryOp, Var
 from nprl.lang.terms import replace as substitute
 from nprl.model import Box
 from nprl.shields.leaf import Premises
-from nprl.shields.polynomial import NotPolynomial, Polynomial, add, bound_of, polynomial
+from nprl.shields.polynomial import (
+    NotPolynomial,
+    Polynomial,
+    add,
+    bound_of,
+    constant,
+    polynomial,
+)
 from nprl.shields.sequent import Sequent, expand
-from nprl.shields.synthesis.bernstein import from_polynomial
+from nprl.shields.synthesis.bernstein import bound, from_polynomial
 from nprl.shields.synthesis.functions import innermost_functions, taylor_order
 from nprl.shields.synthesis.polytope import nearest
+from nprl.shields.synthesis.problem import power_of_two
 from nprl.shields.synthesis.prove import contradiction, first_piece, prove
-from nprl.shields.synthesis.search import NotProved, Search, Tree, hint, outward, polynomials
+from nprl.shields.synthesis.search import NotProved, Search, Tree, hint, polynomials
 
 WIDTHS = (Fraction(2), Fraction(1), Fraction(1, 2))
 """Of slices, in this order, until one does."""
@@ -41,8 +49,11 @@ BITS = 2.0**-12
 """The precision of coefficients of a lemma, and of the ends of cells."""
 
 
-def by_slices(goal: Sequent, seconds: float) -> Tree | None:
+def by_slices(goal: Sequent, rows: int, seconds: float) -> Tree | None:
     """A proof of a kept goal of one alternative; None where its conclusions are of another kind.
+
+    The first ``rows`` premises are the set's; a multiple of one may be used, but no product with it, so
+    that the proof holds for rows with a slack, too.
 
     Raises:
         NotProved: where it is of that kind, and no slices do.
@@ -60,7 +71,7 @@ def by_slices(goal: Sequent, seconds: float) -> Tree | None:
     end = time.monotonic() + seconds
     for width in WIDTHS:
         try:
-            return _Slices(waves, z, width, end).bounded(goal)
+            return _Slices(waves, z, width, rows, end).bounded(goal)
         except NotProved as error:
             problem = error
     raise NotProved(str(problem))
@@ -95,8 +106,10 @@ class _Below:
 class _Slices:
     """One attempt, with slices of one width."""
 
-    def __init__(self, waves: Sequence[Unary], z: Var, width: Fraction, end: float) -> None:
-        self.waves, self.z, self.width, self.end = waves, z, width, end
+    def __init__(
+        self, waves: Sequence[Unary], z: Var, width: Fraction, rows: int, end: float
+    ) -> None:
+        self.waves, self.z, self.width, self.rows, self.end = waves, z, width, rows, end
         self.names = {f: Var(f"f:{k}") for k, f in enumerate(waves)}
         self.cache: dict[Term, Polynomial | None] = {}
 
@@ -199,9 +212,7 @@ class _Slices:
         for k, c in enumerate(fit):
             q[((self.z.name, k),) if k else ()] = nearest(float(c), BITS * scale / reach**k)
         here = sum(float(c) * x ** (m[0][1] if m else 0) for m, c in q.items())
-        q[()] += outward(Fraction(float((y - here).min())), False, Fraction(BITS * scale))
-        q[()] -= nearest(BITS * scale, BITS * scale / 8)
-        q = {m: c for m, c in q.items() if c}
+        q[()] += nearest(float((y - here).min()), BITS * scale)
         now, heads, multipliers = s, list[Tree](), dict[int, Fraction]()
         for c, f in parts:
             order = taylor_order(f.arg, {self.z.name: Interval(low, high)})
@@ -209,15 +220,13 @@ class _Slices:
             place = len(now.premises) + (0 if c > 0 else 1)
             (now,) = expand([*heads[-1], None], now)
             multipliers[place] = abs(c)
-        lemma = total - from_polynomial(q)
-        now = now.concluding(lemma)
-        for k, (_, f) in enumerate(parts):
-            now = now.replacing(f, Var(f"a:{s.names + k}"))
-        rest = polynomial(now.alternatives[0][0].term)
-        search = self.search()
-        premises, box = polynomials(now, search), {self.z.name: (low, high)}
+        named: dict[Term, Term] = {f: Var(f"a:{s.names + k}") for k, (_, f) in enumerate(parts)}
+        under = polynomial(substitute(total, named))
+        premises, box = polynomials(now, self.search()), {self.z.name: (low, high)}
         for place, c in multipliers.items():
-            rest = add(rest, premises[place], -c)
+            under = add(under, premises[place], -c)
+        q = _lowered(q, under, box, BITS * scale / 4)
+        rest = add(under, q, Fraction(-1))
         premises = {k: premises[k] for k in plain}
         tree: Tree = ["leaf", [hint(rest, multipliers, now, premises, box)]]
         for head in reversed(heads):
@@ -228,14 +237,15 @@ class _Slices:
         """Of the bounds of z a low and a high one, not far from the tightest, of few digits: their places, the ends."""
         found: dict[bool, list[tuple[Fraction, int]]] = {True: [], False: []}
         for k, p in polynomials(s, self.search()).items():
-            bound = bound_of(p)
-            if bound is not None and bound[0] == self.z.name:
-                found[p[((self.z.name, 1),)] > 0].append((bound[2], k))
+            end = bound_of(p)
+            if k >= self.rows and end is not None and end[0] == self.z.name:
+                found[p[((self.z.name, 1),)] > 0].append((end[2], k))
         low, high = self.box(s)[self.z.name]
         near = (high - low) / 16
         ends = []
         for up, tightest in ((True, low), (False, high)):
             usable = [e for e in found[up] if abs(e[0] - tightest) <= near]
+            usable = usable or [min(found[up], key=lambda e: abs(e[0] - tightest))]
             ends.append(min(usable, key=lambda e: (e[0].denominator, abs(e[0] - tightest))))
         return [k for _, k in ends], (ends[0][0], ends[1][0])
 
@@ -278,7 +288,9 @@ class _Slices:
 
     def lines(self, s: Sequent, below: _Below) -> list[tuple[Term, Tree]]:
         """Lines below D on a cell: from its polynomial, one for each end."""
-        ends = self.box(s)[self.z.name]
+        plain, ends = self.plain(s)
+        premises = polynomials(s, self.search())
+        premises = {k: premises[k] for k in plain}
         x = np.linspace(float(ends[0]), float(ends[1]), POINTS)
         y = sum(float(c) * x ** (m[0][1] if m else 0) for m, c in below.q.items())
         scale = float(np.abs(y).max())
@@ -288,14 +300,25 @@ class _Slices:
             slopes = away[1] / away[0]
             m = float(slopes.min() if at == 0 else slopes.max())
             slope = nearest(m, BITS * scale / max(1.0, abs(x[0]), abs(x[-1])))
-            c = nearest(float((y - float(slope) * x).min()) - BITS * scale, BITS * scale / 4)
+            c = nearest(float((y - float(slope) * x).min()), BITS * scale)
             line: Polynomial = {((self.z.name, 1),): slope, (): c}
+            line = _lowered(line, below.q, {self.z.name: ends}, BITS * scale / 4)
             rest = add(below.q, line, Fraction(-1))
-            leaf = hint(rest, {below.place: Fraction(1)}, s, polynomials(s, self.search()), self.box(s))
+            box = {self.z.name: ends}
+            leaf = hint(rest, {below.place: Fraction(1)}, s, premises, box)
             lemma = below.total - from_polynomial(line)
             result.append((lemma, ["leaf", [leaf]]))
             s = s.given(lemma)
         return result
+
+
+def _lowered(q: Polynomial, p: Polynomial, box: Box, unit: float) -> Polynomial:
+    """``q``, its constant lowered as far as Bernstein's form needs to show ``p >= q`` on a box."""
+    least = bound(add(p, q, Fraction(-1)), box)
+    if least is None:
+        raise NotProved("a polynomial below a function is of too high a degree")
+    step = power_of_two(unit)
+    return add(q, constant(min(least, Fraction(0)) // step * step))
 
 
 def _cut(cuts: Sequence[tuple[Term, Tree]], tree: Tree) -> Tree:

@@ -160,7 +160,8 @@ class _Walk:
         if key not in self.of.known:
             premises = (*own, *s.premises[before : before + common])
             goal = Sequent(premises, (s.alternatives[alternative],))
-            self.of.known[key] = _one_by_one(goal, self.end)
+            sliced = by_slices(goal, len(own), _left(self.end))
+            self.of.known[key] = sliced or _one_by_one(goal, self.end)
         size = len(own)
 
         def moved(k: int) -> int:
@@ -196,9 +197,6 @@ def _one_by_one(s: Sequent, end: float) -> Tree:
 
     A row that one input drives needs the clip of that input only; the others' are named away.
     """
-    sliced = by_slices(s, _left(end))
-    if sliced is not None:
-        return sliced
     clips = list(dict.fromkeys(c for t in s.premises for c in _clips(t)))
     own = s.alternatives[0]
     if len(clips) < 2:
