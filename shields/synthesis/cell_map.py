@@ -78,12 +78,12 @@ class _Grid:
         model = self.model
         at = dict(zip(model.state_names, self.ends(face), strict=True))
         for c in model.disturbance:
-            at[c.name] = (np.float64(float(c.low)), np.float64(float(c.high)))
+            at[c.name] = (np.asarray(float(c.low)), np.asarray(float(c.high)))
         shape = at[model.state_names[0]][0].shape
         lows, highs = [], []
         for u in self.inputs:
             for name, v in zip(model.action_names, u, strict=True):
-                at[name] = (np.float64(float(v)), np.float64(float(v)))
+                at[name] = (np.asarray(float(v)), np.asarray(float(v)))
             found = [image(t, at) for t in model.steps]
             spare = [SPARE * float(np.diff(e).min()) for e in self.edges]
             lows.append(

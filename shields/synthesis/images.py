@@ -42,9 +42,9 @@ def image(t: Term, at: Mapping[str, Ends]) -> Ends:
     """Bounds of a term on N boxes; ``at`` has the ends of every coordinate."""
     match t:
         case Num(value):
-            return np.float64(value), np.float64(value)
+            return np.asarray(float(value)), np.asarray(float(value))
         case Pi():
-            return np.float64(math.pi), np.float64(math.pi)
+            return np.asarray(math.pi), np.asarray(math.pi)
         case Var(name):
             return at[name]
         case Unary(op, arg):
@@ -72,7 +72,7 @@ def truth(f: Formula, at: Mapping[str, Ends]) -> tuple[Mask, Mask]:
     """Where a formula holds all over a box, and where it holds nowhere in it."""
     match f:
         case Truth(value):
-            return np.bool_(value), np.bool_(not value)
+            return np.asarray(value), np.asarray(not value)
         case Not(part):
             yes, no = truth(part, at)
             return no, yes
