@@ -43,6 +43,7 @@ def proved() -> Certificate:
     return certify(drift(), next(cells(drift(), Budget())), 600)
 
 
+@pytest.mark.slow
 def test_both_checkers_accept_a_set_of_cells_around_a_square(proved: Certificate) -> None:
     assert proved.shield.family == "cells"
     assert check(proved).verdict is Verdict.VERIFIED
@@ -50,6 +51,7 @@ def test_both_checkers_accept_a_set_of_cells_around_a_square(proved: Certificate
     assert not {k: v for k, v in check_exactly(data).items() if v}
 
 
+@pytest.mark.slow
 def test_the_cells_hold_nearly_all_that_is_free(proved: Certificate) -> None:
     x = np.random.default_rng(0).uniform(-2, 2, (20_000, 2))
     free = np.abs(x).max(axis=1) >= 0.5
@@ -74,6 +76,7 @@ def _wider(data: Any) -> None:
         part[0] = ["+", part[0], "1/4"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", [_dropped, _reversed, _wider])
 def test_a_broken_certificate_of_cells_is_refused(proved: Certificate, fault: Any) -> None:
     data = copy.deepcopy(proved.to_json())

@@ -79,8 +79,10 @@ def truth(f: Formula, at: Mapping[str, Ends]) -> tuple[Mask, Mask]:
         case And(parts) | Or(parts):
             found = [truth(p, at) for p in parts]
             every, some = np.logical_and.reduce, np.logical_or.reduce
-            yes, no = ([p[k] for p in found] for k in (0, 1))
-            return (every(yes), some(no)) if isinstance(f, And) else (some(yes), every(no))
+            holds, fails = ([p[k] for p in found] for k in (0, 1))
+            return (
+                (every(holds), some(fails)) if isinstance(f, And) else (some(holds), every(fails))
+            )
         case Compare(relation, left, right):
             if relation in (Relation.LE, Relation.LT):
                 left, right = right, left
