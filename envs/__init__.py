@@ -43,6 +43,7 @@ HORIZONS = {
     "nprl/SwingUp-v0": ("swing_up", 100),
     "nprl/Road-v0": ("road", 100),
     "nprl/PointMass-v0": ("point_mass", 200),
+    "nprl/Unicycle-v0": ("unicycle", 200),
     "nprl/QuadcopterStated-v0": ("quadcopter:STATED", 100),
     "nprl/DataCenterCoolingStated-v0": ("cooling:STATED", 100),
     "nprl/AdaptiveCruiseStated-v0": ("adaptive_cruise:STATED", 100),

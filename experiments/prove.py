@@ -64,7 +64,7 @@ AT_FIRST, AT_LAST = 4.0, 10.0
 The first ends at once where runs are found that stay safe for ever."""
 ROUNDS, SHARE = (0.05, 0.25, 1.0), 0.5
 """A synthesis gets these parts of its seconds, in turn; such a proof gets this share of each after it."""
-UNIONS, PLANS = {"nprl/PointMass-v0"}, {"gymnasium/CartPole-v1"}
+UNIONS, PLANS = {"nprl/PointMass-v0", "nprl/Unicycle-v0"}, {"gymnasium/CartPole-v1"}
 """Systems of which a union of modes is shipped, and those whose shield has plans."""
 ENLARGED = {"nprl/Duffing-v0", "gymnasium/MountainCarContinuous-v0"}
 """Those whose first set is far smaller than it could be: a larger one is shipped."""

@@ -17,9 +17,13 @@ import numpy as np
 from nprl.model import Model
 from nprl.shields.synthesis.absorbing import until_goal
 from nprl.shields.synthesis.budget import Budget, OutOfTime
+from nprl.shields.synthesis.cell_map import METHOD as CELLS
+from nprl.shields.synthesis.cell_map import cells, suits
 from nprl.shields.synthesis.control_invariant import control_invariant
 from nprl.shields.synthesis.decoupled import METHOD as PRODUCT
 from nprl.shields.synthesis.decoupled import decoupled
+from nprl.shields.synthesis.driven import METHOD as DRIVEN
+from nprl.shields.synthesis.driven import union_of_driven
 from nprl.shields.synthesis.ellipsoid import Ellipsoid, Impossible, invariant_ellipsoid
 from nprl.shields.synthesis.equilibrium import Point, equilibria
 from nprl.shields.synthesis.finite import finite_candidates
@@ -99,14 +103,18 @@ def candidates(
                 ways.append([_noted(budget, FINITE, partial(finite_candidates, piece, seed))])
         except Unsuitable as error:
             reasons.append(str(error))
-    if not ways:
+    if not ways and not suits(model):
         raise Unsuitable(reasons[0] if reasons else "a safe set that is empty")
     by_method = zip_longest(*ways, fillvalue=iter(()))
     joint = []
     if len(split) > 1 and model.choices is None:
-        joint = [_noted(budget, UNION, partial(union_of_few_rows, model, split, seed))]
+        joint = [
+            _noted(budget, DRIVEN, partial(union_of_driven, model, split, seed)),
+            _noted(budget, UNION, partial(union_of_few_rows, model, split, seed)),
+        ]
     single = chain.from_iterable(by_method)
-    return _until_over([*joint, *single] if unions else [*single, *joint])
+    last = [_noted(budget, CELLS, partial(cells, model))] if suits(model) else []
+    return _until_over([*joint, *single, *last] if unions else [*single, *joint, *last])
 
 
 def _ways(problem: Problem, seed: int, budget: Budget) -> list[Iterator[Candidate]]:
@@ -248,7 +256,8 @@ def _noted(
     If there are none, the budget notes that, and why.
     """
     since, some = time.monotonic(), False
-    family = "ellipsoid" if method.startswith("ellipsoid") else "polytope"
+    begin = method.partition(",")[0]
+    family = {"ellipsoid": "ellipsoid", CELLS: "cells"}.get(begin, "polytope")
     reason = "no such set that holds the initial set was found"
     try:
         budget.check(method)

@@ -103,7 +103,7 @@ def _pieces(state: State, then: Then) -> Tree:
             *head,
             *(
                 _pieces(state.replacing(s, piece, new).watching(s.premises[-1]), then)
-                for s, new in zip(parts, _branches(piece), strict=True)
+                for s, new in zip(parts, branches(piece), strict=True)
             ),
         ]
     for k, t in enumerate(state.s.premises):
@@ -113,7 +113,8 @@ def _pieces(state: State, then: Then) -> Tree:
     return then(state)
 
 
-def _branches(piece: Term) -> tuple[Term, Term]:
+def branches(piece: Term) -> tuple[Term, Term]:
+    """What stands for a min, max, abs or where in each of its two cases."""
     match piece:
         case Binary(_, a, b):
             return a, b

@@ -125,7 +125,7 @@ def _shared_piece(s: Sequent) -> Term | None:
 
 
 def _branch(s: Sequent, search: Search, depth: int) -> Tree:
-    absurd = _absurd(s, search)
+    absurd = contradiction(s, search)
     return absurd if absurd is not None else _close(s, search, depth)
 
 
@@ -160,7 +160,8 @@ def _first_function(s: Sequent, search: Search) -> Term | None:
     return None
 
 
-def _absurd(s: Sequent, search: Search) -> Tree | None:
+def contradiction(s: Sequent, search: Search) -> Tree | None:
+    """A proof that the premises contradict each other, by their affine combination; None if none is found."""
     premises, box = polynomials(s, search), box_of(s, search)
     proposal = combine(MINUS_ONE, premises, box)
     if not closes(proposal, False):
@@ -295,7 +296,7 @@ def _polynomial_stage(s: Sequent, search: Search, depth: int) -> Tree:
         search.leaves += 1
         return ["leaf", [hint for hint, _ in tries]]
     if depth:
-        absurd = _absurd(s, search)
+        absurd = contradiction(s, search)
         if absurd is not None:
             return absurd
     piece = next((f for t in s.premises if (f := outermost(t)) is not None), None)

@@ -21,7 +21,6 @@ from nprl.shields.polynomial import (
     NotPolynomial,
     Polynomial,
     add,
-    bound_of,
     names,
     polynomial,
 )
@@ -134,7 +133,7 @@ def prove_tested(sequent: Sequent, draft: Certificate, seconds: float) -> Tree:
     places = {f"next:{n}": n for n in model.state_names}
     now: dict[str, Polynomial] = {n: {((f"next:{n}", 1),): Fraction(1)} for n in model.state_names}
     known = Premises(view.s.premises)
-    passed = {k: known.polynomial(k) for k in range(len(view.s.premises))}
+    passed = {k: known.reading(k)[0] for k in range(len(view.s.premises))}
     there = substituted(row, dict(zip(model.state_names, map(polynomial, nominal), strict=True)))
     inside = next(
         (k, add(there, p, Fraction(-1)).get((), Fraction(0)))
@@ -200,8 +199,7 @@ def _disturbances(
             continue
         sides: dict[int, int] = {}
         for k in range(len(s.premises)):
-            p = stated.polynomial(k)
-            found = bound_of(p) if p is not None else None
+            p, found = stated.reading(k)
             if p is None or found not in ((c.name, 1, c.low), (c.name, -1, c.high)):
                 continue
             if abs(p[((c.name, 1),)]) == 1:

@@ -22,7 +22,7 @@ from nprl.lang.ranges import Interval
 from nprl.lang.serial import number_to_json, to_json
 from nprl.lang.terms import Binary, Num, Pi, Term, Unary, UnaryOp, Var
 from nprl.lang.terms import replace as substitute
-from nprl.shields.leaf import Premises
+from nprl.shields.leaf import Premises, Reading
 from nprl.shields.polynomial import (
     Monomial,
     Polynomial,
@@ -90,7 +90,7 @@ class View:
         self._most = most
         self._links: list[tuple[Tree, Tree | None]] = []
         self._frame: Frame | None = None
-        self._polynomials: dict[Term, Polynomial | None] = {}
+        self._readings: dict[Term, Reading] = {}
         self._seen: dict[Term, Polynomial] = {}
 
     def cut(self, lemma: Term, tree: Tree) -> None:
@@ -126,12 +126,12 @@ class View:
 
     def _stated(self) -> tuple[dict[int, Polynomial], dict[str, Range]]:
         """The premises that are polynomials, as seen, and the box that they state."""
-        terms = Premises(self.s.premises, self._polynomials)
+        terms = Premises(self.s.premises, self._readings)
         premises: dict[int, Polynomial] = {}
         low: dict[str, Fraction] = {}
         high: dict[str, Fraction] = {}
         for k, t in enumerate(self.s.premises):
-            p = terms.polynomial(k)
+            p = terms.reading(k)[0]
             if p is None:
                 continue
             if t not in self._seen:

@@ -65,7 +65,12 @@ def union(model: Model, split: Sequence[Model], find: Find, seed: int = 0) -> It
         if little and any(_inside(model, c, _start(model)).all() for c in modes):
             break
         covered |= inside
-    chosen = _chosen(model, modes, x)
+    yield from joined(model, modes, seed)
+
+
+def joined(model: Model, modes: Sequence[Candidate], seed: int = 0) -> Iterator[Candidate]:
+    """The union of the modes that are worth their rows, if it is more than one and holds the starts."""
+    chosen = _chosen(model, modes, _points(model, seed))
     if len(chosen) > 1:
         notes = {"method": METHOD, "modes": [str(c.notes.get("method")) for c in chosen]}
         rows = tuple(c.invariant[0] for c in chosen)

@@ -21,6 +21,7 @@ from nprl.shields.polynomial import NotPolynomial, bound_of, polynomial
 from nprl.shields.sequent import Sequent, expand, expanded
 from nprl.shields.synthesis.prove import prove
 from nprl.shields.synthesis.search import NotProved, Search, Tree
+from nprl.shields.synthesis.sliced import by_slices
 from nprl.shields.synthesis.union import SLACK
 
 
@@ -159,7 +160,8 @@ class _Walk:
         if key not in self.of.known:
             premises = (*own, *s.premises[before : before + common])
             goal = Sequent(premises, (s.alternatives[alternative],))
-            self.of.known[key] = _one_by_one(goal, self.end)
+            sliced = by_slices(goal, len(own), _left(self.end))
+            self.of.known[key] = sliced or _one_by_one(goal, self.end)
         size = len(own)
 
         def moved(k: int) -> int:

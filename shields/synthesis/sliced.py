@@ -1,0 +1,327 @@
+"""Kept goals of sets whose rows change by functions of one coordinate: slices of that coordinate.
+
+Beside a face that one coordinate z drives (`nprl.shields.synthesis.driven`) the next rows hold
+functions of z alone, in one combination ``D(z)``. On a slice of z a quadratic polynomial below D is
+proved once, by Taylor's sum and Bernstein's form; the functions then get names of which nothing
+else is known, and each row follows from the row that is active there. Cells end where another row
+becomes active. What needs no D is proved before, for all slices at once. Nothing here is trusted.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from functools import reduce
+
+import numpy as np
+
+from nprl.lang.floats import compile_batch
+from nprl.lang.ranges import Interval
+from nprl.lang.serial import to_json
+from nprl.lang.terms import Num, Term, Unary, UnaryOp, Var
+from nprl.lang.terms import replace as substitute
+from nprl.model import Box
+from nprl.shields.leaf import Premises, Reading
+from nprl.shields.polynomial import (
+    NotPolynomial,
+    Polynomial,
+    add,
+    bound_of,
+    constant,
+    polynomial,
+)
+from nprl.shields.sequent import Sequent, expand
+from nprl.shields.synthesis.bernstein import bound, from_polynomial
+from nprl.shields.synthesis.functions import innermost_functions, taylor_order
+from nprl.shields.synthesis.polytope import nearest
+from nprl.shields.synthesis.problem import power_of_two
+from nprl.shields.synthesis.prove import contradiction, first_piece, prove
+from nprl.shields.synthesis.search import NotProved, Search, Tree, hint, polynomials
+
+WIDTHS = (Fraction(2), Fraction(1), Fraction(1, 2))
+"""Of slices, in this order, until one does."""
+DEGREE = 4
+"""Of the polynomial below D on a slice."""
+POINTS = 257
+BITS = 2.0**-12
+"""The precision of coefficients of a lemma, and of the ends of cells."""
+
+
+def by_slices(goal: Sequent, rows: int, seconds: float) -> Tree | None:
+    """A proof of a kept goal of one alternative; None where its conclusions are of another kind.
+
+    The first ``rows`` premises are the set's; a multiple of one may be used, but no product with it, so
+    that the proof holds for rows with a slack, too.
+
+    Raises:
+        NotProved: where it is of that kind, and no slices do.
+    """
+    (own,) = goal.alternatives
+    functions = list(dict.fromkeys(f for c in own for f in innermost_functions(c.term)))
+    waves = [f for f in functions if isinstance(f, Unary) and f.op in (UnaryOp.SIN, UnaryOp.COS)]
+    arguments = {f.arg for f in waves}
+    if not waves or len(waves) < len(functions) or len(arguments) != 1:
+        return None
+    z = arguments.pop()
+    if not isinstance(z, Var) or z.name not in Premises(goal.premises).box():
+        return None
+    problem: Exception | None = None
+    end = time.monotonic() + seconds
+    for width in WIDTHS:
+        try:
+            return _Slices(waves, z, width, rows, end).bounded(goal)
+        except NotProved as error:
+            problem = error
+    raise NotProved(str(problem))
+
+
+def by_names(goal: Sequent, seconds: float) -> Tree:
+    """A proof in which nothing is known of functions; of a test's goal, whose premises hold the same ones.
+
+    Raises:
+        NotProved: where more must be known.
+    """
+    heads: list[Tree] = []
+    own = (c.term for a in goal.alternatives for c in a)
+    for f in dict.fromkeys(f for t in own for f in innermost_functions(t)):
+        heads.append(["name", to_json(f)])
+        goal = goal.naming(f)[1]
+    tree = prove(goal, Search(seconds=seconds, max_depth=0))
+    for head in reversed(heads):
+        tree = [*head, tree]
+    return tree
+
+
+@dataclass(frozen=True)
+class _Below:
+    """That D, the term ``total``, is at least a polynomial q: ``D - q`` is the premise at ``place``."""
+
+    total: Term
+    q: Polynomial
+    place: int
+
+
+class _Slices:
+    """One attempt, with slices of one width."""
+
+    def __init__(
+        self, waves: Sequence[Unary], z: Var, width: Fraction, rows: int, end: float
+    ) -> None:
+        self.waves, self.z, self.width, self.rows, self.end = waves, z, width, rows, end
+        self.names = {f: Var(f"f:{k}") for k, f in enumerate(waves)}
+        self.cache: dict[Term, Reading] = {}
+
+    def search(self, depth: int = 0) -> Search:
+        left = self.end - time.monotonic()
+        if left <= 0:
+            raise NotProved("the time is over")
+        return Search(seconds=left, max_depth=depth, scan=False, cache=self.cache)
+
+    def box(self, s: Sequent) -> Box:
+        return Premises(s.premises, self.cache).box()
+
+    def bounded(self, s: Sequent) -> Tree:
+        """That functions are at most 1 either way; which of their combinations matter; then slices."""
+        cuts: list[tuple[Term, Tree]] = []
+        for f in self.waves:
+            for k, lemma in ((2, 1 - f), (3, 1 + f)):
+                leaf = ["leaf", [{"products": [["1", [len(s.premises) + k]]]}]]
+                cuts.append((lemma, ["function", to_json(f), 1, leaf]))
+                s = s.given(lemma)
+        forms: list[Polynomial] = []
+        for c in s.alternatives[0]:
+            form = self.form(c.term)
+            if form and form not in forms and not self.easy(s.concluding(c.term)):
+                forms.append(form)
+        return _cut(cuts, self.slices(s, forms))
+
+    def easy(self, s: Sequent) -> bool:
+        """Whether it is enough that functions are at most 1."""
+        for f in self.waves:
+            s = s.naming(f)[1]
+        try:
+            prove(s, self.search())
+        except NotProved:
+            return False
+        return True
+
+    def form(self, t: Term) -> Polynomial:
+        """What functions do in a conclusion: their combination, over names."""
+        at: dict[Term, Term] = dict(self.names.items())
+        try:
+            p = polynomial(substitute(t, at))
+        except NotPolynomial as error:
+            raise NotProved(str(error)) from None
+        own = {v.name for v in self.names.values()}
+        found = {m: c for m, c in p.items() if any(n in own for n, _ in m)}
+        if any(len(m) > 1 or m[0][1] > 1 for m in found):
+            raise NotProved("functions in a product")
+        return found
+
+    def slices(self, s: Sequent, forms: list[Polynomial]) -> Tree:
+        """Slices of z, halved at multiples of the width."""
+        low, high = self.box(s)[self.z.name]
+        first, last = low // self.width + 1, -(-high // self.width) - 1
+        if first <= last:
+            at = (first + last) // 2 * self.width
+            head: Tree = ["split", to_json(self.z - at)]
+            return [*head, *(self.slices(t, forms) for t in expand([*head, None, None], s))]
+        cuts: list[tuple[Term, Tree]] = []
+        below: list[_Below] = []
+        for form in forms:
+            total, q, tree = self.lemma(s, form)
+            below.append(_Below(total, q, len(s.premises)))
+            lemma = total - from_polynomial(q)
+            cuts.append((lemma, tree))
+            s = s.given(lemma)
+        heads: list[Tree] = []
+        for f in self.waves:
+            heads.append(["name", to_json(f)])
+            name, s = s.naming(f)
+            below = [replace(b, total=substitute(b.total, {f: name})) for b in below]
+        tree = self.pieces(s, below, len(s.premises))
+        for head in reversed(heads):
+            tree = [*head, tree]
+        return _cut(cuts, tree)
+
+    def pieces(self, s: Sequent, below: list[_Below], first: int) -> Tree:
+        """Clips of the backup apart."""
+        if len(s.premises) > first or self.z.name not in self.box(s):
+            absurd = contradiction(s, self.search())
+            if absurd is not None:
+                return absurd
+        piece = first_piece(s, first)
+        if piece is None:
+            return self.cells(s, below, self.kinks(s))
+        head: Tree = ["pieces", to_json(piece)]
+        sides = expand([*head, None, None], s)
+        return [*head, *(self.pieces(t, below, first) for t in sides)]
+
+    def lemma(self, s: Sequent, form: Polynomial) -> tuple[Term, Polynomial, Tree]:
+        """The combination, a polynomial that it is never below on a slice, and the proof of that."""
+        plain, (low, high) = self.plain(s)
+        parts = [(c, f) for f, v in self.names.items() if (c := form.get(((v.name, 1),)))]
+        total: Term = reduce(lambda a, b: a + b, (Num(c) * f for c, f in parts))
+        x = np.linspace(float(low), float(high), POINTS)
+        y = np.asarray(compile_batch([total], [[self.z.name]])(x[:, None])[0])
+        reach, scale = max(1.0, abs(float(low)), abs(float(high))), float(np.abs(y).max())
+        fit = np.polynomial.Polynomial.fit(x, y, DEGREE).convert().coef
+        q: Polynomial = {(): Fraction(0)}
+        for k, v in enumerate(fit):
+            q[((self.z.name, k),) if k else ()] = nearest(float(v), BITS * scale / reach**k)
+        here = np.asarray(sum(float(v) * x ** (m[0][1] if m else 0) for m, v in q.items()))
+        q[()] += nearest(float((y - here).min()), BITS * scale)
+        now, heads, multipliers = s, list[Tree](), dict[int, Fraction]()
+        for c, f in parts:
+            order = taylor_order(f.arg, {self.z.name: Interval(low, high)})
+            heads.append(["function", to_json(f), order])
+            place = len(now.premises) + (0 if c > 0 else 1)
+            (now,) = expand([*heads[-1], None], now)
+            multipliers[place] = abs(c)
+        named: dict[Term, Term] = {f: Var(f"a:{s.names + k}") for k, (_, f) in enumerate(parts)}
+        under = polynomial(substitute(total, named))
+        premises, box = polynomials(now, self.search()), {self.z.name: (low, high)}
+        for place, c in multipliers.items():
+            under = add(under, premises[place], -c)
+        q = _lowered(q, under, box, BITS * scale / 4)
+        rest = add(under, q, Fraction(-1))
+        premises = {k: premises[k] for k in plain}
+        tree: Tree = ["leaf", [hint(rest, multipliers, now, premises, box)]]
+        for head in reversed(heads):
+            tree = [*head, tree]
+        return total, q, tree
+
+    def plain(self, s: Sequent) -> tuple[list[int], tuple[Fraction, Fraction]]:
+        """Of the bounds of z a low and a high one, not far from the tightest, of few digits: their places, the ends."""
+        found: dict[bool, list[tuple[Fraction, int]]] = {True: [], False: []}
+        for k, p in polynomials(s, self.search()).items():
+            end = bound_of(p)
+            if k >= self.rows and end is not None and end[0] == self.z.name:
+                found[p[((self.z.name, 1),)] > 0].append((end[2], k))
+        low, high = self.box(s)[self.z.name]
+        near = (high - low) / 16
+        ends = []
+        for up, tightest in ((True, low), (False, high)):
+            usable = [e for e in found[up] if abs(e[0] - tightest) <= near]
+            usable = usable or [min(found[up], key=lambda e: abs(e[0] - tightest))]
+            ends.append(min(usable, key=lambda e: (e[0].denominator, abs(e[0] - tightest))))
+        return [k for _, k in ends], (ends[0][0], ends[1][0])
+
+    def kinks(self, s: Sequent) -> list[Fraction]:
+        """Where, on a slice, another one of several rows is the one that binds."""
+        low, high = self.box(s)[self.z.name]
+        groups: dict[tuple[object, ...], list[tuple[float, float]]] = {}
+        for p in polynomials(s, self.search()).values():
+            slope = p.get(((self.z.name, 1),), Fraction(0))
+            other = {m: c for m, c in p.items() if m not in ((), ((self.z.name, 1),))}
+            if other and all(sum(k for _, k in m) == 1 for m in other):
+                key = tuple(sorted(other.items()))
+                groups.setdefault(key, []).append((float(slope), float(p.get((), Fraction(0)))))
+        x = np.linspace(float(low), float(high), POINTS)
+        found: set[Fraction] = set()
+        for lines in groups.values():
+            if len(lines) > 1:
+                active = np.argmin([m * x + c for m, c in lines], axis=0)
+                for i in np.flatnonzero(np.diff(active)):
+                    found.add(nearest(float(x[i] + x[i + 1]) / 2, float(high - low) * 2.0**-8))
+        return sorted(k for k in found if low < k < high)
+
+    def cells(self, s: Sequent, below: list[_Below], kinks: list[Fraction]) -> Tree:
+        """The rows, cell by cell, each by a line below D that is tight at one end of the cell."""
+        if kinks:
+            middle = len(kinks) // 2
+            head: Tree = ["split", to_json(self.z - kinks[middle])]
+            above, under = expand([*head, None, None], s)
+            return [
+                *head,
+                self.cells(above, below, kinks[middle + 1 :]),
+                self.cells(under, below, kinks[:middle]),
+            ]
+        cuts: list[tuple[Term, Tree]] = []
+        for b in below:
+            for lemma, tree in self.lines(s, b):
+                cuts.append((lemma, tree))
+                s = s.given(lemma)
+        return _cut(cuts, prove(s, self.search()))
+
+    def lines(self, s: Sequent, below: _Below) -> list[tuple[Term, Tree]]:
+        """Lines below D on a cell: from its polynomial, one for each end."""
+        plain, ends = self.plain(s)
+        premises = polynomials(s, self.search())
+        premises = {k: premises[k] for k in plain}
+        x = np.linspace(float(ends[0]), float(ends[1]), POINTS)
+        y = np.asarray(sum(float(c) * x ** (m[0][1] if m else 0) for m, c in below.q.items()))
+        scale = float(np.abs(y).max())
+        result = []
+        for at in (0, -1):
+            away = np.delete(x - x[at], at), np.delete(y - y[at], at)
+            slopes = away[1] / away[0]
+            m = float(slopes.min() if at == 0 else slopes.max())
+            slope = nearest(m, BITS * scale / max(1.0, abs(x[0]), abs(x[-1])))
+            c = nearest(float((y - float(slope) * x).min()), BITS * scale)
+            line: Polynomial = {((self.z.name, 1),): slope, (): c}
+            line = _lowered(line, below.q, {self.z.name: ends}, BITS * scale / 4)
+            rest = add(below.q, line, Fraction(-1))
+            box = {self.z.name: ends}
+            leaf = hint(rest, {below.place: Fraction(1)}, s, premises, box)
+            lemma = below.total - from_polynomial(line)
+            result.append((lemma, ["leaf", [leaf]]))
+            s = s.given(lemma)
+        return result
+
+
+def _lowered(q: Polynomial, p: Polynomial, box: Box, unit: float) -> Polynomial:
+    """``q``, its constant lowered as far as Bernstein's form needs to show ``p >= q`` on a box."""
+    least = bound(add(p, q, Fraction(-1)), box)
+    if least is None:
+        raise NotProved("a polynomial below a function is of too high a degree")
+    step = power_of_two(unit)
+    return add(q, constant(min(least, Fraction(0)) // step * step))
+
+
+def _cut(cuts: Sequence[tuple[Term, Tree]], tree: Tree) -> Tree:
+    for lemma, proof in reversed(cuts):
+        tree = ["cut", to_json(lemma), proof, tree]
+    return tree
