@@ -107,7 +107,7 @@ class _Grid:
             at = tuple((last if c else first)[k] for k, c in enumerate(corner))
             live = live + (-1.0) ** (len(corner) - sum(corner)) * sums[at]
         for a, b in zip(first, last, strict=True):
-            size *= b - a
+            size = size * (b - a).astype(np.float64)
         return np.asarray(within & (live >= size))
 
 
