@@ -106,8 +106,8 @@ class _Grid:
         for corner in product((0, 1), repeat=len(self.edges)):
             at = tuple((last if c else first)[k] for k, c in enumerate(corner))
             live = live + (-1.0) ** (len(corner) - sum(corner)) * sums[at]
-        for a, b in zip(first, last, strict=True):
-            size = size * (b - a).astype(np.float64)
+        for start, end in zip(first, last, strict=True):
+            size = size * (end - start)
         return np.asarray(within & (live >= size))
 
 
