@@ -121,8 +121,7 @@ def check_goal(
 ) -> GoalResult:
     """Prove one sequent by its tree, or say why not; ``end`` is a time of `time.monotonic`."""
     start = time.monotonic()
-    engines: set[str] = set()
-    leaves = 0
+    engines, leaves = set[str](), 0
     reason = "" if tree is not None else "there is no proof object"
     try:
         for premises, alternative, hints in _leaves(tree, sequent) if tree is not None else ():

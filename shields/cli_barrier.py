@@ -24,8 +24,8 @@ from nprl.shields.words import plain, theorem
 if TYPE_CHECKING:  # it brings the synthesis, which takes a second to import
     from nprl.model import Model
     from nprl.program import Program
-    from nprl.shields.barrier import BarrierReport
     from nprl.shields.counterexample import Counterexample
+    from nprl.shields.obligations import BarrierReport
 
 LARGEST = 1 << 22
 ACCEPTED = (
@@ -163,7 +163,8 @@ class BarrierRun:
 
     def work(self, tell: Callable[[str], None] | None = None) -> int:
         """Prove or refute; the exit code."""
-        from nprl.shields.barrier import Finding, check_barrier
+        from nprl.shields.barrier import check_barrier
+        from nprl.shields.obligations import Finding
 
         found = check_barrier(self.model, self.parts, self.program, self.args.timeout or 60.0, tell)
         self.found = found
@@ -208,7 +209,8 @@ class BarrierRun:
 
     def report(self) -> None:
         """Print what was found."""
-        from nprl.shields.barrier import Finding, in_words
+        from nprl.shields.barrier import in_words
+        from nprl.shields.obligations import Finding
 
         found = self.found
         assert found is not None

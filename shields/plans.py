@@ -152,15 +152,16 @@ class Planner:
         judge: Known,
     ) -> Decision:
         shield, at = self.shield, self._at
-        core = plan is None and shield.inside(x)
-        if plan is None and not core:
-            plan, at = self._rollouts.plan(x, None, self._policy), 0
-            judge = judge if plan is not None else NO
         u = numbers_of(action, len(shield.bounds))
         if u is not None:
             found, passes = self._planned(x, u)
-            if passes:
-                return self._committed(Decision(u, False, False, x, judge), found, 1)
+            if passes:  # whether x itself is in I or has a plan is looked at when asked
+                asked = self.coverage if plan is None and judge is YES else judge
+                return self._committed(Decision(u, False, False, x, asked), found, 1)
+        if plan is None and not shield.inside(x):
+            plan, at = self._rollouts.plan(x, None, self._policy), 0
+            judge = judge if plan is not None else NO
+        if u is not None:
             nearest = self._nearest(x, u, through, None if plan is None else plan.action(at))
             if nearest is not None:
                 found, candidate = nearest

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from fractions import Fraction
+from functools import reduce
 
 from nprl.lang.terms import Binary, BinaryOp, Num, Power, Term, Unary, UnaryOp, Var
 
@@ -104,10 +105,7 @@ def polynomial(t: Term) -> Polynomial:
         case Binary(BinaryOp.DIV, left, Num(value)) if value:
             return add({}, polynomial(left), 1 / value)
         case Power(base, exponent):
-            factor, result = polynomial(base), constant(Fraction(1))
-            for _ in range(exponent):
-                result = times(result, factor)
-            return result
+            return reduce(times, [polynomial(base)] * exponent, constant(Fraction(1)))
         case _:
             raise NotPolynomial(f"a polynomial is needed; got {str(t)[:80]}")
 

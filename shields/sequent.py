@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import partial
-from itertools import islice
+from itertools import chain, islice, product
 from typing import Any, assert_never
 
 from nprl.lang import functions
@@ -252,12 +252,12 @@ def _where(f: Formula, then: Term, other: Term, guard: Callable[[Term], Term]) -
             assert_never(f)
 
 
-def _difference(f: tm.Compare) -> tuple[tm.Binary, bool]:
-    """A comparison as (q, strict): ``q >= 0``, or ``q > 0``; q is the difference of its sides."""
-    sides = (f.left, f.right)
-    if f.relation in (tm.Relation.LE, tm.Relation.LT):
-        sides = (f.right, f.left)
-    return tm.Binary(tm.BinaryOp.SUB, *sides), f.relation in (tm.Relation.GT, tm.Relation.LT)
+def _difference(f: tm.Compare, positive: bool = True) -> tuple[tm.Binary, bool]:
+    """A comparison, or its negation, as (q, strict): ``q >= 0``, or ``q > 0``, with q = l - r."""
+    less = f.relation in (tm.Relation.LE, tm.Relation.LT)
+    strict = f.relation in (tm.Relation.GT, tm.Relation.LT)
+    sides = (f.right, f.left) if less is positive else (f.left, f.right)
+    return tm.Binary(tm.BinaryOp.SUB, *sides), strict is positive
 
 
 Literals = tuple[tuple[Term, bool], ...]
@@ -266,38 +266,31 @@ Literals = tuple[tuple[Term, bool], ...]
 
 def conjunctive(f: Formula, positive: bool = True) -> tuple[Literals, ...]:
     """Conjunctive normal form of ``f`` (of its negation, if not ``positive``): clauses of literals."""
-    match f:
-        case tm.Truth(value):
-            return () if value is positive else ((),)
-        case tm.Not(part):
-            return conjunctive(part, not positive)
-        case tm.Compare():
-            q, strict = _difference(rebuilt(f, expanded))
-            return (((q, strict) if positive else (_negated(q), not strict),),)
-        case tm.And(parts) | tm.Or(parts):
-            forms = [conjunctive(p, positive) for p in parts]
-            if isinstance(f, tm.And) is positive:
-                return tuple(clause for form in forms for clause in form)
-            if math.prod(map(len, forms)) > MAX_CLAUSES:
-                raise ProofError(f"a normal form has more than {MAX_CLAUSES} clauses")
-            result: tuple[Literals, ...] = ((),)
-            for form in forms:
-                result = tuple(a + b for a in result for b in form)
-            return result
-        case _:
-            assert_never(f)
+    return _normal(f, positive, tm.And)
 
 
 def disjunctive(f: Formula, positive: bool = True) -> tuple[Literals, ...]:
-    """Disjunctive normal form: alternatives of literals, by duality."""
-    opposite = conjunctive(f, not positive)
-    return tuple(tuple((_negated(q), not strict) for q, strict in clause) for clause in opposite)
+    """Disjunctive normal form, in the same way: alternatives of literals."""
+    return _normal(f, positive, tm.Or)
 
 
-def _negated(q: Term) -> Term:
-    """``r - l`` for ``l - r``: the literal of the opposite comparison, written the same way."""
-    assert isinstance(q, tm.Binary)
-    return tm.Binary(q.op, q.right, q.left)
+def _normal(f: Formula, positive: bool, outer: type[tm.And | tm.Or]) -> tuple[Literals, ...]:
+    match f:
+        case tm.Truth(value):
+            return () if (value is positive) is (outer is tm.And) else ((),)
+        case tm.Not(part):
+            return _normal(part, not positive, outer)
+        case tm.Compare():
+            return ((_difference(rebuilt(f, expanded), positive),),)
+        case tm.And(parts) | tm.Or(parts):
+            forms = [_normal(p, positive, outer) for p in parts]
+            if isinstance(f, outer) is positive:
+                return tuple(chain(*forms))
+            if math.prod(map(len, forms)) > MAX_CLAUSES:
+                raise ProofError(f"a normal form has more than {MAX_CLAUSES} clauses")
+            return tuple(tuple(chain(*choice)) for choice in product(*forms))
+        case _:
+            assert_never(f)
 
 
 def conclusions(terms: Iterable[Term]) -> tuple[Conclusion, ...]:

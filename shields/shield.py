@@ -20,8 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nprl.lang.floats import compile_batch, compile_guard, compile_scalar
-from nprl.lang.native import Batch, batch_tables, native_guard
-from nprl.lang.terms import Formula, subterms
+from nprl.lang.native import Batch, batch_tables, native_guard, native_scalar
+from nprl.lang.terms import Formula, Term, subterms
+from nprl.lang.writer import Bounds
 from nprl.shields.certificate import Certificate
 from nprl.shields.nearest import Action, Floats, Nearest
 from nprl.shields.rows import Exactly, tests_of
@@ -105,17 +106,14 @@ class Filter:
         self.choices: list[Action] | None = None
         if model.choices is not None:
             self.choices = [self._clip(map(float, c)) for c in model.choices]
-        part_rows = [g for part in certificate.shield.invariant for g in part]
         self._parts = [len(part) for part in certificate.shield.invariant]
         self.kept: Callable[..., Decision | None] = compile_guard(  # where the action passes
             tests.passes, (x, u), tests.box, KEPT if self.choices is None else KEPT_CHOICE,
             {"new": object.__new__, "Decision": Decision, "shield": self, "choices": self.choices},
             native_guard(tests.passes, (x, u), tests.box) if _long(tests.passes) else None,
         )  # fmt: skip
-        self._passes = compile_scalar([tests.passes], (x, u), tests.box)
-        self._surely = compile_scalar([tests.surely], (x,), tests.box)
-        self._perhaps = compile_scalar([tests.perhaps], (x,), tests.box)
-        self._rows = compile_scalar(part_rows, (x,))
+        self._passes = _scalar([tests.passes], (x, u), tests.box)
+        self._membership = _scalar([tests.surely, tests.perhaps], (x,), tests.box)
         self._backup = compile_scalar(certificate.shield.backup, (x,))
         self._ranges = compile_scalar([tests.ranges], (x,))
         self._test = (tests.passes, (x, u), tests.box)
@@ -168,11 +166,10 @@ class Filter:
     def inside(self, state: Sequence[float]) -> bool:
         """Whether the state is in the invariant, exactly: with fractions where floats are near."""
         x = tuple(map(float, state))
-        if len(x) != len(self.model.state):
+        if len(x) != len(self.model.state) or not self._ranges(x)[0]:
             return False
-        if self._surely(x)[0]:
-            return True
-        return _finite(x) and self._ranges(x)[0] and self._perhaps(x)[0] and self._exactly.inside(x)
+        surely, perhaps = self._membership(x)
+        return bool(surely) or (bool(perhaps) and self._exactly.inside(x))
 
     def margin(self, state: Sequence[float]) -> float:
         """The least row of the invariant's best part: ``>= 0`` exactly when inside."""
@@ -182,6 +179,11 @@ class Filter:
             least = max(least, min(rows[first : first + size]))
             first += size
         return max(least, 0.0) if self.inside(x) else min(least, -math.ulp(0.0))
+
+    @cached_property
+    def _rows(self) -> Callable[..., tuple[float, ...]]:
+        rows = [g for part in self.certificate.shield.invariant for g in part]
+        return _scalar(rows, (self.model.state_names,))
 
     def backup(self, state: Sequence[float]) -> Action:
         """The action that needs no test in the invariant, in units: clipped, or the nearest choice.
@@ -336,9 +338,17 @@ class Filter:
         return result
 
 
-def _long(test: Formula) -> bool:
-    """Whether machine code decides it sooner than Python, its call included."""
-    return len(set(subterms(test))) > LONG
+def _long(*terms: Term | Formula) -> bool:
+    """Whether machine code decides them sooner than Python, its call included."""
+    return len({s for t in terms for s in subterms(t)}) > LONG
+
+
+def _scalar(
+    terms: Sequence[Term | Formula], groups: Sequence[Sequence[str]], box: Bounds | None = None
+) -> Callable[..., tuple[Any, ...]]:
+    """Terms, or formulas, at one point: in machine code where that is sooner and can be had."""
+    native = native_scalar(terms, groups, box) if _long(*terms) else None
+    return native or compile_scalar(terms, groups, box)
 
 
 def _finite(values: Sequence[float]) -> bool:

@@ -18,7 +18,7 @@ from test_lang_floats import EVERY
 
 import nprl.lang.native as native
 from nprl.lang.floats import compile_scalar
-from nprl.lang.native import compiler, native_batch, native_guard
+from nprl.lang.native import compiler, native_batch, native_guard, native_scalar
 from nprl.lang.terms import Num, Term, Unary, UnaryOp, Var
 from nprl.lang.text import parse, parse_formula
 
@@ -99,6 +99,17 @@ def test_a_guard_gives_the_floats_where_it_holds() -> None:
     ):
         with pytest.raises(error):
             guard(*bad)
+
+
+def test_one_point_has_the_same_values_as_in_python() -> None:
+    terms = [parse("x * u - y"), parse_formula("x < u"), parse_formula("y < u")]
+    groups = [["x", "y"], ["u"]]
+    run, python = native_scalar(terms, groups), compile_scalar(terms, groups)
+    assert run is not None
+    for x, u in (((0.5, 2.0), (1.0,)), ((-3.0, 0.1), (1e300,)), ((float("nan"), 0.0), (1.0,))):
+        assert repr(run(x, u)) == repr(tuple(map(float, python(x, u))))
+    with pytest.raises(ValueError, match="a group has 2 inputs; got 1"):
+        run((1.0,), (1.0,))
 
 
 @pytest.fixture

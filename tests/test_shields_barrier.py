@@ -15,12 +15,13 @@ from nprl.lang.text import parse
 from nprl.model import Coordinate, Model
 from nprl.program import program_for
 from nprl.shields import exact
-from nprl.shields.barrier import BarrierReport, Finding, check_barrier
+from nprl.shields.barrier import check_barrier
 from nprl.shields.checker import Verdict, check
 from nprl.shields.cli import main
 from nprl.shields.cli_barrier import read_barrier
 from nprl.shields.counterexample import next_state
 from nprl.shields.load import load_certificate
+from nprl.shields.obligations import BarrierReport, Finding
 
 X, V, U = Var("x"), Var("v"), Var("u")
 DT = F(1, 20)

@@ -651,10 +651,10 @@ def test_the_command_says_what_is_proved(
     assert lines[3].startswith(f"{bad}: bad input: ")
 
 
-def test_it_stands_alone_in_at_most_523_lines(tmp_path: Path) -> None:
+def test_it_stands_alone_in_at_most_513_lines(tmp_path: Path) -> None:
     path = Path(exact.__file__)
     text = path.read_text(encoding="utf-8")
-    assert len(text.splitlines()) <= 523
+    assert len(text.splitlines()) <= 513
     assert max(map(len, text.splitlines())) <= 100
     imported = set()
     for n in ast.walk(ast.parse(text)):

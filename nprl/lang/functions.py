@@ -81,16 +81,12 @@ def sin_cos(x: Fraction, bits: int) -> tuple[Bounds, Bounds]:
     whole, pi = fixed(x, p + extra), _pi(p + extra)
     quarter = (4 * whole + pi) // (2 * pi)  # at most 2**extra
     rest = (2 * whole - quarter * pi) >> (extra + 1)
-    sine, cosine, term, n = 0, 0, 1 << p, 0
+    sums, term, n = [0, 0], 1 << p, 0  # of the even powers, and of the odd ones
     while term:
-        if n % 2:
-            sine += term if n % 4 == 1 else -term
-        else:
-            cosine += term if n % 4 == 0 else -term
+        sums[n % 2] += term if n % 4 < 2 else -term
         n += 1
         term = term * abs(rest) // (n << p)
-    if rest < 0:
-        sine = -sine
+    cosine, sine = sums[0], sums[1] if rest >= 0 else -sums[1]
     off = 2 * n + 12
     turned = [(sine, cosine), (cosine, -sine), (-sine, -cosine), (-cosine, sine)][quarter % 4]
     low_sin, high_sin, low_cos, high_cos = (

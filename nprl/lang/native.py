@@ -226,6 +226,17 @@ def native_batch(
     return batch
 
 
+def native_scalar(
+    terms: Sequence[Term | Formula], groups: Sequence[Sequence[str]], bounds: Bounds | None = None
+) -> Callable[..., tuple[float, ...]] | None:
+    """As `nprl.lang.floats.compile_scalar`, in machine code; a formula's value is 1.0 or 0.0.
+
+    Terms come before formulas. There is no function, but None, where nothing can be compiled.
+    """
+    module = _compiled(tuple(terms), tuple(map(tuple, groups)), _frozen(bounds))
+    return None if module is None else module.one
+
+
 def native_guard(
     test: Formula, groups: Sequence[Sequence[str]], bounds: Bounds | None = None
 ) -> Callable[..., tuple[tuple[float, ...], ...] | None] | None:

@@ -58,7 +58,6 @@ class Interval:
 
 WHOLE = Interval(-math.inf, math.inf)
 _ZERO = Interval(Fraction(0), Fraction(0))
-_ONE = Interval(Fraction(1), Fraction(1))
 
 
 def point(value: Fraction | int) -> Interval:
@@ -94,9 +93,7 @@ def _dyadic(value: End, bits: int, *, down: bool) -> End:
 
 
 def _plus(a: End, b: End) -> End:
-    if isinstance(a, float):
-        return a
-    return b if isinstance(b, float) else a + b
+    return a if isinstance(a, float) else b if isinstance(b, float) else a + b
 
 
 def _times(a: End, b: End) -> End:

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from fractions import Fraction
-from typing import assert_never
+from typing import Any, assert_never
 
 from nprl.lang import functions
 from nprl.lang import terms as tm
 from nprl.lang.ranges import DomainError, Interval, apply, hull, point, power, shorten
-from nprl.lang.terms import Formula, Num, Term, Var, subterms
+from nprl.lang.terms import Formula, Num, Term, Var, children, subterms
 
 U = Fraction(1, 2**53)
 TINY = Fraction(1, 2**1074)
@@ -42,7 +42,7 @@ class Analysis:
         self.known: dict[Term, Pair] = {}
         self.guards = Fraction(0)
 
-    def of(self, t: Term) -> Pair:
+    def of(self, t: Any) -> Pair:
         """The range and the error of ``t``, evaluated in float64 at any float point of the box.
 
         With ``errors``: at any real point, of which the evaluation sees each coordinate that far
@@ -74,15 +74,15 @@ class Analysis:
                 return self.box[name], self.errors[name] if self.errors else Fraction(0)
             case tm.Unary(tm.UnaryOp.TAN, arg):
                 return self.of(tm.Unary(tm.UnaryOp.SIN, arg) / tm.Unary(tm.UnaryOp.COS, arg))
+            case tm.Clip() | tm.Binary(tm.BinaryOp.MIN | tm.BinaryOp.MAX):  # nothing is rounded
+                ranges, errors = zip(*map(self.of, children(t)), strict=True)
+                return apply(t, ranges, BITS), max(errors)
             case tm.Unary(op, arg):
                 return self.unary(t, op, arg)
             case tm.Power(base, exponent):
                 return self.power(t, *self.of(base), exponent)
             case tm.Binary(op, left, right):
                 return self.binary(t, op, left, right)
-            case tm.Clip(arg, low, high):
-                parts = [self.of(part) for part in (arg, low, high)]
-                return apply(t, tuple(r for r, _ in parts), BITS), max(e for _, e in parts)
             case tm.Where(condition, then, other):
                 self.guard(condition)
                 (a, a_error), (b, b_error) = self.of(then), self.of(other)
@@ -117,9 +117,7 @@ class Analysis:
 
     def power(self, t: Term, a: Interval, error: Fraction, exponent: int) -> Pair:
         """A power: products from left to right."""
-        if exponent == 0:
-            return point(1), Fraction(0)
-        total = error
+        total = error if exponent else Fraction(0)
         for k in range(1, exponent):
             total = self.product(t, (power(a, k), total), (a, error))
         return power(a, exponent), total
@@ -132,7 +130,7 @@ class Analysis:
         return m * b_error + n * a_error + a_error * b_error + rounding
 
     def binary(self, t: Term, op: tm.BinaryOp, left: Term, right: Term) -> Pair:
-        """The rows of the operators of two arguments."""
+        """The rows of + - * /."""
         if op is tm.BinaryOp.ADD or op is tm.BinaryOp.SUB:
             parts = [(sign, *self.of(part)) for sign, part in _summands(t)]
             total = point(0)
@@ -142,8 +140,6 @@ class Analysis:
             sizes = sum((_size(r, t) for _, r, _ in parts), inherited)
             return total, inherited + len(parts) * U * sizes
         a, b = self.of(left), self.of(right)
-        if op is tm.BinaryOp.MIN or op is tm.BinaryOp.MAX:
-            return apply(t, (a[0], b[0]), BITS), max(a[1], b[1])
         if op is tm.BinaryOp.MUL:
             return apply(t, (a[0], b[0]), BITS), self.product(t, a, b)
         least = _finite(max(Fraction(0), b[0].lo, -b[0].hi), t) - b[1]

@@ -87,12 +87,9 @@ class _Structural:
             return self._hash
 
     def __eq__(self, other: Any) -> bool:
-        if self is other:
-            return True
-        if type(self) is not type(other) or hash(self) != hash(other):
-            return False
-        same: bool = self._parts() == other._parts()
-        return same
+        if self is other or type(self) is not type(other) or hash(self) != hash(other):
+            return self is other
+        return bool(self._parts() == other._parts())
 
 
 def _binary(op: BinaryOp) -> tuple[Callable[[Any, Operand], Term], Callable[[Any, Operand], Term]]:
@@ -303,9 +300,7 @@ def exact(value: Exact) -> Fraction:
 
 def term(value: Operand) -> Term:
     """``value`` as a term; exact numbers become `Num`."""
-    if isinstance(value, Term):
-        return value
-    return Num(exact(value))
+    return value if isinstance(value, Term) else Num(exact(value))
 
 
 def _two_or_more(parts: tuple[Formula, ...]) -> None:
