@@ -34,6 +34,8 @@ from nprl.shields.synthesis.quadratic import degree
 from nprl.shields.synthesis.search import NotProved, Search, Tree, box_of, hint, polynomials
 
 MOST_HALVINGS = 5
+STUCK, SHORT = 0.25, 5.0
+"""A goal that takes more than this part of the time that is left, and more seconds, is stuck."""
 SPARE = (1.15, 1.4, 2.0, 3.0)
 """How much more than what was sampled an enclosure of a sine claims, in this order."""
 
@@ -44,7 +46,7 @@ def prove_sections(goal: str, sequent: Sequent, draft: Certificate, seconds: flo
     Raises:
         NotProved: where a next state is not shown to be in the chain.
     """
-    end = time.monotonic() + seconds
+    end = time.monotonic() + max(STUCK * seconds, min(seconds, SHORT))
     match goal.split("/")[0]:
         case "init":
             cuts = _cuts(draft)
