@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from fractions import Fraction
 from importlib import resources
 
@@ -20,13 +21,16 @@ from nprl.shields.goals import goals
 from nprl.shields.sequent import Conclusion, Sequent
 from nprl.shields.synthesis.budget import Budget
 from nprl.shields.synthesis.certify import certify, claim
+from nprl.shields.synthesis.kernel import viability_bracket
 from nprl.shields.synthesis.nonlinear import curved_parts
 from nprl.shields.synthesis.numeric import values
 from nprl.shields.synthesis.problem import problem_of
+from nprl.shields.synthesis.proposal import Candidate
 from nprl.shields.synthesis.search import NotProved
 from nprl.shields.synthesis.section_guess import Loop, loops, simulated
 from nprl.shields.synthesis.section_proof import SectionProof, wave_cuts
 from nprl.shields.synthesis.sections import FAMILY, chain_candidates
+from nprl.shields.synthesis.volume import volume
 
 FILE = resources.files("nprl.shields") / "proved" / "pendulum_v1_all.json"
 SHIPPED = certificate_from_json(json.loads(FILE.read_text()))
@@ -79,6 +83,16 @@ def test_the_shipped_chain_of_stock_pendulum_is_not_convex() -> None:
     middles = (held[:half] + held[half : 2 * half]) / 2
     assert len(held) > 0.75 * len(x)
     assert not _inside(middles).all()
+
+
+@pytest.mark.slow
+def test_the_shipped_chain_holds_most_of_what_can_be_kept_within_its_angles() -> None:
+    model, shield = SHIPPED.model, SHIPPED.shield
+    theta = Var("theta")
+    within = replace(model, safe=model.safe & (theta <= 5) & (theta >= -5))
+    own = volume(model, Candidate(shield.family, shield.invariant, shield.backup)).value
+    outer = viability_bracket(within, max_cells=160_000).outer
+    assert 0.9 * outer < own < outer
 
 
 def _inside(points) -> np.ndarray:
