@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from dataclasses import replace
 from fractions import Fraction
 from importlib import resources
 
@@ -18,13 +20,17 @@ from nprl.shields.exact import check as check_exactly
 from nprl.shields.goals import goals
 from nprl.shields.sequent import Conclusion, Sequent
 from nprl.shields.synthesis.budget import Budget
-from nprl.shields.synthesis.certify import certify, claim, prove_goal
+from nprl.shields.synthesis.certify import certify, claim
+from nprl.shields.synthesis.kernel import viability_bracket
 from nprl.shields.synthesis.nonlinear import curved_parts
 from nprl.shields.synthesis.numeric import values
 from nprl.shields.synthesis.problem import problem_of
+from nprl.shields.synthesis.proposal import Candidate
+from nprl.shields.synthesis.search import NotProved
 from nprl.shields.synthesis.section_guess import Loop, loops, simulated
-from nprl.shields.synthesis.section_proof import wave_cuts
+from nprl.shields.synthesis.section_proof import SectionProof, wave_cuts
 from nprl.shields.synthesis.sections import FAMILY, chain_candidates
+from nprl.shields.synthesis.volume import volume
 
 FILE = resources.files("nprl.shields") / "proved" / "pendulum_v1_all.json"
 SHIPPED = certificate_from_json(json.loads(FILE.read_text()))
@@ -53,7 +59,7 @@ def loop() -> Loop:
 def test_from_a_part_the_backup_leads_into_its_neighbours(loop: Loop) -> None:
     draft = claim(HILL, next(chain_candidates([loop], Budget(), (9,))))
     sequent = goals(draft)["backup/3/0"]
-    tree = prove_goal("backup/3/0", sequent, draft, 1, 60)
+    tree = SectionProof(draft).prove("backup/3/0", sequent, 60)
     assert check_goal("backup/3/0", sequent, tree).proved
     other = goals(draft)["backup/0/0"]
     assert not check_goal("backup/0/0", other, tree).proved
@@ -79,9 +85,43 @@ def test_the_shipped_chain_of_stock_pendulum_is_not_convex() -> None:
     assert not _inside(middles).all()
 
 
+@pytest.mark.slow
+def test_the_shipped_chain_holds_most_of_what_can_be_kept_within_its_angles() -> None:
+    model, shield = SHIPPED.model, SHIPPED.shield
+    theta = Var("theta")
+    within = replace(model, safe=model.safe & (theta <= 5) & (theta >= -5))
+    own = volume(model, Candidate(shield.family, shield.invariant, shield.backup)).value
+    outer = viability_bracket(within, max_cells=160_000).outer
+    assert 0.9 * outer < own < outer
+
+
 def _inside(points) -> np.ndarray:
     parts = [values(p, SHIPPED.model.state_names, points) for p in SHIPPED.shield.invariant]
     return np.any([(rows >= 0).all(axis=1) for rows in parts], axis=0)
+
+
+def test_a_proof_that_is_too_slow_for_its_time_gives_way(loop: Loop) -> None:
+    draft = claim(HILL, next(chain_candidates([loop], Budget(), (9,))))
+    slow = SectionProof(draft, spent=90.0, done=3)
+    with pytest.raises(NotProved, match="too slow"):
+        slow.prove("backup/3/0", goals(draft)["backup/3/0"], 60)
+
+
+def test_chains_are_looked_for_one_by_one(loop: Loop) -> None:
+    asked = []
+
+    def given() -> Iterator[Loop]:
+        for k in range(2):
+            asked.append(k)
+            yield loop
+
+    chains = chain_candidates(given(), Budget(), (9, 13))
+    assert asked == []
+    first = next(chains)
+    assert (first.notes["parts"], asked) == (9, [0])
+    others = list(chains)
+    assert asked == [0, 1]
+    assert [c.notes["parts"] for c in others] == sorted(c.notes["parts"] for c in others)
 
 
 def test_a_grid_of_starts_that_stay_holds_those_of_the_chain(loop: Loop) -> None:
@@ -95,7 +135,7 @@ def test_a_grid_of_starts_that_stay_holds_those_of_the_chain(loop: Loop) -> None
 
 @pytest.mark.slow
 def test_the_backups_tried_are_ordered_by_what_they_keep() -> None:
-    found = loops(problem_of(HILL), 0, Budget())
+    found = list(loops(problem_of(HILL), 0, Budget()))
     assert found
     for one in found:
         assert one.sections(one.order[0]) is not None

@@ -69,7 +69,7 @@ ONE, SEVERAL = "ellipsoid, one map and a remainder", "ellipsoid, several maps"
 GOAL, TANGENTS = "polytope kept until the goal", "polytope cut by tangents"
 FINITE = "polytope, nearest choice"
 POLYTOPE_SHARE, TANGENT_SHARE, GOAL_SHARE = 0.3, 0.3, 0.4
-ELLIPSOID_SHARE, GROWN_SHARE, LQR_SHARE = 0.4, 0.6, 0.6
+ELLIPSOID_SHARE, GROWN_SHARE, LQR_SHARE, SECTIONS_SHARE = 0.4, 0.6, 0.6, 0.8
 """Of the time that is left: for one method, the proofs of its candidates included."""
 MANY_DIMENSIONS = 18
 WORTH = 0.8
@@ -151,7 +151,7 @@ def _ways(problem: Problem, seed: int, budget: Budget) -> list[Iterator[Candidat
         ),
         *_of_ellipsoids(problem, pairs, seed, budget),
         *(_noted(budget, LQR, partial(_gain_sets, problem, one, seed), LQR_SHARE) for one in maps),
-        _noted(budget, SECTIONS, partial(_sections, problem, seed)),
+        _noted(budget, SECTIONS, partial(_sections, problem, seed), SECTIONS_SHARE),
     ]
 
 

@@ -31,7 +31,7 @@ from nprl.shields.synthesis.nonlinear import enclose_steps
 from nprl.shields.synthesis.prove import prove
 from nprl.shields.synthesis.quadratic import degree
 from nprl.shields.synthesis.search import NotProved, Search, Tree
-from nprl.shields.synthesis.section_proof import prove_sections
+from nprl.shields.synthesis.section_proof import SectionProof
 from nprl.shields.synthesis.sections import FAMILY as SECTIONS
 from nprl.shields.synthesis.sliced import by_names
 from nprl.shields.synthesis.union_proof import UnionProof
@@ -72,9 +72,11 @@ def certify(
     start = time.monotonic()
     draft = claim(model, candidate)
     most = degree_of(draft)
-    parts: UnionProof | CellProof | None = None
+    parts: UnionProof | CellProof | SectionProof | None = None
     if draft.shield.family == CELLS:
         parts = CellProof(draft)
+    elif draft.shield.family == SECTIONS:
+        parts = SectionProof(draft)
     elif len(draft.shield.invariant) > 1:
         parts = UnionProof(draft)
     proofs: dict[str, Tree] = {}
@@ -225,7 +227,7 @@ def prove_goal(
     draft: Certificate,
     most: int,
     seconds: float,
-    parts: UnionProof | CellProof | None = None,
+    parts: UnionProof | CellProof | SectionProof | None = None,
     curved: bool = False,
 ) -> Tree:
     """A tree of one goal of a claim whose rows have at most the degree ``most``.
@@ -238,9 +240,7 @@ def prove_goal(
     """
     if seconds <= 0:
         raise NotProved("the time is over")
-    if draft.shield.family == SECTIONS:
-        return prove_sections(goal, sequent, draft, seconds)
-    if isinstance(parts, CellProof):
+    if isinstance(parts, CellProof | SectionProof):
         return parts.prove(goal, sequent, seconds)
     if parts is not None and goal.split("/")[0] in ("action", "backup"):
         return parts.prove(goal, sequent, seconds)

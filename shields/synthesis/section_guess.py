@@ -21,6 +21,7 @@ from nprl.shields.synthesis.nonlinear import curved_parts
 from nprl.shields.synthesis.numeric import Array, Mask, values
 from nprl.shields.synthesis.problem import Problem, power_of_two
 
+BY_SIMULATION = "backups by simulation"
 COARSE, FINE = (21, 60), (81, 300)
 """Points of the grid on each axis, and steps."""
 NUDGE = 1e-3
@@ -124,17 +125,19 @@ class Loop:
         )
 
 
-def loops(problem: Problem, seed: int, budget: Budget) -> list[Loop]:
+def loops(problem: Problem, seed: int, budget: Budget) -> Iterator[Loop]:
     """The backups that keep most, the best first; those whose sections hold the starts."""
     found = []
     for backup in _laws(problem, seed):
-        budget.check("backups by simulation")
+        budget.check(BY_SIMULATION)
         loop = simulated(problem, backup, *COARSE)
         size = max(loop.area(0), loop.area(1))
         if size:
             found.append((size, loop))
     found.sort(key=lambda pair: -pair[0])
-    return [simulated(problem, loop.backup, *FINE) for _, loop in found[:KEPT]]
+    for _, loop in found[:KEPT]:
+        budget.check(BY_SIMULATION)
+        yield simulated(problem, loop.backup, *FINE)
 
 
 def closed(problem: Problem, backup: tuple[Term, ...], x: Array, w: Array) -> Array:
@@ -190,7 +193,8 @@ def simulated(problem: Problem, backup: tuple[Term, ...], count: int, steps: int
             inside = (x @ problem.h.T <= problem.b + 1e-12).all(axis=1)
             stays[left[~inside]] = False
             inside &= stays[left]
-            left, x, push = left[inside], x[inside], push[inside]
+            if not inside.all():
+                left, x, push = left[inside], x[inside], push[inside]
             if not len(left):
                 break
             x = closed(problem, backup, x, w) + push

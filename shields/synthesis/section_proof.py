@@ -34,28 +34,47 @@ from nprl.shields.synthesis.quadratic import degree
 from nprl.shields.synthesis.search import NotProved, Search, Tree, box_of, hint, polynomials
 
 MOST_HALVINGS = 5
+STUCK, SHORT = 0.25, 5.0
+"""A goal that takes more than this part of the time that is left, and more seconds, is stuck."""
+SOME, SLOW = 2, 1.5
+"""After so many parts a proof ends early that would take so many times what is left."""
 SPARE = (1.15, 1.4, 2.0, 3.0)
 """How much more than what was sampled an enclosure of a sine claims, in this order."""
 
 
-def prove_sections(goal: str, sequent: Sequent, draft: Certificate, seconds: float) -> Tree:
-    """A tree of any goal of a chain of sections.
+@dataclass(slots=True)
+class SectionProof:
+    """Proofs of one chain's goals, and how long its parts took so far."""
 
-    Raises:
-        NotProved: where a next state is not shown to be in the chain.
-    """
-    end = time.monotonic() + seconds
-    match goal.split("/")[0]:
-        case "init":
-            cuts = _cuts(draft)
-            ends = box_of(sequent, Search())[cuts.along]
-            return _in_parts(sequent, cuts, Var(cuts.along), ends, lambda s: _plain(s, end))
-        case "backup":
-            return _Kept(draft, _cuts(draft), len(sequent.premises), end).tree(sequent, 0)
-        case "test":
-            return _tested(sequent, draft, end)
-        case _:
-            return _plain(sequent, end)
+    draft: Certificate
+    spent: float = 0.0
+    done: int = 0
+
+    def prove(self, goal: str, sequent: Sequent, seconds: float) -> Tree:
+        """A tree of any goal, where the parts so far let expect that ``seconds`` are enough for all others.
+
+        Raises:
+            NotProved: where a next state is not shown to be in the chain, or time is too short.
+        """
+        began = time.monotonic()
+        end = began + max(STUCK * seconds, min(seconds, SHORT))
+        match goal.split("/")[0]:
+            case "init":
+                cuts = _cuts(self.draft)
+                ends = box_of(sequent, Search())[cuts.along]
+                return _in_parts(sequent, cuts, Var(cuts.along), ends, lambda s: _plain(s, end))
+            case "backup":
+                left = len(self.draft.shield.invariant) - self.done
+                if self.done >= SOME and self.spent / self.done * left > SLOW * seconds:
+                    raise NotProved("its proof is too slow for the time that is left")
+                cuts = _cuts(self.draft)
+                tree = _Kept(self.draft, cuts, len(sequent.premises), end).tree(sequent, 0)
+                self.spent, self.done = self.spent + time.monotonic() - began, self.done + 1
+                return tree
+            case "test":
+                return _tested(sequent, self.draft, end)
+            case _:
+                return _plain(sequent, end)
 
 
 def _plain(s: Sequent, end: float) -> Tree:
@@ -264,4 +283,4 @@ def _slopes(p: Polynomial, order: Sequence[str]) -> list[float]:
     return [float(p.get(((v, 1),), 0)) for v in order]
 
 
-__all__ = ["prove_sections", "wave_cuts"]
+__all__ = ["SectionProof", "wave_cuts"]

@@ -10,10 +10,10 @@ Not for finitely many actions, nor for steps with branches. Nothing here is trus
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import pairwise
+from itertools import pairwise, product
 from typing import NamedTuple
 
 import numpy as np
@@ -89,23 +89,35 @@ class _Points(NamedTuple):
 
 
 def chain_candidates(
-    loops: Sequence[Loop], budget: Budget, parts: Sequence[int] = PARTS
+    loops: Iterable[Loop], budget: Budget, parts: Sequence[int] = PARTS
 ) -> Iterator[Candidate]:
     """For each loop and coordinate the chain of fewest parts that seems to be kept.
 
-    Those of fewest parts come first, of these the largest.
+    Those of fewest parts come first; of these, in the order of the loops, those along each loop's
+    better coordinate. None is looked for before it is asked for.
     """
-    found = []
-    for loop in loops:
-        for along in loop.order:
-            chain = next((c for k in parts if (c := _chain(loop, along, k, budget))), None)
-            if chain is not None:
-                worth = chain.area * loop.weight(along)
-                found.append(((len(chain.at), -worth), chain, loop))
-    for _, chain, loop in sorted(found, key=lambda one: one[0]):
-        notes = {"method": METHOD, "area": chain.area, "parts": len(chain.at) - 1}
-        terms = chain.terms(loop.problem.model.state_names)
-        yield Candidate(FAMILY, terms, loop.backup, notes)
+    source, known = iter(loops), list[Loop]()
+    found: set[tuple[int, int]] = set()
+    for count, rank in product(parts, (0, 1)):
+        for k, loop in enumerate(_each(source, known)):
+            along = dict(enumerate(loop.order)).get(rank)
+            if along is None or (k, along) in found:
+                continue
+            chain = _chain(loop, along, count, budget)
+            if chain is None:
+                continue
+            found.add((k, along))
+            notes = {"method": METHOD, "area": chain.area, "parts": count}
+            terms = chain.terms(loop.problem.model.state_names)
+            yield Candidate(FAMILY, terms, loop.backup, notes)
+
+
+def _each(source: Iterator[Loop], known: list[Loop]) -> Iterator[Loop]:
+    """The loops known, then the others as they are found."""
+    yield from known
+    for loop in source:
+        known.append(loop)
+        yield loop
 
 
 def _chain(loop: Loop, along: int, parts: int, budget: Budget) -> Chain | None:

@@ -20,9 +20,12 @@ from nprl.shields.synthesis.candidate import candidates
 from nprl.shields.synthesis.certify import certify
 from nprl.shields.synthesis.problem import Unsuitable
 from nprl.shields.synthesis.search import NotProved
+from nprl.shields.synthesis.sections import FAMILY as SECTIONS
 
 UNION_SHARE = 0.6
 """Of the time that is left, for the proof of a union: one of its modes alone may do, too."""
+SECTIONS_SHARE = 0.9
+"""The same for a chain of sections, whose proof ends by itself where it is too slow."""
 PROOF_SHARE = 0.7
 """The same for one set: smaller ones, and other methods, may do."""
 SHORT = 12.0
@@ -114,6 +117,8 @@ def synthesize(
             most = max(PROOF_SHARE * left, min(left, SHORT))
             if candidate.family == "union":
                 most = UNION_SHARE * left
+            elif candidate.family == SECTIONS:
+                most = SECTIONS_SHARE * left
             found: Certificate | None = certify(model, candidate, most, say)
             reason = ""
         except (NotProved, DomainError, CertificateError) as error:
