@@ -95,6 +95,9 @@ def decide(name: str, seconds: float, folder: Path | None = None) -> Row:
     began, used = time.perf_counter(), time.process_time()
     lost = impossible(model, AT_FIRST)
     outcome = None if lost else synthesize(model, seconds)
+    left = seconds - (time.perf_counter() - began)
+    if outcome is not None and outcome.certificate is None and left > AT_FIRST:
+        lost = impossible(model, left)
     took, cpu = time.perf_counter() - began, time.process_time() - used
     found = lost or (outcome.certificate if outcome else None)
     verdict, method = "unknown", "" if lost is None else "impossible"

@@ -68,7 +68,7 @@ SAFE, LQR = "safe set itself", "invariant polytope of an LQR gain"
 ONE, SEVERAL = "ellipsoid, one map and a remainder", "ellipsoid, several maps"
 GOAL, TANGENTS = "polytope kept until the goal", "polytope cut by tangents"
 FINITE = "polytope, nearest choice"
-POLYTOPE_SHARE, TANGENT_SHARE, GOAL_SHARE = 0.3, 0.3, 0.4
+POLYTOPE_SHARE, TANGENT_SHARE, PRODUCT_SHARE, GOAL_SHARE = 0.3, 0.3, 0.4, 0.8
 ELLIPSOID_SHARE, GROWN_SHARE, LQR_SHARE = 0.4, 0.6, 0.6
 """Of the time that is left: for one method, the proofs of its candidates included."""
 MANY_DIMENSIONS = 18
@@ -149,7 +149,7 @@ def _ways(problem: Problem, seed: int, budget: Budget) -> list[Iterator[Candidat
             budget,
             PRODUCT,
             lambda part: decoupled(problem, partial(_small, budget=part), seed),
-            GOAL_SHARE,
+            PRODUCT_SHARE,
         ),
         *_of_ellipsoids(problem, pairs, seed, budget),
         *(_noted(budget, LQR, partial(_gain_sets, problem, one, seed), LQR_SHARE) for one in maps),

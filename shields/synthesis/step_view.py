@@ -174,8 +174,9 @@ class View:
         """A lower bound of ``p``, which is as seen, with what proves it.
 
         Raises:
-            NotProved: where a variable has no bounds.
+            NotProved: where a variable has no bounds, or the time is over.
         """
+        time_left(self.end)
         premises, box = self._stated()
         if not names(p) <= box.keys():
             raise NotProved(f"no bounds for {min(names(p) - box.keys())}")
