@@ -3,6 +3,8 @@
     python -m experiments.unseen                              # all, 60 s each
     python -m experiments.unseen --systems quad6,arm2 --seconds 30 --out runs/unseen
 
+With --out, rows are kept there as they come, and a second run with the same folder and time goes on where
+the first ended. Seconds are by the wall; the columns "CPU s" are the process's own, for a machine that others use, too.
 A system is decided by a shield that both checkers verify, or by a proof that nobody can keep it.
 Nothing is said to synthesis but the model.
 """
@@ -18,6 +20,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from experiments.unseen_models import SYSTEMS, model_of
+from nprl.files import write_atomic
 from nprl.report.tables import text_table
 from nprl.shields.checker import Verdict, check
 from nprl.shields.exact import check as check_exactly
@@ -26,7 +29,8 @@ from nprl.shields.synthesis.synthesize import synthesize
 
 AT_FIRST = 0.5
 """Seconds for a proof that nobody can keep the system."""
-COLUMNS = ["system", "n", "m", "verdict", "method", "synthesis s", "check s"]
+COLUMNS = ["system", "n", "m", "verdict", "method", "synthesis s", "CPU s", "check CPU s"]
+ROWS = "rows.json"
 
 
 @dataclass(frozen=True)
@@ -38,8 +42,11 @@ class Row:
     m: int
     verdict: str
     method: str
+    seconds: float
+    """What it was given."""
     synthesis_s: float
-    check_s: float
+    synthesis_cpu_s: float
+    check_cpu_s: float
     tried: tuple[tuple[str, float, str], ...]
     """Methods, the seconds they took, and why they found nothing that was proved."""
 
@@ -51,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--systems", default="all", help="names with commas between, or all")
     parser.add_argument("--seconds", type=float, default=60.0, help="for each synthesis")
-    parser.add_argument("--out", type=Path, help="a folder for the certificates")
+    parser.add_argument("--out", type=Path, help="a folder for the certificates and the rows")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     args = parser.parse_args(argv)
     names = list(SYSTEMS) if args.systems == "all" else args.systems.split(",")
@@ -63,9 +70,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not args.seconds > 0:
         print(f"unseen: --seconds is positive; got {args.seconds:g}", file=sys.stderr)
         return 2
+    known_rows = _read(args.out)
     rows = []
     for name in names:
-        row = decide(name, args.seconds, args.out)
+        row = known_rows.get(name)
+        if row is None or row.seconds != args.seconds:
+            row = decide(name, args.seconds, args.out)
+            if args.out is not None:
+                known_rows[name] = row
+                data = [asdict(r) for r in known_rows.values()]
+                write_atomic(args.out / ROWS, json.dumps(data, indent=1).encode())
         rows.append(row)
         print(f"{name}: {row.verdict}, {row.synthesis_s:.1f} s", file=sys.stderr, flush=True)
     if args.json:
@@ -78,10 +92,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 def decide(name: str, seconds: float, folder: Path | None = None) -> Row:
     """Synthesise one system, and check what was found with both checkers."""
     model = model_of(name)
-    began = time.perf_counter()
+    began, used = time.perf_counter(), time.process_time()
     lost = impossible(model, AT_FIRST)
     outcome = None if lost else synthesize(model, seconds)
-    took = time.perf_counter() - began
+    left = seconds - (time.perf_counter() - began)
+    if outcome is not None and outcome.certificate is None and left > AT_FIRST:
+        lost = impossible(model, left)
+    took, cpu = time.perf_counter() - began, time.process_time() - used
     found = lost or (outcome.certificate if outcome else None)
     verdict, method = "unknown", "" if lost is None else "impossible"
     if found is not None:
@@ -95,21 +112,31 @@ def decide(name: str, seconds: float, folder: Path | None = None) -> Row:
     tried = outcome.tried if outcome else ()
     if outcome is not None and outcome.certificate is not None:
         method = tried[-1].method
-    checked = time.perf_counter() - began - took
+    checked = time.process_time() - used - cpu
     return Row(
         name,
         len(model.state),
         len(model.action),
         verdict,
         method,
+        seconds,
         round(took, 2),
+        round(cpu, 2),
         round(checked, 2),
         tuple((a.method, round(a.seconds, 2), a.reason) for a in tried),
     )
 
 
+def _read(folder: Path | None) -> dict[str, Row]:
+    """The rows of an earlier run."""
+    if folder is None or not (folder / ROWS).exists():
+        return {}
+    data = json.loads((folder / ROWS).read_bytes())
+    return {d["system"]: Row(**d | {"tried": tuple(map(tuple, d["tried"]))}) for d in data}
+
+
 def _cells(row: Row) -> list[str]:
-    times = f"{row.synthesis_s:.1f}", f"{row.check_s:.1f}"
+    times = f"{row.synthesis_s:.1f}", f"{row.synthesis_cpu_s:.1f}", f"{row.check_cpu_s:.1f}"
     return [row.system, str(row.n), str(row.m), row.verdict, row.method, *times]
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
 
@@ -12,24 +14,30 @@ import pytest
 from experiments.unseen import decide
 from experiments.unseen import main as unseen
 from experiments.unseen_models import SYSTEMS, model_of
+from nprl.lang.terms import Num, Var
 from nprl.model import Model
 from nprl.shields.certificate import Certificate
 from nprl.shields.checker import Verdict, check
 from nprl.shields.exact import check as check_exactly
+from nprl.shields.leaf import Premises, combination
+from nprl.shields.polynomial import polynomial
+from nprl.shields.sequent import Sequent
 from nprl.shields.synthesis.budget import Budget
 from nprl.shields.synthesis.certify import certify
-from nprl.shields.synthesis.equilibrium import equilibria
+from nprl.shields.synthesis.equilibrium import Point, equilibria, nearest
 from nprl.shields.synthesis.grown import METHOD, grown_ellipsoids
 from nprl.shields.synthesis.problem import problem_of
 from nprl.shields.synthesis.proposal import ellipsoid_with_gain
+from nprl.shields.synthesis.quadratic import degree
 from nprl.shields.synthesis.search import NotProved
 from nprl.shields.synthesis.step_squares import Frame, Noise, step_squares
+from nprl.shields.synthesis.step_view import View
 
 
-def grown(model: Model) -> Certificate | None:
+def grown(model: Model, points: Sequence[Point] | None = None) -> Certificate | None:
     """The first grown ellipsoid that is proved."""
     problem = problem_of(model)
-    for point in equilibria(problem):
+    for point in points or equilibria(problem):
         for found in grown_ellipsoids(problem, point, 0, Budget(60.0)):
             for candidate in ellipsoid_with_gain(problem, *found, METHOD, 0):
                 try:
@@ -46,6 +54,35 @@ def test_a_small_system_has_a_grown_ellipsoid_that_both_checkers_verify(name: st
     assert certificate.shield.family == "ellipsoid"
     assert check(certificate).verdict is Verdict.VERIFIED
     assert not any(check_exactly(json.dumps(certificate.to_json()).encode()).values())
+
+
+@pytest.mark.parametrize("name", ["huge", "free4"])
+def test_ranges_of_a_million_starts_widths_do_not_matter(name: str) -> None:
+    model = model_of(name)
+    point = nearest(problem_of(model))
+    assert point is not None
+    certificate = grown(model, [point])
+    assert certificate is not None
+    assert check(certificate).verdict is Verdict.VERIFIED
+    assert not any(check_exactly(json.dumps(certificate.to_json()).encode()).values())
+
+
+def test_no_point_is_nearest_where_no_input_keeps_one() -> None:
+    assert nearest(problem_of(model_of("drift6"))) is None
+
+
+def test_a_bound_with_a_squared_rounding_is_a_leaf_of_the_variables_themselves() -> None:
+    x, u, one = Var("x"), Var("u"), Num(Fraction(1))
+    away = u - Fraction(2) * x
+    premises = (x + one, one - x, Num(Fraction(1, 8)) - away, away + Num(Fraction(1, 8)))
+    law = {"u": polynomial(Fraction(2) * x + u)}
+    view = View(Sequent(premises, ()), law, ("x",), 1, math.inf)
+    goal = polynomial(away * away)
+    found = view.bound(view.seen(goal))
+    assert found.least == 0
+    assert found.squares
+    left = combination(found.leaf()[1][0], goal, Premises(premises)).remainder
+    assert degree(left) <= 1
 
 
 @pytest.mark.slow

@@ -25,7 +25,7 @@ from nprl.shields.synthesis.decoupled import decoupled
 from nprl.shields.synthesis.driven import METHOD as DRIVEN
 from nprl.shields.synthesis.driven import union_of_driven
 from nprl.shields.synthesis.ellipsoid import Ellipsoid, Impossible, invariant_ellipsoid
-from nprl.shields.synthesis.equilibrium import Point, equilibria
+from nprl.shields.synthesis.equilibrium import Point, equilibria, nearest
 from nprl.shields.synthesis.finite import finite_candidates
 from nprl.shields.synthesis.grown import METHOD as GROWN
 from nprl.shields.synthesis.grown import grown_ellipsoids
@@ -68,10 +68,12 @@ SAFE, LQR = "safe set itself", "invariant polytope of an LQR gain"
 ONE, SEVERAL = "ellipsoid, one map and a remainder", "ellipsoid, several maps"
 GOAL, TANGENTS = "polytope kept until the goal", "polytope cut by tangents"
 FINITE = "polytope, nearest choice"
-POLYTOPE_SHARE, TANGENT_SHARE, GOAL_SHARE = 0.3, 0.3, 0.4
+POLYTOPE_SHARE, TANGENT_SHARE, PRODUCT_SHARE, GOAL_SHARE = 0.3, 0.3, 0.4, 0.8
 ELLIPSOID_SHARE, GROWN_SHARE, LQR_SHARE, SECTIONS_SHARE = 0.4, 0.6, 0.6, 0.8
 """Of the time that is left: for one method, the proofs of its candidates included."""
 MANY_DIMENSIONS = 18
+NEARLY = 0.05
+"""Of the starts' width: points so near to each other are one."""
 WORTH = 0.8
 """The part of the largest volume so far that a finer polytope by tangents has, or it is the last."""
 
@@ -147,7 +149,7 @@ def _ways(problem: Problem, seed: int, budget: Budget) -> list[Iterator[Candidat
             budget,
             PRODUCT,
             lambda part: decoupled(problem, partial(_small, budget=part), seed),
-            GOAL_SHARE,
+            PRODUCT_SHARE,
         ),
         *_of_ellipsoids(problem, pairs, seed, budget),
         *(_noted(budget, LQR, partial(_gain_sets, problem, one, seed), LQR_SHARE) for one in maps),
@@ -178,11 +180,20 @@ def _of_ellipsoids(
     ]
     grown = [
         _noted(budget, GROWN, partial(_grown, problem, p, seed), GROWN_SHARE)
-        for p, _ in reversed(pairs)
+        for p in _about_starts(problem, [p for p, _ in pairs])
     ]
     if problem.n > MANY_DIMENSIONS or problem.n <= CONTROL_INVARIANT_DIMENSIONS:
         return [*grown, *chain.from_iterable(largest)]
     return [*largest[0], *grown, *chain.from_iterable(largest[1:])]
+
+
+def _about_starts(problem: Problem, points: list[Point]) -> list[Point]:
+    """The points, and that nearest to the starts if it is none of them; the nearest first."""
+    near, box = nearest(problem), problem.init_high - problem.init_low
+    some = list(reversed(points))
+    if near is None or any((np.abs(near.x - p.x) <= NEARLY * box).all() for p in some):
+        return some
+    return [*some, near]
 
 
 def _grown(problem: Problem, point: Point, seed: int, budget: Budget) -> Iterator[Candidate]:

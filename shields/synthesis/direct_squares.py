@@ -24,6 +24,7 @@ import numpy.typing as npt
 from nprl.shields.polynomial import Polynomial, Range, names
 from nprl.shields.synthesis.budget import LEAST_SOLVER_TIME
 from nprl.shields.synthesis.frame import Matrix, Pair, frame
+from nprl.shields.synthesis.quadratic import concave_form
 from nprl.shields.synthesis.short_squares import exact_squares, short_squares
 
 Floats = npt.NDArray[np.float64]
@@ -33,6 +34,10 @@ GOLDEN = (5**0.5 - 1) / 2
 STEPS = 26
 REGULAR = 1e-14
 """The least eigenvalue of a premise, as a part of its greatest, above which it is definite in floats."""
+FINEST = 40
+"""Bits of the premise's multiplier, at most."""
+WIDE = 32
+"""Reaches of a set in a range that says little of it."""
 WELL = 1e-10
 """The least eigenvalue that is enough, relative to the goal."""
 
@@ -51,7 +56,7 @@ def direct_squares(
     For a strict goal a positive constant remains.
     """
     own = set(names(concave[1]))
-    view = frame(own, order, pairs, box)
+    view = frame(own, order, pairs, _narrowed(concave[1], sorted(own), box))
     if view is None:
         return None
     target, premise = view.form(matrix(goal, order)), view.form(matrix(concave[1], order))
@@ -59,7 +64,8 @@ def direct_squares(
     found = _multipliers(floats(target), floats(premise), places, seconds)
     if found is None:
         return None
-    c = short(found[0], 12)
+    heavy = found[0] * float(np.abs(floats(premise)).max()) / found[2]
+    c = short(found[0], max(12, min(FINEST, math.ceil(math.log2(heavy)) + 3)))
     products: Products = [(c, (concave[0],))]
     rest = [
         [v - c * w for v, w in zip(one, other, strict=True)]
@@ -78,6 +84,25 @@ def direct_squares(
     if squares is None:
         return None
     return products, [(d, view.row(row)) for d, row in squares]
+
+
+def _narrowed(p: Polynomial, own: Sequence[str], box: Mapping[str, Range]) -> Mapping[str, Range]:
+    """The box, with the reach of ``p >= 0`` for what has a range that says little of it."""
+    inner, slope, constant = concave_form(p, own)
+    try:
+        spread = np.linalg.inv(inner)
+    except np.linalg.LinAlgError:
+        return box
+    centre = spread @ slope / 2
+    level = constant + float(centre @ inner @ centre)
+    half = np.sqrt(np.maximum(np.diag(spread) * level, 0.0))
+    result = dict(box)
+    for v, c, h in zip(own, centre, half, strict=True):
+        if v in box and 0 < WIDE * h < float(box[v][1] - box[v][0]):
+            unit = Fraction(2) ** math.floor(math.log2(h))
+            middle = round(Fraction(float(c)) / unit) * unit
+            result[v] = middle - unit, middle + unit
+    return result
 
 
 def matrix(p: Polynomial, order: Sequence[str]) -> Matrix:

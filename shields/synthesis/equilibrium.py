@@ -15,6 +15,8 @@ from nprl.shields.synthesis.problem import Problem, Unsuitable
 
 NEAR = 0.2
 """The part of the largest margin that the equilibrium nearest to the starts keeps."""
+LEAST_REACH = 0.01
+"""Of the range: what a coordinate that starts at one value counts as."""
 
 
 @dataclass(frozen=True)
@@ -55,8 +57,29 @@ def equilibria(problem: Problem) -> list[Point]:
     return [Point(start, u, f - start, margin)]
 
 
-def _fixpoints(problem: Problem, span: Array, start: Array, cap: float) -> list[Point]:
-    """What the programs come to, from the middle of S and from the middle of the starts."""
+def nearest(problem: Problem) -> Point | None:
+    """The point inside S and U nearest to the starts, in units of their reach, that some input keeps.
+
+    However near to a face of S it may be; None where the programs come to none.
+    """
+    away = (problem.init_high - problem.init_low) / 2
+    unit = np.where(away > 0, away, LEAST_REACH * _box(problem))
+    middle = (problem.init_low + problem.init_high) / 2
+    try:
+        found = _fixpoints(problem, _half_range(problem), middle, 1e-9, unit)
+    except Unsuitable:
+        return None
+    return min(found, key=lambda p: float(np.abs((p.x - middle) / unit).sum()), default=None)
+
+
+def _fixpoints(
+    problem: Problem, span: Array, start: Array, cap: float, unit: Array | None = None
+) -> list[Point]:
+    """What the programs come to, from the middle of S and from the middle of the starts.
+
+    With a ``unit`` for each coordinate (shape (n,)) instead of the ranges, by no margin but the least.
+    """
+    box, least = (_box(problem), 1e-3) if unit is None else (unit, 0.0)
     found: list[Point] = []
     for begin in (start, (problem.init_low + problem.init_high) / 2):
         x, u = begin.copy(), (problem.u_low + problem.u_high) / 2
@@ -64,14 +87,14 @@ def _fixpoints(problem: Problem, span: Array, start: Array, cap: float) -> list[
             f, a, b = problem.linearised(x[None], u[None], problem.w[0])
             matrix = np.hstack([a[0] - np.eye(problem.n), b[0]])
             goal = matrix @ np.concatenate([x, u]) - (f[0] - x)
-            x, u = _program(problem, span, matrix, goal, cap)
-        x, u = _snap(x, _box(problem)), _snap(u, half_inputs(problem))
+            x, u = _program(problem, span, matrix, goal, cap, unit)
+        x, u = _snap(x, box), _snap(u, half_inputs(problem))
         residual = problem.next(x[None], u[None], problem.w[0])[0] - x
         margin = min(
             *((problem.b - problem.h @ x) / span).tolist(),
             *(np.minimum(u - problem.u_low, problem.u_high - u) / half_inputs(problem)).tolist(),
         )
-        if float(np.abs(residual / _box(problem)).max()) < 1e-5 and margin > 1e-3:
+        if float(np.abs(residual / box).max()) < 1e-5 and margin > least:
             found.append(Point(x, u, residual, margin))
     return found
 
@@ -98,11 +121,16 @@ def _half_range(problem: Problem) -> Array:
 
 
 def _program(
-    problem: Problem, span: Array, matrix: Array | None, goal: Array | None, cap: float
+    problem: Problem,
+    span: Array,
+    matrix: Array | None,
+    goal: Array | None,
+    cap: float,
+    unit: Array | None = None,
 ) -> tuple[Array, Array]:
     """Max t - small |x - starts| - large |matrix (x, u) - goal|, rows and inputs with margin t <= cap."""
     n, m = problem.n, problem.m
-    box, reach = _box(problem), half_inputs(problem)
+    box, reach = _box(problem) if unit is None else unit, half_inputs(problem)
     middle = (problem.init_low + problem.init_high) / 2
     size = n + m + 1 + n + n  # x, u, t, |x - middle|, |residual|
     rows, rhs = [], []
@@ -123,7 +151,11 @@ def _program(
             scale = 1 / box[:, None]
             add({0: sign * scale * matrix, n + m + 1 + n: -np.eye(n)}, sign * scale[:, 0] * goal)
     cost = np.concatenate([np.zeros(n + m), [-1.0], np.full(n, 1e-3), np.full(n, 1e4)])
-    bounds = [(None, None)] * (n + m) + [(None, cap)] + [(0, None)] * (2 * n)
+    bounds = (
+        [(None, None)] * (n + m)
+        + [(None if unit is None else cap / 2, cap)]
+        + [(0, None)] * (2 * n)
+    )
     result = linprog(cost, np.vstack(rows), np.concatenate(rhs), bounds=bounds, method="highs")
     if result.status != 0:
         raise Unsuitable("a safe set with no inside")

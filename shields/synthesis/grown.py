@@ -23,7 +23,7 @@ from scipy.linalg import LinAlgError, solve_discrete_lyapunov
 
 from nprl.shields.synthesis.budget import Budget
 from nprl.shields.synthesis.ellipsoid import INSIDE, Ellipsoid, exact_ellipsoid
-from nprl.shields.synthesis.equilibrium import Point, half_inputs
+from nprl.shields.synthesis.equilibrium import LEAST_REACH, Point, half_inputs
 from nprl.shields.synthesis.linearise import Inclusion, inclusion
 from nprl.shields.synthesis.lqr import lqr_gain
 from nprl.shields.synthesis.numeric import Array
@@ -34,8 +34,6 @@ EFFORTS = tuple(10.0**k for k in range(-4, 4))
 """Weights of the inputs, beside states in units of the starts or of the ranges."""
 RATES = (None, 0.999, 0.99, 0.97, 0.9, 0.8)
 """Of the Lyapunov function's decrease by a step, less than the loop's own; None: Riccati's."""
-LEAST_REACH = 0.01
-"""Of the range: what a coordinate that starts at one value counts as."""
 LEVELS = 12
 """How many levels are tried, evenly in their logarithm, from the greatest down."""
 WIDER = 1.02
@@ -111,10 +109,14 @@ def _shapes(problem: Problem, point: Point) -> Iterator[_Shape]:
     a, b = a[0], b[0]
     box = np.array([float(c.high - c.low) / 2 for c in problem.model.state])
     away = np.maximum(np.abs(problem.init_high - point.x), np.abs(problem.init_low - point.x))
-    starts, inputs = np.maximum(away, LEAST_REACH * box), half_inputs(problem)
-    starts = np.minimum(starts, box)
+    inputs = half_inputs(problem)
+    starts = np.minimum(np.maximum(away, LEAST_REACH * box), box)
     corners = _starts(problem, point)
-    for unit in (starts, np.sqrt(starts * box), box) if problem.m else (starts,):
+    units = [starts, np.sqrt(starts * box), box]
+    small = np.where(away > 0, away, starts)
+    if (small < starts).any():  # ranges say little of what starts a thousandth of them apart
+        units += [small, np.sqrt(small * box)]
+    for unit in units if problem.m else units[:1]:
         scaled = a * unit / unit[:, None]
         steer = b * inputs / unit[:, None]
         for effort in EFFORTS if problem.m else (1.0,):

@@ -82,10 +82,13 @@ def _tree(sequent: Sequent, end: float) -> Tree:
     """A proof by one of the alternatives; the next ones first where there are many."""
     problem = "there is no alternative"
     for k in range(len(sequent.alternatives)):
+        left = end - time.monotonic()
+        if left <= 0:
+            raise NotProved("the time is over")
         head: Tree = ["part", k, None]
         chosen = expand(head, sequent)[0]
         try:
-            found = prove(chosen, Search(seconds=max(0.1, min(10.0, end - time.monotonic()))))
+            found = prove(chosen, Search(seconds=min(10.0, left)))
         except NotProved as error:
             problem = str(error)
         else:

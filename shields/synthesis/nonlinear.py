@@ -32,8 +32,12 @@ SPARE = (1.2, 1.6, 2.5, 4.0)
 MAX_SPLITS = 12
 
 
-def enclose_steps(sequent: Sequent, draft: Certificate, seconds: float) -> Tree:
+def enclose_steps(
+    sequent: Sequent, draft: Certificate, seconds: float, every: bool = False
+) -> Tree:
     """A proof of a kept or test goal of a quadratic invariant.
+
+    With ``every`` affine steps have names, too: a test's goal is then about these alone.
 
     Raises:
         NotProved: where a bound on the remainder, or the quadratic rest, is not found.
@@ -43,7 +47,7 @@ def enclose_steps(sequent: Sequent, draft: Certificate, seconds: float) -> Tree:
     terms = []
     for t in tolerant(model.steps, "plant", draft.rounding.guard)[0]:
         try:
-            if degree(polynomial(t)) <= 1:
+            if degree(polynomial(t)) <= 1 and not every:
                 continue
         except NotPolynomial:
             pass
@@ -52,7 +56,9 @@ def enclose_steps(sequent: Sequent, draft: Certificate, seconds: float) -> Tree:
     cuts: list[tuple[Term, Tree]] = []
     kept = set_box(s, draft)
     if not kept:  # the test's goal: the premises speak of the same steps, so their names are enough
-        terms = [u for t in terms for u in undisturbed(t, set(model.disturbance_names))]
+        noise = set(model.disturbance_names)
+        whole = [t for t in terms if every and not variables(t) & noise]
+        terms = whole + [u for t in terms if t not in whole for u in undisturbed(t, noise)]
     for name, edge in kept if terms else ():
         s, tree = proved_cut(s, edge, end, f"the box in {name}")
         cuts.append((edge, tree))

@@ -12,6 +12,7 @@ Peyrl and P. A. Parrilo, Computing sum of squares decompositions with rational c
 from __future__ import annotations
 
 import math
+import time
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -128,6 +129,7 @@ def step_squares(
     basis += [((n.name, 1),) for n in noises]
     if len(basis) > MOST_BASIS:
         return None
+    end = time.monotonic() + seconds
     at: dict[str, Polynomial] = {}
     for name in quiet:  # each noise is ``scale`` times a new variable of its own name
         at[name] = {((name, 1),): quiet[name].radius / scale[name]}
@@ -141,8 +143,8 @@ def step_squares(
     premise = frame.scaled(inside[1])
     shares = [add(constant(scale[n.name] ** 2), {((n.name, 2),): Fraction(-1)}) for n in noises]
     factor = [m for m in basis if sum(k for _, k in m) < degree and not set(dict(m)) & quiet.keys()]
-    found = _programmed(target, premise, shares, factor, basis, seconds)
-    if found is None:
+    found = _programmed(target, premise, shares, factor, basis, end - time.monotonic())
+    if found is None or time.monotonic() > end:
         return None
     sigma, taus, gram = found
     rest = target
@@ -159,7 +161,11 @@ def step_squares(
             rest = add(rest, times(times(form, form), premise), Fraction(-1))
             squares.append(["1", to_json(replace(_term(form, frame), meaning or {})), [inside[0]]])
     exact = _gram(rest, gram, basis)
-    rows = None if exact is None else short_squares(exact, [1.0] * len(basis))
+    rows = (
+        None
+        if exact is None or time.monotonic() > end
+        else short_squares(exact, [1.0] * len(basis))
+    )
     if rows is None:
         return None
     back = {

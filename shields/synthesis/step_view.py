@@ -124,6 +124,12 @@ class View:
         """``p`` with what its variables stand for."""
         return substituted(p, self._law) if names(p) & self._law.keys() else p
 
+    def _meant(self, p: Polynomial) -> Polynomial:
+        """The opposite of `seen`: ``p`` of what is added, as a polynomial of the variables themselves."""
+        some = names(p) & self._law.keys()
+        own = {n: {((n, 1),): Fraction(2)} for n in some}
+        return substituted(p, {n: add(own[n], self._law[n], Fraction(-1)) for n in some})
+
     def _stated(self) -> tuple[dict[int, Polynomial], dict[str, Range]]:
         """The premises that are polynomials, as seen, and the box that they state."""
         terms = Premises(self.s.premises, self._readings)
@@ -168,8 +174,9 @@ class View:
         """A lower bound of ``p``, which is as seen, with what proves it.
 
         Raises:
-            NotProved: where a variable has no bounds.
+            NotProved: where a variable has no bounds, or the time is over.
         """
+        time_left(self.end)
         premises, box = self._stated()
         if not names(p) <= box.keys():
             raise NotProved(f"no bounds for {min(names(p) - box.keys())}")
@@ -198,7 +205,7 @@ class View:
                 for c, numbers in bernstein.numbered(form.products, box, premises):
                     products.append([number_to_json(c), list(numbers)])
                 for c, m in form.squares:
-                    term = to_json(from_polynomial({m: Fraction(1)}))
+                    term = to_json(from_polynomial(self._meant({m: Fraction(1)})))
                     squares.append([number_to_json(c), term, []])
         return Bound(least, products, squares)
 
