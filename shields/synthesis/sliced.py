@@ -40,8 +40,8 @@ from nprl.shields.synthesis.problem import power_of_two
 from nprl.shields.synthesis.prove import contradiction, first_piece, prove
 from nprl.shields.synthesis.search import NotProved, Search, Tree, hint, polynomials
 
-WIDTHS = (Fraction(2), Fraction(1), Fraction(1, 2))
-"""Of slices, in this order, until one does."""
+WIDEST, NARROWEST = Fraction(4), Fraction(1, 2)
+"""Of slices: a slice that does not do is halved."""
 DEGREE = 4
 """Of the polynomial below D on a slice."""
 POINTS = 257
@@ -67,14 +67,7 @@ def by_slices(goal: Sequent, rows: int, seconds: float) -> Tree | None:
     z = arguments.pop()
     if not isinstance(z, Var) or z.name not in Premises(goal.premises).box():
         return None
-    problem: Exception | None = None
-    end = time.monotonic() + seconds
-    for width in WIDTHS:
-        try:
-            return _Slices(waves, z, width, rows, end).bounded(goal)
-        except NotProved as error:
-            problem = error
-    raise NotProved(str(problem))
+    return _Slices(waves, z, rows, time.monotonic() + seconds).bounded(goal)
 
 
 def by_names(goal: Sequent, seconds: float) -> Tree:
@@ -104,12 +97,10 @@ class _Below:
 
 
 class _Slices:
-    """One attempt, with slices of one width."""
+    """One proof."""
 
-    def __init__(
-        self, waves: Sequence[Unary], z: Var, width: Fraction, rows: int, end: float
-    ) -> None:
-        self.waves, self.z, self.width, self.rows, self.end = waves, z, width, rows, end
+    def __init__(self, waves: Sequence[Unary], z: Var, rows: int, end: float) -> None:
+        self.waves, self.z, self.rows, self.end = waves, z, rows, end
         self.names = {f: Var(f"f:{k}") for k, f in enumerate(waves)}
         self.cache: dict[Term, Reading] = {}
 
@@ -161,13 +152,23 @@ class _Slices:
         return found
 
     def slices(self, s: Sequent, forms: list[Polynomial]) -> Tree:
-        """Slices of z, halved at multiples of the width."""
+        """Slices of z: cut at multiples of the greatest width, and halved at those of smaller ones."""
         low, high = self.box(s)[self.z.name]
-        first, last = low // self.width + 1, -(-high // self.width) - 1
-        if first <= last:
-            at = (first + last) // 2 * self.width
-            head: Tree = ["split", to_json(self.z - at)]
-            return [*head, *(self.slices(t, forms) for t in expand([*head, None, None], s))]
+        width = WIDEST
+        while True:
+            first, last = low // width + 1, -(-high // width) - 1
+            if first <= last:
+                head: Tree = ["split", to_json(self.z - (first + last) // 2 * width)]
+                return [*head, *(self.slices(t, forms) for t in expand([*head, None, None], s))]
+            try:
+                return self.slice(s, forms)
+            except NotProved:
+                if width <= NARROWEST:
+                    raise
+            width /= 2
+
+    def slice(self, s: Sequent, forms: list[Polynomial]) -> Tree:
+        """One slice: lemmas on what functions do, which then get names; the clips, and cells."""
         cuts: list[tuple[Term, Tree]] = []
         below: list[_Below] = []
         for form in forms:
