@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from experiments.mutants import judged
+from experiments.mutants_made import mutants
 from nprl.lang.floats import compile_batch
 from nprl.lang.text import parse, parse_formula
 from nprl.model import Coordinate, Model
@@ -48,7 +50,7 @@ def relay() -> Model:
         disturbance=(Coordinate("w", "m", F(-1, 50), F(1, 50)),),
         step={"x": parse("where(x >= 0, x - 0.9, x + 0.9) + 0.1 * u + w")},
         init={"x": (F(2, 5), F(1, 2))},
-        safe=parse_formula("abs(x) >= 0.2 and abs(x) <= 0.9"),
+        safe=parse_formula("(x >= 0.2 or x <= -0.2) and x <= 0.9 and x >= -0.9"),
     )
 
 
@@ -109,6 +111,13 @@ def test_a_broken_certificate_of_cells_is_refused(proved: Certificate, fault: An
     fault(data)
     found = check_exactly(json.dumps(data).encode())
     assert {k: v for k, v in found.items() if v}
+
+
+@pytest.mark.slow
+def test_no_checker_accepts_a_mutant_of_a_set_of_cells(proved: Certificate) -> None:
+    found = [judged("relay", m, refuting=False) for m in mutants(proved.to_json())]
+    assert sum(bool(j.witness) for j in found) > 20
+    assert not [j.name for j in found if j.accepted or j.accepted_exactly]
 
 
 def test_images_hold_what_runs() -> None:
