@@ -131,7 +131,7 @@ def _of_the_model(source: Json) -> Iterator[Mutant]:
         low, high = (Fraction(c[end]) / 4 for end in ("low", "high"))
         data["model"]["state"][k] |= {"low": str(low), "high": str(high)}
         first, last = map(Fraction, model["init"][name])
-        data["model"]["init"][name] = [str(max(first, low)), str(min(last, high))]
+        data["model"]["init"][name] = [str(min(max(v, low), high)) for v in (first, last)]
         yield redigested("shrunk domain", f"range of {name} a quarter, its start cut", data)
         data = copy.deepcopy(source)
         data["model"]["step"][name] = ["*", "3/2", data["model"]["step"][name]]

@@ -31,7 +31,7 @@ from nprl.shields.synthesis.union import joined
 METHOD = "distance to a face, driven by one coordinate"
 NODES = 1601
 """Of the grid of z."""
-CHORDS = 3
+CHORDS = 2
 """To each side of a centre."""
 ROUNDS = 2_000
 HASTE = 0.3
@@ -237,9 +237,10 @@ def _tried(
         parts.append((tuple(v + m * e for v, e in zip(a, unit, strict=True)), b - c))
     parts += [(unit, ends[1]), (tuple(-v for v in unit), -ends[0])]
     for i, other in enumerate(model.state):
-        if i != z:
-            one = tuple(Fraction(int(i == j)) for j in range(problem.n))
-            parts += [(one, other.high), (tuple(-v for v in one), -other.low)]
+        one = tuple(Fraction(int(i == j)) for j in range(problem.n))
+        for row in (one, other.high), (tuple(-v for v in one), -other.low):
+            if i != z and (row[0] != a or row[1] < b):
+                parts.append(row)
     terms = tuple(row_term(row, model.state_names) for row in parts)
     rng = np.random.default_rng(seed)
     box = np.array([[float(c.low), float(c.high)] for c in model.state])

@@ -1,52 +1,41 @@
 """Kept goals of sets whose rows change by functions of one coordinate: slices of that coordinate.
 
 Beside a face that one coordinate z drives (`nprl.shields.synthesis.driven`) the next rows hold
-functions of z alone, in one combination ``D(z)``. On a slice of z a quadratic polynomial below D is
+functions of z alone, in one combination ``D(z)``. On a slice of z a polynomial below D is
 proved once, by Taylor's sum and Bernstein's form; the functions then get names of which nothing
 else is known, and each row follows from the row that is active there. Cells end where another row
-becomes active. What needs no D is proved before, for all slices at once. Nothing here is trusted.
+becomes active. What needs no D gets no polynomial. Nothing here is trusted.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fractions import Fraction
-from functools import reduce
 
 import numpy as np
 
-from nprl.lang.floats import compile_batch
-from nprl.lang.ranges import Interval
 from nprl.lang.serial import to_json
-from nprl.lang.terms import Num, Term, Unary, UnaryOp, Var
+from nprl.lang.terms import Term, Unary, UnaryOp, Var
 from nprl.lang.terms import replace as substitute
 from nprl.model import Box
 from nprl.shields.leaf import Premises, Reading
 from nprl.shields.polynomial import (
     NotPolynomial,
     Polynomial,
-    add,
-    bound_of,
-    constant,
     polynomial,
 )
 from nprl.shields.sequent import Sequent, expand
-from nprl.shields.synthesis.bernstein import bound, from_polynomial
-from nprl.shields.synthesis.functions import innermost_functions, taylor_order
+from nprl.shields.synthesis.below import POINTS, Below, curve, tight_lines
+from nprl.shields.synthesis.bernstein import from_polynomial
+from nprl.shields.synthesis.functions import innermost_functions
 from nprl.shields.synthesis.polytope import nearest
-from nprl.shields.synthesis.problem import power_of_two
 from nprl.shields.synthesis.prove import contradiction, first_piece, prove
-from nprl.shields.synthesis.search import NotProved, Search, Tree, hint, polynomials
+from nprl.shields.synthesis.search import NotProved, Search, Tree, polynomials
 
-WIDTHS = (Fraction(2), Fraction(1), Fraction(1, 2))
-"""Of slices, in this order, until one does."""
-DEGREE = 4
-"""Of the polynomial below D on a slice."""
-POINTS = 257
-BITS = 2.0**-12
-"""The precision of coefficients of a lemma, and of the ends of cells."""
+WIDEST, NARROWEST = Fraction(4), Fraction(1, 2)
+"""Of slices: a slice that does not do is halved."""
 
 
 def by_slices(goal: Sequent, rows: int, seconds: float) -> Tree | None:
@@ -67,14 +56,7 @@ def by_slices(goal: Sequent, rows: int, seconds: float) -> Tree | None:
     z = arguments.pop()
     if not isinstance(z, Var) or z.name not in Premises(goal.premises).box():
         return None
-    problem: Exception | None = None
-    end = time.monotonic() + seconds
-    for width in WIDTHS:
-        try:
-            return _Slices(waves, z, width, rows, end).bounded(goal)
-        except NotProved as error:
-            problem = error
-    raise NotProved(str(problem))
+    return _Slices(waves, z, rows, time.monotonic() + seconds).bounded(goal)
 
 
 def by_names(goal: Sequent, seconds: float) -> Tree:
@@ -94,22 +76,11 @@ def by_names(goal: Sequent, seconds: float) -> Tree:
     return tree
 
 
-@dataclass(frozen=True)
-class _Below:
-    """That D, the term ``total``, is at least a polynomial q: ``D - q`` is the premise at ``place``."""
-
-    total: Term
-    q: Polynomial
-    place: int
-
-
 class _Slices:
-    """One attempt, with slices of one width."""
+    """One proof."""
 
-    def __init__(
-        self, waves: Sequence[Unary], z: Var, width: Fraction, rows: int, end: float
-    ) -> None:
-        self.waves, self.z, self.width, self.rows, self.end = waves, z, width, rows, end
+    def __init__(self, waves: Sequence[Unary], z: Var, rows: int, end: float) -> None:
+        self.waves, self.z, self.rows, self.end = waves, z, rows, end
         self.names = {f: Var(f"f:{k}") for k, f in enumerate(waves)}
         self.cache: dict[Term, Reading] = {}
 
@@ -161,18 +132,28 @@ class _Slices:
         return found
 
     def slices(self, s: Sequent, forms: list[Polynomial]) -> Tree:
-        """Slices of z, halved at multiples of the width."""
+        """Slices of z: cut at multiples of the greatest width, and halved at those of smaller ones."""
         low, high = self.box(s)[self.z.name]
-        first, last = low // self.width + 1, -(-high // self.width) - 1
-        if first <= last:
-            at = (first + last) // 2 * self.width
-            head: Tree = ["split", to_json(self.z - at)]
-            return [*head, *(self.slices(t, forms) for t in expand([*head, None, None], s))]
+        width = WIDEST
+        while True:
+            first, last = low // width + 1, -(-high // width) - 1
+            if first <= last:
+                head: Tree = ["split", to_json(self.z - (first + last) // 2 * width)]
+                return [*head, *(self.slices(t, forms) for t in expand([*head, None, None], s))]
+            try:
+                return self.slice(s, forms)
+            except NotProved:
+                if width <= NARROWEST:
+                    raise
+            width /= 2
+
+    def slice(self, s: Sequent, forms: list[Polynomial]) -> Tree:
+        """One slice: lemmas on what functions do, which then get names; the clips, and cells."""
         cuts: list[tuple[Term, Tree]] = []
-        below: list[_Below] = []
+        below: list[Below] = []
         for form in forms:
-            total, q, tree = self.lemma(s, form)
-            below.append(_Below(total, q, len(s.premises)))
+            total, q, tree = curve(s, form, self.names, self.z, self.rows, self.search())
+            below.append(Below(total, q, len(s.premises)))
             lemma = total - from_polynomial(q)
             cuts.append((lemma, tree))
             s = s.given(lemma)
@@ -186,7 +167,7 @@ class _Slices:
             tree = [*head, tree]
         return _cut(cuts, tree)
 
-    def pieces(self, s: Sequent, below: list[_Below], first: int) -> Tree:
+    def pieces(self, s: Sequent, below: list[Below], first: int) -> Tree:
         """Clips of the backup apart."""
         if len(s.premises) > first or self.z.name not in self.box(s):
             absurd = contradiction(s, self.search())
@@ -198,56 +179,6 @@ class _Slices:
         head: Tree = ["pieces", to_json(piece)]
         sides = expand([*head, None, None], s)
         return [*head, *(self.pieces(t, below, first) for t in sides)]
-
-    def lemma(self, s: Sequent, form: Polynomial) -> tuple[Term, Polynomial, Tree]:
-        """The combination, a polynomial that it is never below on a slice, and the proof of that."""
-        plain, (low, high) = self.plain(s)
-        parts = [(c, f) for f, v in self.names.items() if (c := form.get(((v.name, 1),)))]
-        total: Term = reduce(lambda a, b: a + b, (Num(c) * f for c, f in parts))
-        x = np.linspace(float(low), float(high), POINTS)
-        y = np.asarray(compile_batch([total], [[self.z.name]])(x[:, None])[0])
-        reach, scale = max(1.0, abs(float(low)), abs(float(high))), float(np.abs(y).max())
-        fit = np.polynomial.Polynomial.fit(x, y, DEGREE).convert().coef
-        q: Polynomial = {(): Fraction(0)}
-        for k, v in enumerate(fit):
-            q[((self.z.name, k),) if k else ()] = nearest(float(v), BITS * scale / reach**k)
-        here = np.asarray(sum(float(v) * x ** (m[0][1] if m else 0) for m, v in q.items()))
-        q[()] += nearest(float((y - here).min()), BITS * scale)
-        now, heads, multipliers = s, list[Tree](), dict[int, Fraction]()
-        for c, f in parts:
-            order = taylor_order(f.arg, {self.z.name: Interval(low, high)})
-            heads.append(["function", to_json(f), order])
-            place = len(now.premises) + (0 if c > 0 else 1)
-            (now,) = expand([*heads[-1], None], now)
-            multipliers[place] = abs(c)
-        named: dict[Term, Term] = {f: Var(f"a:{s.names + k}") for k, (_, f) in enumerate(parts)}
-        under = polynomial(substitute(total, named))
-        premises, box = polynomials(now, self.search()), {self.z.name: (low, high)}
-        for place, c in multipliers.items():
-            under = add(under, premises[place], -c)
-        q = _lowered(q, under, box, BITS * scale / 4)
-        rest = add(under, q, Fraction(-1))
-        premises = {k: premises[k] for k in plain}
-        tree: Tree = ["leaf", [hint(rest, multipliers, now, premises, box)]]
-        for head in reversed(heads):
-            tree = [*head, tree]
-        return total, q, tree
-
-    def plain(self, s: Sequent) -> tuple[list[int], tuple[Fraction, Fraction]]:
-        """Of the bounds of z a low and a high one, not far from the tightest, of few digits: their places, the ends."""
-        found: dict[bool, list[tuple[Fraction, int]]] = {True: [], False: []}
-        for k, p in polynomials(s, self.search()).items():
-            end = bound_of(p)
-            if k >= self.rows and end is not None and end[0] == self.z.name:
-                found[p[((self.z.name, 1),)] > 0].append((end[2], k))
-        low, high = self.box(s)[self.z.name]
-        near = (high - low) / 16
-        ends = []
-        for up, tightest in ((True, low), (False, high)):
-            usable = [e for e in found[up] if abs(e[0] - tightest) <= near]
-            usable = usable or [min(found[up], key=lambda e: abs(e[0] - tightest))]
-            ends.append(min(usable, key=lambda e: (e[0].denominator, abs(e[0] - tightest))))
-        return [k for _, k in ends], (ends[0][0], ends[1][0])
 
     def kinks(self, s: Sequent) -> list[Fraction]:
         """Where, on a slice, another one of several rows is the one that binds."""
@@ -268,7 +199,7 @@ class _Slices:
                     found.add(nearest(float(x[i] + x[i + 1]) / 2, float(high - low) * 2.0**-8))
         return sorted(k for k in found if low < k < high)
 
-    def cells(self, s: Sequent, below: list[_Below], kinks: list[Fraction]) -> Tree:
+    def cells(self, s: Sequent, below: list[Below], kinks: list[Fraction]) -> Tree:
         """The rows, cell by cell, each by a line below D that is tight at one end of the cell."""
         if kinks:
             middle = len(kinks) // 2
@@ -281,44 +212,10 @@ class _Slices:
             ]
         cuts: list[tuple[Term, Tree]] = []
         for b in below:
-            for lemma, tree in self.lines(s, b):
+            for lemma, tree in tight_lines(s, b, self.z, self.rows, self.search()):
                 cuts.append((lemma, tree))
                 s = s.given(lemma)
         return _cut(cuts, prove(s, self.search()))
-
-    def lines(self, s: Sequent, below: _Below) -> list[tuple[Term, Tree]]:
-        """Lines below D on a cell: from its polynomial, one for each end."""
-        plain, ends = self.plain(s)
-        premises = polynomials(s, self.search())
-        premises = {k: premises[k] for k in plain}
-        x = np.linspace(float(ends[0]), float(ends[1]), POINTS)
-        y = np.asarray(sum(float(c) * x ** (m[0][1] if m else 0) for m, c in below.q.items()))
-        scale = float(np.abs(y).max())
-        result = []
-        for at in (0, -1):
-            away = np.delete(x - x[at], at), np.delete(y - y[at], at)
-            slopes = away[1] / away[0]
-            m = float(slopes.min() if at == 0 else slopes.max())
-            slope = nearest(m, BITS * scale / max(1.0, abs(x[0]), abs(x[-1])))
-            c = nearest(float((y - float(slope) * x).min()), BITS * scale)
-            line: Polynomial = {((self.z.name, 1),): slope, (): c}
-            line = _lowered(line, below.q, {self.z.name: ends}, BITS * scale / 4)
-            rest = add(below.q, line, Fraction(-1))
-            box = {self.z.name: ends}
-            leaf = hint(rest, {below.place: Fraction(1)}, s, premises, box)
-            lemma = below.total - from_polynomial(line)
-            result.append((lemma, ["leaf", [leaf]]))
-            s = s.given(lemma)
-        return result
-
-
-def _lowered(q: Polynomial, p: Polynomial, box: Box, unit: float) -> Polynomial:
-    """``q``, its constant lowered as far as Bernstein's form needs to show ``p >= q`` on a box."""
-    least = bound(add(p, q, Fraction(-1)), box)
-    if least is None:
-        raise NotProved("a polynomial below a function is of too high a degree")
-    step = power_of_two(unit)
-    return add(q, constant(min(least, Fraction(0)) // step * step))
 
 
 def _cut(cuts: Sequence[tuple[Term, Tree]], tree: Tree) -> Tree:

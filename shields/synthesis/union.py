@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
+from itertools import product
 
 import numpy as np
 
@@ -116,6 +117,12 @@ def _start(model: Model) -> Array:
     return np.asarray(ends.mean(axis=1)[None, :])
 
 
+def _corners(model: Model) -> Array:
+    """The corners of the starts' box; (2^k, n), k the number of coordinates that vary."""
+    ends = [sorted({float(v) for v in model.init[n]}) for n in model.state_names]
+    return np.array(list(product(*ends)))
+
+
 def _inside(model: Model, mode: Candidate, x: Array) -> Mask:
     return np.asarray((values(mode.invariant[0], model.state_names, x) >= 0).all(axis=1))
 
@@ -123,8 +130,11 @@ def _inside(model: Model, mode: Candidate, x: Array) -> Mask:
 def _chosen(model: Model, modes: Sequence[Candidate], x: Array) -> list[Candidate]:
     """The modes that are worth their rows, the one that holds the starts first."""
     holds = [bool(_inside(model, c, _start(model)).all()) for c in modes]
+    corners = [int(_inside(model, c, _corners(model)).sum()) for c in modes]
     inside = [_inside(model, c, x) for c in modes]
-    left = sorted(range(len(modes)), key=lambda i: (not holds[i], -int(inside[i].sum())))
+    left = sorted(
+        range(len(modes)), key=lambda i: (not holds[i], -corners[i], -int(inside[i].sum()))
+    )
     if not left or not holds[left[0]]:
         return []
     chosen, rows = [left.pop(0)], 0

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from fractions import Fraction
 from typing import Any
 
@@ -39,6 +40,9 @@ class UnionProof:
             NotProved: where a mode's backup does not keep its rows.
         """
         kind, *numbers = goal.split("/")
+        if kind == "action":
+            with suppress(NotProved):
+                return _whichever(sequent, seconds)
         walk = _Walk(self, kind, int(numbers[0]), int(numbers[-1]), sequent, seconds)
         return walk.number(sequent, 0)
 
@@ -173,6 +177,17 @@ class _Walk:
 
         tree = _renumbered(self.of.known[key], moved, s.names)
         return ["part", alternative, tree] if len(s.alternatives) > 1 else tree
+
+
+def _whichever(s: Sequent, seconds: float) -> Tree:
+    """That the inputs are within their bounds, whichever mode acts: inputs that are clipped."""
+    choice = next((w for c in s.alternatives[0] if (w := _choice(c.term)) is not None), None)
+    number = choice and _where_in(choice.condition)
+    if number is None or len(s.alternatives) > 1:
+        raise NotProved("no number of a mode, or a choice of inputs")
+    head: Tree = ["name", to_json(number)]
+    (named,) = expand([*head, None], s)
+    return [*head, prove(named, Search(seconds=seconds, max_depth=0))]
 
 
 def _tolerance(name: str) -> bool:
