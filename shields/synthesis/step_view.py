@@ -127,7 +127,7 @@ class View:
     def _meant(self, p: Polynomial) -> Polynomial:
         """The opposite of `seen`: ``p`` of what is added, as a polynomial of the variables themselves."""
         some = names(p) & self._law.keys()
-        own = {n: {((n, 1),): Fraction(2)} for n in some}
+        own: dict[str, Polynomial] = {n: {((n, 1),): Fraction(2)} for n in some}
         return substituted(p, {n: add(own[n], self._law[n], Fraction(-1)) for n in some})
 
     def _stated(self) -> tuple[dict[int, Polynomial], dict[str, Range]]:
