@@ -32,6 +32,11 @@ START = 0.2  # rad and rad/s: the half width of the initial box, the float that 
 FLOAT32 = Fraction(
     1, 2**23
 )  # half a float32 step below 2, twice over for the float64 function under it
+OBSERVATION = (
+    Observation("x", cos(THETA), FLOAT32),
+    Observation("y", sin(THETA), FLOAT32),
+    Observation("omega", OMEGA, FLOAT32),
+)
 
 MODEL = Model(
     name="gymnasium/Pendulum-v1",
@@ -46,11 +51,7 @@ MODEL = Model(
         OMEGA: (-Fraction(START), Fraction(START)),
     },
     safe=SAFE,
-    observation=(
-        Observation("x", cos(THETA), FLOAT32),
-        Observation("y", sin(THETA), FLOAT32),
-        Observation("omega", OMEGA, FLOAT32),
-    ),
+    observation=OBSERVATION,
     reward=-(THETA**2 + Fraction(0.1) * OMEGA**2 + Fraction(0.001) * TORQUE**2),
     horizon=200,
     dt=DT,

@@ -14,10 +14,10 @@ from fractions import Fraction
 
 from nprl.env.state import binding_to
 from nprl.envs.pendulum import DT, MAX_TORQUE, OMEGA, SPEED, THETA, TORQUE
-from nprl.envs.pendulum_v1 import FLOAT32
-from nprl.lang.build import cos, sin, where
+from nprl.envs.pendulum_v1 import OBSERVATION
+from nprl.lang.build import where
 from nprl.lang.terms import Pi
-from nprl.model import Arithmetic, Coordinate, Model, Observation
+from nprl.model import Arithmetic, Coordinate, Model
 
 MAX_ANGLE, MAX_SPEED = Fraction(5), Fraction(6)  # rad, rad/s
 TURN = Fraction(math.pi)  # rad; the float of Gymnasium's resets
@@ -34,11 +34,7 @@ MODEL = Model(
     step={THETA: THETA + SPEED * DT, OMEGA: SPEED},
     init={THETA: (-TURN, TURN), OMEGA: (Fraction(-1), Fraction(1))},
     safe=(OMEGA >= -MAX_SPEED) & (OMEGA <= MAX_SPEED),
-    observation=(
-        Observation("x", cos(THETA), FLOAT32),
-        Observation("y", sin(THETA), FLOAT32),
-        Observation("omega", OMEGA, FLOAT32),
-    ),
+    observation=OBSERVATION,
     reward=-(WRAPPED**2 + Fraction(0.1) * OMEGA**2 + Fraction(0.001) * TORQUE**2),
     horizon=200,
     dt=DT,

@@ -29,7 +29,7 @@ from nprl.shields.synthesis.bernstein import lower_bound
 from nprl.shields.synthesis.curved import branches
 from nprl.shields.synthesis.prove import contradiction, outermost, prove
 from nprl.shields.synthesis.quadratic import degree
-from nprl.shields.synthesis.search import NotProved, Search, Tree, outward
+from nprl.shields.synthesis.search import NotProved, Search, Tree, outward, seconds_left
 
 MOST_CUTS = 16
 """Of a next box along faces of parts, one inside the other."""
@@ -86,9 +86,7 @@ class CellProof:
 
     def search(self, depth: int = 40) -> Search:
         """A search with the time that is left."""
-        left = self.end - time.monotonic()
-        if left <= 0:
-            raise NotProved("the time is over")
+        left = seconds_left(self.end)
         return Search(seconds=left, max_depth=depth, scan=False, cache=self.cache)
 
     def box(self, s: Sequent) -> Box:

@@ -43,6 +43,7 @@ from nprl.shields.synthesis.search import (
     hint,
     outward,
     polynomials,
+    seconds_left,
 )
 
 MAX_LEAVES = 20_000
@@ -64,9 +65,7 @@ def prove_curved(goal: str, sequent: Sequent, draft: Certificate, seconds: float
 
 
 def _search(end: float) -> Search:
-    left = end - time.monotonic()
-    if left <= 0:
-        raise NotProved("the time is over")
+    left = seconds_left(end)
     return Search(seconds=left, max_leaves=MAX_LEAVES, max_depth=60)
 
 

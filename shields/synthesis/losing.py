@@ -41,7 +41,7 @@ from nprl.shields.synthesis.losing_affine import (
     vertices,
 )
 from nprl.shields.synthesis.prove import prove
-from nprl.shields.synthesis.search import NotProved, Search, Tree
+from nprl.shields.synthesis.search import NotProved, Search, Tree, seconds_left
 from nprl.shields.synthesis.steady import stay
 
 MAX_CHAIN = 64
@@ -82,9 +82,7 @@ def _tree(sequent: Sequent, end: float) -> Tree:
     """A proof by one of the alternatives; the next ones first where there are many."""
     problem = "there is no alternative"
     for k in range(len(sequent.alternatives)):
-        left = end - time.monotonic()
-        if left <= 0:
-            raise NotProved("the time is over")
+        left = seconds_left(end)
         head: Tree = ["part", k, None]
         chosen = expand(head, sequent)[0]
         try:

@@ -25,7 +25,7 @@ from nprl.shields.synthesis.functions import affine_fit
 from nprl.shields.synthesis.numeric import Array
 from nprl.shields.synthesis.prove import prove
 from nprl.shields.synthesis.quadratic import concave_form, degree
-from nprl.shields.synthesis.search import NotProved, Search, Tree
+from nprl.shields.synthesis.search import NotProved, Search, Tree, seconds_left
 
 SPARE = (1.2, 1.6, 2.5, 4.0)
 """How much more than the sampled remainder is claimed, in this order."""
@@ -91,9 +91,7 @@ def time_left(end: float) -> float:
     Raises:
         NotProved: where there are none.
     """
-    left = end - time.monotonic()
-    if left <= 0:
-        raise NotProved("the time is over")
+    left = seconds_left(end)
     return left
 
 

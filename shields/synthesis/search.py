@@ -26,6 +26,18 @@ class NotProved(Exception):
     """The search ended without a proof; says where."""
 
 
+def seconds_left(end: float) -> float:
+    """Seconds until `time.monotonic` is at ``end``, above 0.
+
+    Raises:
+        NotProved: if it is.
+    """
+    left = end - time.monotonic()
+    if left <= 0:
+        raise NotProved("the time is over")
+    return left
+
+
 @dataclass(slots=True)
 class Search:
     """Limits of one search, and what it counts."""

@@ -32,7 +32,7 @@ from nprl.shields.synthesis.bernstein import from_polynomial
 from nprl.shields.synthesis.functions import innermost_functions
 from nprl.shields.synthesis.polytope import nearest
 from nprl.shields.synthesis.prove import contradiction, first_piece, prove
-from nprl.shields.synthesis.search import NotProved, Search, Tree, polynomials
+from nprl.shields.synthesis.search import NotProved, Search, Tree, polynomials, seconds_left
 
 WIDEST, NARROWEST = Fraction(4), Fraction(1, 2)
 """Of slices: a slice that does not do is halved."""
@@ -85,9 +85,7 @@ class _Slices:
         self.cache: dict[Term, Reading] = {}
 
     def search(self, depth: int = 0) -> Search:
-        left = self.end - time.monotonic()
-        if left <= 0:
-            raise NotProved("the time is over")
+        left = seconds_left(self.end)
         return Search(seconds=left, max_depth=depth, scan=False, cache=self.cache)
 
     def box(self, s: Sequent) -> Box:

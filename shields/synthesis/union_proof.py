@@ -21,7 +21,7 @@ from nprl.shields.certificate import Certificate
 from nprl.shields.polynomial import NotPolynomial, bound_of, polynomial
 from nprl.shields.sequent import Sequent, expand, expanded
 from nprl.shields.synthesis.prove import prove
-from nprl.shields.synthesis.search import NotProved, Search, Tree
+from nprl.shields.synthesis.search import NotProved, Search, Tree, seconds_left
 from nprl.shields.synthesis.sliced import by_slices
 from nprl.shields.synthesis.union import SLACK
 
@@ -164,7 +164,7 @@ class _Walk:
         if key not in self.of.known:
             premises = (*own, *s.premises[before : before + common])
             goal = Sequent(premises, (s.alternatives[alternative],))
-            sliced = by_slices(goal, len(own), _left(self.end))
+            sliced = by_slices(goal, len(own), seconds_left(self.end))
             self.of.known[key] = sliced or _one_by_one(goal, self.end)
         size = len(own)
 
@@ -215,7 +215,7 @@ def _one_by_one(s: Sequent, end: float) -> Tree:
     clips = list(dict.fromkeys(c for t in s.premises for c in _clips(t)))
     own = s.alternatives[0]
     if len(clips) < 2:
-        return prove(s, Search(seconds=_left(end)))
+        return prove(s, Search(seconds=seconds_left(end)))
     first = len(s.premises)
     cuts: list[Tree] = []
     for j, conclusion in enumerate(own):
@@ -238,20 +238,13 @@ def _by_one_clip(goal: Sequent, clips: list[Term], end: float) -> tuple[Tree, li
                 heads.append(["name", to_json(other)])
                 (rest,) = expand([*heads[-1], None], rest)
         try:
-            tree = prove(rest, Search(seconds=_left(end)))
+            tree = prove(rest, Search(seconds=seconds_left(end)))
         except NotProved:
             continue
         for head in reversed(heads):
             tree = [*head, tree]
         return tree, [chosen, *(c for c in clips if c != chosen)]
-    return prove(goal, Search(seconds=_left(end))), clips
-
-
-def _left(end: float) -> float:
-    left = end - time.monotonic()
-    if left <= 0:
-        raise NotProved("the time is over")
-    return left
+    return prove(goal, Search(seconds=seconds_left(end))), clips
 
 
 def _clips(t: Term | Formula) -> list[Term]:
