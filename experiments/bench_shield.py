@@ -31,7 +31,7 @@ from nprl.shields import Filter, load_certificate
 from nprl.shields.certificate import Certificate
 from nprl.shields.polynomial import polynomial
 from nprl.shields.sequent import assign
-from nprl.shields.synthesis.bernstein import from_polynomial
+from nprl.shields.synthesis.proofs.bernstein import from_polynomial
 
 STATES = 1024
 

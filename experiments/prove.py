@@ -46,7 +46,7 @@ from nprl.shields.losing import Impossible
 from nprl.shields.losing_replay import bound, replayed
 from nprl.shields.records import SHIPPED, ship
 from nprl.shields.synthesis.enlarge import larger, size
-from nprl.shields.synthesis.losing import impossible
+from nprl.shields.synthesis.impossible.losing import impossible
 from nprl.shields.synthesis.plans import enlarged
 from nprl.shields.synthesis.synthesize import synthesize
 

@@ -24,7 +24,7 @@ from nprl.files import write_atomic
 from nprl.report.tables import text_table
 from nprl.shields.checker import Verdict, check
 from nprl.shields.exact import check as check_exactly
-from nprl.shields.synthesis.losing import impossible
+from nprl.shields.synthesis.impossible.losing import impossible
 from nprl.shields.synthesis.synthesize import synthesize
 
 AT_FIRST = 0.5

@@ -24,7 +24,7 @@ from nprl.shields.obligations import BarrierReport, Finding, Parts, prove_obliga
 from nprl.shields.polynomial import polynomial
 from nprl.shields.program_loop import ClosedLoop
 from nprl.shields.sampling import Floats, part_of
-from nprl.shields.synthesis.bernstein import from_polynomial
+from nprl.shields.synthesis.proofs.bernstein import from_polynomial
 
 SHORT_BITS = 30
 DIGITS = 6

@@ -25,11 +25,11 @@ from nprl.shields.polynomial import polynomial
 from nprl.shields.program_loop import ClosedLoop
 from nprl.shields.sequent import Sequent, expanded
 from nprl.shields.synthesis.certify import claim, dyadic_up
-from nprl.shields.synthesis.closed_loop import closed_loop_candidates
-from nprl.shields.synthesis.nonlinear import enclose_steps
-from nprl.shields.synthesis.prove import prove
-from nprl.shields.synthesis.quadratic import degree
-from nprl.shields.synthesis.search import NotProved, Search, Tree
+from nprl.shields.synthesis.proofs.nonlinear import enclose_steps
+from nprl.shields.synthesis.proofs.prove import prove
+from nprl.shields.synthesis.proofs.search import NotProved, Search, Tree
+from nprl.shields.synthesis.sets.closed_loop import closed_loop_candidates
+from nprl.shields.synthesis.views.quadratic import degree
 from nprl.shields.traces import starts
 
 

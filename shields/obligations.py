@@ -23,8 +23,8 @@ from nprl.shields.program_loop import ClosedLoop
 from nprl.shields.refute import refute
 from nprl.shields.synthesis.candidate import Candidate
 from nprl.shields.synthesis.certify import claim, degree_of, dyadic_up, prove_goal
-from nprl.shields.synthesis.quadratic import degree
-from nprl.shields.synthesis.search import NotProved, Tree
+from nprl.shields.synthesis.proofs.search import NotProved, Tree
+from nprl.shields.synthesis.views.quadratic import degree
 
 Parts = tuple[tuple[Term, ...], ...]
 OBLIGATIONS = {

@@ -20,7 +20,7 @@ from nprl.lang.floats import compile_batch
 from nprl.lang.terms import Term
 from nprl.model import Coordinate, Model
 from nprl.shields.polynomial import polynomial
-from nprl.shields.synthesis.quadratic import degree
+from nprl.shields.synthesis.views.quadratic import degree
 
 Floats = npt.NDArray[np.float64]
 MAX_CORNERS = 256

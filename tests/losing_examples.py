@@ -15,9 +15,9 @@ from nprl.shields.certificate import CertificateError
 from nprl.shields.checker import check
 from nprl.shields.load import claim_from_json
 from nprl.shields.losing import Impossible, Part, losing_goals
-from nprl.shields.synthesis.losing import proved
-from nprl.shields.synthesis.prove import prove
-from nprl.shields.synthesis.search import NotProved, Search
+from nprl.shields.synthesis.impossible.losing import proved
+from nprl.shields.synthesis.proofs.prove import prove
+from nprl.shields.synthesis.proofs.search import NotProved, Search
 
 X, U, W = Var("x"), Var("u"), Var("w")
 

@@ -19,7 +19,7 @@ from nprl.shields import Filter, synthesize
 from nprl.shields.certificate import Certificate
 from nprl.shields.checker import Verdict, check
 from nprl.shields.exact import check as check_exactly
-from nprl.shields.synthesis.losing import impossible
+from nprl.shields.synthesis.impossible.losing import impossible
 from nprl.shields.words import theorem
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -21,8 +21,8 @@ from nprl.shields import exact
 from nprl.shields.checker import check_goal
 from nprl.shields.polynomial import polynomial
 from nprl.shields.sequent import Conclusion, Sequent, conclusions, expand
-from nprl.shields.synthesis.prove import prove
-from nprl.shields.synthesis.search import Search
+from nprl.shields.synthesis.proofs.prove import prove
+from nprl.shields.synthesis.proofs.search import Search
 
 X = Var("x")
 Tree = list[Any]

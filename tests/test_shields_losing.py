@@ -25,7 +25,7 @@ from nprl.shields.cli import main
 from nprl.shields.load import load_claim
 from nprl.shields.losing import Impossible, losing_goals
 from nprl.shields.losing_replay import bound, replay
-from nprl.shields.synthesis.losing import impossible, proved
+from nprl.shields.synthesis.impossible.losing import impossible, proved
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 

@@ -30,8 +30,8 @@ from nprl.shields.checker import Verdict, check, check_goal
 from nprl.shields.goals import domain, goals, witnesses
 from nprl.shields.synthesis.candidate import Candidate
 from nprl.shields.synthesis.certify import claim
-from nprl.shields.synthesis.prove import prove
-from nprl.shields.synthesis.search import NotProved, Search
+from nprl.shields.synthesis.proofs.prove import prove
+from nprl.shields.synthesis.proofs.search import NotProved, Search
 
 FOLDER = Path(str(proved.__file__)).parent
 SYSTEMS = ["pendulum", "pendulum_v1", "selfdriving", "magnetic_pointer"]

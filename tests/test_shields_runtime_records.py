@@ -22,7 +22,7 @@ from nprl.shields.records import (
     require_proof,
     ship,
 )
-from nprl.shields.synthesis.prove import prove
+from nprl.shields.synthesis.proofs.prove import prove
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from nprl.shields.certificate import Certificate
 from nprl.shields.goals import goals
 from nprl.shields.synthesis.candidate import Candidate
 from nprl.shields.synthesis.certify import certify
-from nprl.shields.synthesis.search import NotProved
+from nprl.shields.synthesis.proofs.search import NotProved
 
 BRANCHING = X + where((X >= 0) & (U < 0), U * F(1, 20), U * F(1, 10)) + W
 

@@ -21,11 +21,11 @@ from nprl.lang.terms import Num, Term, Var, subterms
 from nprl.model import Coordinate, Model
 from nprl.shields.polynomial import polynomial
 from nprl.shields.synthesis.candidate import Candidate, candidates
-from nprl.shields.synthesis.gain import responses
-from nprl.shields.synthesis.polytope import Polytope
-from nprl.shields.synthesis.problem import problem_of
-from nprl.shields.synthesis.row_backup import row_backup
+from nprl.shields.synthesis.sets.gain import responses
+from nprl.shields.synthesis.sets.row_backup import row_backup
 from nprl.shields.synthesis.synthesize import synthesize
+from nprl.shields.synthesis.views.polytope import Polytope
+from nprl.shields.synthesis.views.problem import problem_of
 
 F = Fraction
 X, Y, Z, U, V, W = Var("x"), Var("y"), Var("z"), Var("u"), Var("v"), Var("w")

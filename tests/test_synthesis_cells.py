@@ -19,11 +19,11 @@ from nprl.shields.certificate import Certificate
 from nprl.shields.checker import Verdict, check
 from nprl.shields.exact import check as check_exactly
 from nprl.shields.synthesis.budget import Budget
-from nprl.shields.synthesis.cell_map import cells, suits
 from nprl.shields.synthesis.certify import certify
-from nprl.shields.synthesis.images import image, truth
-from nprl.shields.synthesis.numeric import values
+from nprl.shields.synthesis.sets.cell_map import cells, suits
 from nprl.shields.synthesis.synthesize import synthesize
+from nprl.shields.synthesis.views.images import image, truth
+from nprl.shields.synthesis.views.numeric import values
 
 F = Fraction
 

@@ -22,10 +22,10 @@ from nprl.shields.checker import Verdict, check
 from nprl.shields.load import load_certificate
 from nprl.shields.plans import Coverage
 from nprl.shields.shield import Filter
-from nprl.shields.synthesis.choices import answer, relaxed, requests
-from nprl.shields.synthesis.numeric import values
 from nprl.shields.synthesis.plans import enlarged
 from nprl.shields.synthesis.synthesize import synthesize
+from nprl.shields.synthesis.views.choices import answer, relaxed, requests
+from nprl.shields.synthesis.views.numeric import values
 from nprl.shields.wrapper import Shield
 
 X, V, Y, U, U2 = map(Var, ("x", "v", "y", "u", "u2"))

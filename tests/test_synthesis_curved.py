@@ -10,9 +10,9 @@ from nprl.lang.terms import Num, Var
 from nprl.shields.checker import check_goal
 from nprl.shields.polynomial import polynomial
 from nprl.shields.sequent import Conclusion, Sequent
-from nprl.shields.synthesis.cells import Cells, Target, TooFar
-from nprl.shields.synthesis.near import Move, move
-from nprl.shields.synthesis.search import Search
+from nprl.shields.synthesis.proofs.cells import Cells, Target, TooFar
+from nprl.shields.synthesis.proofs.near import Move, move
+from nprl.shields.synthesis.proofs.search import Search
 
 X, Y, Z = Var("x"), Var("y"), Var("z")
 BOX = (1 - X, 1 + X, 1 - Y, 1 + Y)

@@ -18,10 +18,10 @@ from nprl.model import Coordinate, Model
 from nprl.shields.certificate import Certificate, certificate_from_json
 from nprl.shields.exact import check as check_exactly
 from nprl.shields.synthesis.budget import Budget
-from nprl.shields.synthesis.driven import driven
-from nprl.shields.synthesis.numeric import values
-from nprl.shields.synthesis.pieces import pieces
-from nprl.shields.synthesis.problem import problem_of
+from nprl.shields.synthesis.sets.driven import driven
+from nprl.shields.synthesis.views.numeric import values
+from nprl.shields.synthesis.views.pieces import pieces
+from nprl.shields.synthesis.views.problem import problem_of
 
 F = Fraction
 NAMES = MODEL.state_names

@@ -16,16 +16,16 @@ from nprl.shields.certificate import Certificate
 from nprl.shields.checker import Verdict, check
 from nprl.shields.synthesis.budget import Budget
 from nprl.shields.synthesis.certify import certify
-from nprl.shields.synthesis.control_invariant import control_invariant
 from nprl.shields.synthesis.enlarge import larger, size
-from nprl.shields.synthesis.equilibrium import equilibria
-from nprl.shields.synthesis.hulls import MARGINS, grown
-from nprl.shields.synthesis.linearise import Inclusion, inclusion
-from nprl.shields.synthesis.numeric import Array
-from nprl.shields.synthesis.polytope import volume
-from nprl.shields.synthesis.problem import Problem, problem_of
 from nprl.shields.synthesis.proposal import kept_polytope
-from nprl.shields.synthesis.tangent_cuts import Hurried
+from nprl.shields.synthesis.sets.control_invariant import control_invariant
+from nprl.shields.synthesis.sets.hulls import MARGINS, grown
+from nprl.shields.synthesis.sets.tangent_cuts import Hurried
+from nprl.shields.synthesis.views.equilibrium import equilibria
+from nprl.shields.synthesis.views.linearise import Inclusion, inclusion
+from nprl.shields.synthesis.views.numeric import Array
+from nprl.shields.synthesis.views.polytope import volume
+from nprl.shields.synthesis.views.problem import Problem, problem_of
 
 Y, V, U = Var("y"), Var("v"), Var("u")
 BRAKING = Model(

@@ -24,14 +24,14 @@ from nprl.shields.polynomial import polynomial
 from nprl.shields.sequent import Sequent
 from nprl.shields.synthesis.budget import Budget
 from nprl.shields.synthesis.certify import certify
-from nprl.shields.synthesis.equilibrium import Point, equilibria, nearest
-from nprl.shields.synthesis.grown import METHOD, grown_ellipsoids
-from nprl.shields.synthesis.problem import problem_of
+from nprl.shields.synthesis.proofs.search import NotProved
+from nprl.shields.synthesis.proofs.step_squares import Frame, Noise, step_squares
+from nprl.shields.synthesis.proofs.step_view import View
 from nprl.shields.synthesis.proposal import ellipsoid_with_gain
-from nprl.shields.synthesis.quadratic import degree
-from nprl.shields.synthesis.search import NotProved
-from nprl.shields.synthesis.step_squares import Frame, Noise, step_squares
-from nprl.shields.synthesis.step_view import View
+from nprl.shields.synthesis.sets.grown import METHOD, grown_ellipsoids
+from nprl.shields.synthesis.views.equilibrium import Point, equilibria, nearest
+from nprl.shields.synthesis.views.problem import problem_of
+from nprl.shields.synthesis.views.quadratic import degree
 
 
 def grown(model: Model, points: Sequence[Point] | None = None) -> Certificate | None:

@@ -13,8 +13,8 @@ from nprl.lang.build import all_of
 from nprl.lang.terms import Var
 from nprl.model import Coordinate, Model
 from nprl.shields.synthesis.candidate import Candidate, candidates
-from nprl.shields.synthesis.kernel import viability_bracket
-from nprl.shields.synthesis.volume import safe_volume, share_of_safe, volume
+from nprl.shields.synthesis.views.kernel import viability_bracket
+from nprl.shields.synthesis.views.volume import safe_volume, share_of_safe, volume
 
 F = Fraction
 X, Y, U, W = Var("x"), Var("y"), Var("u"), Var("w")

@@ -16,8 +16,8 @@ from nprl.shields.polynomial import polynomial
 from nprl.shields.synthesis.budget import Budget, OutOfTime
 from nprl.shields.synthesis.candidate import candidates
 from nprl.shields.synthesis.certify import certify
-from nprl.shields.synthesis.direct_squares import direct_squares
-from nprl.shields.synthesis.short_squares import exact_squares, short_squares
+from nprl.shields.synthesis.proofs.direct_squares import direct_squares
+from nprl.shields.synthesis.proofs.short_squares import exact_squares, short_squares
 
 F = Fraction
 X, Y, U = Var("x"), Var("y"), Var("u")

@@ -26,9 +26,9 @@ from nprl.lang.build import (
 )
 from nprl.lang.exact import enclose
 from nprl.lang.terms import Term, Var
-from nprl.shields.synthesis import polytope
-from nprl.shields.synthesis.numeric import jacobian, values
-from nprl.shields.synthesis.ranges import ranges
+from nprl.shields.synthesis.views import polytope
+from nprl.shields.synthesis.views.numeric import jacobian, values
+from nprl.shields.synthesis.views.ranges import ranges
 
 X, Y, Z = (Var(n) for n in NAMES)
 SMOOTH = (

@@ -13,10 +13,10 @@ from nprl.lang.floats import compile_batch
 from nprl.lang.text import parse, parse_formula
 from nprl.model import Coordinate, Model
 from nprl.shields.checker import Verdict, check
-from nprl.shields.synthesis.decoupled import groups
-from nprl.shields.synthesis.pieces import pieces
-from nprl.shields.synthesis.problem import Unsuitable, problem_of
+from nprl.shields.synthesis.sets.decoupled import groups
 from nprl.shields.synthesis.synthesize import synthesize
+from nprl.shields.synthesis.views.pieces import pieces
+from nprl.shields.synthesis.views.problem import Unsuitable, problem_of
 
 F = Fraction
 

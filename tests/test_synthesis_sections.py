@@ -21,16 +21,16 @@ from nprl.shields.goals import goals
 from nprl.shields.sequent import Conclusion, Sequent
 from nprl.shields.synthesis.budget import Budget
 from nprl.shields.synthesis.certify import certify, claim
-from nprl.shields.synthesis.kernel import viability_bracket
-from nprl.shields.synthesis.nonlinear import curved_parts
-from nprl.shields.synthesis.numeric import values
-from nprl.shields.synthesis.problem import problem_of
+from nprl.shields.synthesis.proofs.nonlinear import curved_parts
+from nprl.shields.synthesis.proofs.search import NotProved
+from nprl.shields.synthesis.proofs.section_proof import SectionProof, wave_cuts
 from nprl.shields.synthesis.proposal import Candidate
-from nprl.shields.synthesis.search import NotProved
-from nprl.shields.synthesis.section_guess import Loop, loops, simulated
-from nprl.shields.synthesis.section_proof import SectionProof, wave_cuts
-from nprl.shields.synthesis.sections import FAMILY, chain_candidates
-from nprl.shields.synthesis.volume import volume
+from nprl.shields.synthesis.sets.section_guess import Loop, loops, simulated
+from nprl.shields.synthesis.sets.sections import FAMILY, chain_candidates
+from nprl.shields.synthesis.views.kernel import viability_bracket
+from nprl.shields.synthesis.views.numeric import values
+from nprl.shields.synthesis.views.problem import problem_of
+from nprl.shields.synthesis.views.volume import volume
 
 FILE = resources.files("nprl.shields") / "proved" / "pendulum_v1_all.json"
 SHIPPED = certificate_from_json(json.loads(FILE.read_text()))

@@ -10,10 +10,10 @@ from nprl.env.task import load_task
 from nprl.lang.terms import Var
 from nprl.model import Coordinate, Model
 from nprl.shields.sequent import disjunctive
-from nprl.shields.synthesis import losing
-from nprl.shields.synthesis.losing import impossible
-from nprl.shields.synthesis.losing_affine import affine, rows_of, vertices
-from nprl.shields.synthesis.steady import stay
+from nprl.shields.synthesis.impossible import losing
+from nprl.shields.synthesis.impossible.losing import impossible
+from nprl.shields.synthesis.impossible.losing_affine import affine, rows_of, vertices
+from nprl.shields.synthesis.impossible.steady import stay
 
 Y, V = Var("y"), Var("v")
 

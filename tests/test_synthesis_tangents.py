@@ -9,12 +9,12 @@ import numpy as np
 from nprl.envs.duffing import MODEL as DUFFING
 from nprl.lang.text import parse
 from nprl.shields.polynomial import polynomial
-from nprl.shields.synthesis.combine import combine
-from nprl.shields.synthesis.equilibrium import equilibria
-from nprl.shields.synthesis.linearise import inclusion
-from nprl.shields.synthesis.polytope import volume
-from nprl.shields.synthesis.problem import problem_of
-from nprl.shields.synthesis.tangent_cuts import Hurried, tangent_cuts
+from nprl.shields.synthesis.proofs.combine import combine
+from nprl.shields.synthesis.sets.tangent_cuts import Hurried, tangent_cuts
+from nprl.shields.synthesis.views.equilibrium import equilibria
+from nprl.shields.synthesis.views.linearise import inclusion
+from nprl.shields.synthesis.views.polytope import volume
+from nprl.shields.synthesis.views.problem import problem_of
 
 
 def test_tangents_hold_more_of_a_strong_spring_than_its_inclusion() -> None:

@@ -20,17 +20,17 @@ from nprl.shields.exact import check as check_exactly
 from nprl.shields.synthesis.budget import Budget
 from nprl.shields.synthesis.candidate import candidates
 from nprl.shields.synthesis.certify import certify
-from nprl.shields.synthesis.control_invariant import control_invariant
-from nprl.shields.synthesis.equilibrium import equilibria
-from nprl.shields.synthesis.few_rows import few_rows
-from nprl.shields.synthesis.linearise import inclusion
-from nprl.shields.synthesis.numeric import values
-from nprl.shields.synthesis.polytope import volume
-from nprl.shields.synthesis.problem import Problem, problem_of
+from nprl.shields.synthesis.proofs.search import NotProved
 from nprl.shields.synthesis.proposal import Candidate
-from nprl.shields.synthesis.search import NotProved
-from nprl.shields.synthesis.turned import turned
-from nprl.shields.synthesis.union import backup_of
+from nprl.shields.synthesis.sets.control_invariant import control_invariant
+from nprl.shields.synthesis.sets.few_rows import few_rows
+from nprl.shields.synthesis.sets.turned import turned
+from nprl.shields.synthesis.sets.union import backup_of
+from nprl.shields.synthesis.views.equilibrium import equilibria
+from nprl.shields.synthesis.views.linearise import inclusion
+from nprl.shields.synthesis.views.numeric import values
+from nprl.shields.synthesis.views.polytope import volume
+from nprl.shields.synthesis.views.problem import Problem, problem_of
 
 F = Fraction
 HOLE = "abs(x) >= 1 or abs(y) >= 1"

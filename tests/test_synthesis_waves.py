@@ -7,7 +7,7 @@ from fractions import Fraction
 from nprl.lang.terms import Num, Unary, UnaryOp, Var
 from nprl.shields.checker import check_goal
 from nprl.shields.sequent import Sequent, conclusions
-from nprl.shields.synthesis.prove import prove
+from nprl.shields.synthesis.proofs.prove import prove
 
 X = Var("x")
 COS = Unary(UnaryOp.COS, 3 * X)

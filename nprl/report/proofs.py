@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from nprl.flow.words import continuous
 from nprl.model import Model
 from nprl.shields.certificate import Certificate
-from nprl.shields.synthesis.kernel import viability_bracket
 from nprl.shields.synthesis.proposal import Candidate
-from nprl.shields.synthesis.volume import safe_volume, volume
+from nprl.shields.synthesis.views.kernel import viability_bracket
+from nprl.shields.synthesis.views.volume import safe_volume, volume
 
 THEOREM = (
     "For every initial state, every disturbance within its bounds (chosen after the action), every "

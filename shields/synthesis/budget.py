@@ -1,7 +1,7 @@
 """The time of one synthesis, and what its methods came to when they found no candidate.
 
 Every loop and every solver of the search for candidates asks here how much time is left; a proof
-has its own limit (`nprl.shields.synthesis.search.Search`).
+has its own limit (`nprl.shields.synthesis.proofs.search.Search`).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Candidates for a shield: sets that should be invariant, each with a backup, from cheap to dear.
 
 A candidate is a guess. It was found by floating-point methods and held against sample points; what
-it claims is proved, or not, by `nprl.shields.synthesis.prove` and the checkers.
+it claims is proved, or not, by `nprl.shields.synthesis.proofs.prove` and the checkers.
 """
 
 from __future__ import annotations
@@ -15,41 +15,41 @@ from itertools import chain, zip_longest
 import numpy as np
 
 from nprl.model import Model
-from nprl.shields.synthesis.absorbing import until_goal
 from nprl.shields.synthesis.budget import Budget, OutOfTime
-from nprl.shields.synthesis.cell_map import METHOD as CELLS
-from nprl.shields.synthesis.cell_map import cells, suits
-from nprl.shields.synthesis.control_invariant import control_invariant
-from nprl.shields.synthesis.decoupled import METHOD as PRODUCT
-from nprl.shields.synthesis.decoupled import decoupled
-from nprl.shields.synthesis.driven import METHOD as DRIVEN
-from nprl.shields.synthesis.driven import union_of_driven
-from nprl.shields.synthesis.ellipsoid import Ellipsoid, Impossible, invariant_ellipsoid
-from nprl.shields.synthesis.equilibrium import Point, equilibria, nearest
-from nprl.shields.synthesis.finite import finite_candidates
-from nprl.shields.synthesis.grown import METHOD as GROWN
-from nprl.shields.synthesis.grown import grown_ellipsoids
-from nprl.shields.synthesis.invariance_of_safe import farkas_gain
-from nprl.shields.synthesis.linearise import Inclusion, inclusion
-from nprl.shields.synthesis.lqr import gain_sets
-from nprl.shields.synthesis.modes import union_of_few_rows
-from nprl.shields.synthesis.pieces import pieces
-from nprl.shields.synthesis.polytope import HULL_DIMENSIONS, irredundant
-from nprl.shields.synthesis.polytope import volume as polytope_volume
-from nprl.shields.synthesis.problem import Problem, Unsuitable, problem_of
+from nprl.shields.synthesis.proofs.prove import has_pieces
 from nprl.shields.synthesis.proposal import (
     Candidate,
     ellipsoid_with_gain,
     kept_polytope,
     polytope_with_gain,
 )
-from nprl.shields.synthesis.prove import has_pieces
-from nprl.shields.synthesis.section_guess import loops
-from nprl.shields.synthesis.sections import METHOD as SECTIONS
-from nprl.shields.synthesis.sections import chain_candidates
-from nprl.shields.synthesis.tangent_cuts import HASTES, Hurried, tangent_cuts
-from nprl.shields.synthesis.union import METHOD as UNION
-from nprl.shields.synthesis.volume import volume
+from nprl.shields.synthesis.sets.absorbing import until_goal
+from nprl.shields.synthesis.sets.cell_map import METHOD as CELLS
+from nprl.shields.synthesis.sets.cell_map import cells, suits
+from nprl.shields.synthesis.sets.control_invariant import control_invariant
+from nprl.shields.synthesis.sets.decoupled import METHOD as PRODUCT
+from nprl.shields.synthesis.sets.decoupled import decoupled
+from nprl.shields.synthesis.sets.driven import METHOD as DRIVEN
+from nprl.shields.synthesis.sets.driven import union_of_driven
+from nprl.shields.synthesis.sets.ellipsoid import Ellipsoid, Impossible, invariant_ellipsoid
+from nprl.shields.synthesis.sets.finite import finite_candidates
+from nprl.shields.synthesis.sets.grown import METHOD as GROWN
+from nprl.shields.synthesis.sets.grown import grown_ellipsoids
+from nprl.shields.synthesis.sets.invariance_of_safe import farkas_gain
+from nprl.shields.synthesis.sets.lqr import gain_sets
+from nprl.shields.synthesis.sets.modes import union_of_few_rows
+from nprl.shields.synthesis.sets.section_guess import loops
+from nprl.shields.synthesis.sets.sections import METHOD as SECTIONS
+from nprl.shields.synthesis.sets.sections import chain_candidates
+from nprl.shields.synthesis.sets.tangent_cuts import HASTES, Hurried, tangent_cuts
+from nprl.shields.synthesis.sets.union import METHOD as UNION
+from nprl.shields.synthesis.views.equilibrium import Point, equilibria, nearest
+from nprl.shields.synthesis.views.linearise import Inclusion, inclusion
+from nprl.shields.synthesis.views.pieces import pieces
+from nprl.shields.synthesis.views.polytope import HULL_DIMENSIONS, irredundant
+from nprl.shields.synthesis.views.polytope import volume as polytope_volume
+from nprl.shields.synthesis.views.problem import Problem, Unsuitable, problem_of
+from nprl.shields.synthesis.views.volume import volume
 
 __all__ = ["Candidate", "candidates"]
 

@@ -20,21 +20,21 @@ from nprl.shields.certificate import Certificate, Rounding, ShieldData
 from nprl.shields.goals import goals, rounding_of
 from nprl.shields.polynomial import Polynomial, add, polynomial
 from nprl.shields.sequent import Sequent, assign, expand, expanded
-from nprl.shields.synthesis import enclosed_rows, step_proof
-from nprl.shields.synthesis.bernstein import from_polynomial, lower_bound
 from nprl.shields.synthesis.candidate import SEVERAL, Candidate
-from nprl.shields.synthesis.cell_map import FAMILY as CELLS
-from nprl.shields.synthesis.cell_proof import CellProof
-from nprl.shields.synthesis.curved import prove_curved
-from nprl.shields.synthesis.grown import METHOD as GROWN
-from nprl.shields.synthesis.nonlinear import enclose_steps
-from nprl.shields.synthesis.prove import prove
-from nprl.shields.synthesis.quadratic import degree
-from nprl.shields.synthesis.search import NotProved, Search, Tree
-from nprl.shields.synthesis.section_proof import SectionProof
-from nprl.shields.synthesis.sections import FAMILY as SECTIONS
-from nprl.shields.synthesis.sliced import by_names
-from nprl.shields.synthesis.union_proof import UnionProof
+from nprl.shields.synthesis.proofs import enclosed_rows, step_proof
+from nprl.shields.synthesis.proofs.bernstein import from_polynomial, lower_bound
+from nprl.shields.synthesis.proofs.cell_proof import CellProof
+from nprl.shields.synthesis.proofs.curved import prove_curved
+from nprl.shields.synthesis.proofs.nonlinear import enclose_steps
+from nprl.shields.synthesis.proofs.prove import prove
+from nprl.shields.synthesis.proofs.search import NotProved, Search, Tree
+from nprl.shields.synthesis.proofs.section_proof import SectionProof
+from nprl.shields.synthesis.proofs.sliced import by_names
+from nprl.shields.synthesis.proofs.union_proof import UnionProof
+from nprl.shields.synthesis.sets.cell_map import FAMILY as CELLS
+from nprl.shields.synthesis.sets.grown import METHOD as GROWN
+from nprl.shields.synthesis.sets.sections import FAMILY as SECTIONS
+from nprl.shields.synthesis.views.quadratic import degree
 
 Rows = Sequence[Sequence[Term]]
 SHORT, FIRST_SHARE = 12.0, 0.75

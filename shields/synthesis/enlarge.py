@@ -1,7 +1,7 @@
 """Larger sets than the first that was proved: the shield should act as rarely as the truth allows.
 
 A portfolio stops at its first proof. Here the search goes on: the proved set is grown
-(`nprl.shields.synthesis.hulls`), then the other methods' candidates are looked at, each proved only if
+(`nprl.shields.synthesis.sets.hulls`), then the other methods' candidates are looked at, each proved only if
 it is larger, and grown again. Every certificate that is given is proved, goal by goal, and larger
 than the one before; as with all synthesis it counts once a checker has read it.
 """
@@ -21,15 +21,15 @@ from nprl.shields.polynomial import NotPolynomial, polynomial
 from nprl.shields.synthesis.budget import Budget, OutOfTime
 from nprl.shields.synthesis.candidate import Candidate, candidates
 from nprl.shields.synthesis.certify import certify
-from nprl.shields.synthesis.equilibrium import equilibria
-from nprl.shields.synthesis.hulls import grown
-from nprl.shields.synthesis.linearise import inclusion
-from nprl.shields.synthesis.pieces import pieces
-from nprl.shields.synthesis.polytope import HULL_DIMENSIONS
-from nprl.shields.synthesis.problem import Unsuitable, problem_of
+from nprl.shields.synthesis.proofs.search import NotProved
 from nprl.shields.synthesis.proposal import kept_polytope
-from nprl.shields.synthesis.search import NotProved
-from nprl.shields.synthesis.volume import polytope_volume, row_of, volume
+from nprl.shields.synthesis.sets.hulls import grown
+from nprl.shields.synthesis.views.equilibrium import equilibria
+from nprl.shields.synthesis.views.linearise import inclusion
+from nprl.shields.synthesis.views.pieces import pieces
+from nprl.shields.synthesis.views.polytope import HULL_DIMENSIONS
+from nprl.shields.synthesis.views.problem import Unsuitable, problem_of
+from nprl.shields.synthesis.views.volume import polytope_volume, row_of, volume
 
 GROWN = "polytope, grown"
 LEAST = 0.02

@@ -21,14 +21,14 @@ from nprl.model import Model
 from nprl.shields.certificate import Certificate, CertificateError
 from nprl.shields.plans import with_plans
 from nprl.shields.rollout import Rollouts
-from nprl.shields.synthesis.choices import answer, boxed
-from nprl.shields.synthesis.equilibrium import equilibria
-from nprl.shields.synthesis.gain import gain_terms
-from nprl.shields.synthesis.linearise import inclusion
-from nprl.shields.synthesis.lqr import lqr_gain
-from nprl.shields.synthesis.numeric import Array
-from nprl.shields.synthesis.pieces import pieces
-from nprl.shields.synthesis.problem import Unsuitable, problem_of
+from nprl.shields.synthesis.sets.gain import gain_terms
+from nprl.shields.synthesis.sets.lqr import lqr_gain
+from nprl.shields.synthesis.views.choices import answer, boxed
+from nprl.shields.synthesis.views.equilibrium import equilibria
+from nprl.shields.synthesis.views.linearise import inclusion
+from nprl.shields.synthesis.views.numeric import Array
+from nprl.shields.synthesis.views.pieces import pieces
+from nprl.shields.synthesis.views.problem import Unsuitable, problem_of
 
 Policy = tuple[Term, ...]
 GAINS = 40

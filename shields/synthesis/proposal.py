@@ -14,14 +14,14 @@ import numpy as np
 
 from nprl.lang.terms import Term
 from nprl.shields.synthesis.budget import Budget
-from nprl.shields.synthesis.ellipsoid import Ellipsoid
-from nprl.shields.synthesis.gain import gain_backup, gain_terms, hopeless, responses
-from nprl.shields.synthesis.linearise import Inclusion
-from nprl.shields.synthesis.numeric import Array, jacobian
-from nprl.shields.synthesis.polytope import Polytope, exact_polytope, samples
-from nprl.shields.synthesis.problem import Problem
-from nprl.shields.synthesis.row_backup import row_backup
+from nprl.shields.synthesis.sets.ellipsoid import Ellipsoid
+from nprl.shields.synthesis.sets.gain import gain_backup, gain_terms, hopeless, responses
+from nprl.shields.synthesis.sets.row_backup import row_backup
 from nprl.shields.synthesis.trial import alive, rays, trial
+from nprl.shields.synthesis.views.linearise import Inclusion
+from nprl.shields.synthesis.views.numeric import Array, jacobian
+from nprl.shields.synthesis.views.polytope import Polytope, exact_polytope, samples
+from nprl.shields.synthesis.views.problem import Problem
 
 SAMPLES = 8_000
 FEW_CORNERS = 8

@@ -18,9 +18,9 @@ from nprl.shields.falsify import falsify
 from nprl.shields.synthesis.budget import Budget
 from nprl.shields.synthesis.candidate import candidates
 from nprl.shields.synthesis.certify import certify
-from nprl.shields.synthesis.problem import Unsuitable
-from nprl.shields.synthesis.search import NotProved
-from nprl.shields.synthesis.sections import FAMILY as SECTIONS
+from nprl.shields.synthesis.proofs.search import NotProved
+from nprl.shields.synthesis.sets.sections import FAMILY as SECTIONS
+from nprl.shields.synthesis.views.problem import Unsuitable
 
 UNION_SHARE = 0.6
 """Of the time that is left, for the proof of a union: one of its modes alone may do, too."""

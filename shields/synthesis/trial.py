@@ -12,8 +12,8 @@ import numpy as np
 
 from nprl.lang.floats import compile_batch
 from nprl.lang.terms import Term
-from nprl.shields.synthesis.numeric import Array, Mask, values
-from nprl.shields.synthesis.problem import Problem
+from nprl.shields.synthesis.views.numeric import Array, Mask, values
+from nprl.shields.synthesis.views.problem import Problem
 
 MARGIN = 1e-6
 

@@ -1,0 +1,1 @@
+"""Families of sets that may be invariant, each with its backup: proposals in floats."""

@@ -1,0 +1,291 @@
+"""Sets that a given program may keep alone: candidates from its closed loop.
+
+The invariant of the shield, shrunk; the maximal admissible polytope of the program's gain at the
+equilibrium; in few dimensions polytopes round the orbits of the starts; Lyapunov ellipsoids.
+Each is held against sample points, with the program in the place of the backup; the proof is later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+
+import numpy as np
+from scipy.linalg import LinAlgError, solve_discrete_lyapunov
+
+from nprl.lang.terms import Num, Term, Var
+from nprl.shields.certificate import Certificate
+from nprl.shields.polynomial import Polynomial, polynomial
+from nprl.shields.sequent import expanded
+from nprl.shields.synthesis.candidate import Candidate
+from nprl.shields.synthesis.sets.lqr import admissible_set
+from nprl.shields.synthesis.trial import rays, trial
+from nprl.shields.synthesis.views.linearise import Inclusion, Point, equilibria, inclusion
+from nprl.shields.synthesis.views.numeric import Array, jacobian, values
+from nprl.shields.synthesis.views.polytope import (
+    exact_polytope,
+    irredundant,
+    nearest,
+    row_term,
+    samples,
+)
+from nprl.shields.synthesis.views.problem import Problem, Unsuitable, problem_of
+from nprl.shields.synthesis.views.quadratic import concave_form, degree
+
+FACTORS = (1.0, 0.99, 0.97, 0.94, 0.9, 0.85, 0.8, 0.7, 0.6, 0.5)
+LEVELS = 8
+WEIGHTS = 12
+RAYS = 1_500
+STARTS = (1.02, 1.3)
+GROWTHS = 60
+RESTING = 2_000
+GROWTH_SAMPLES = 600
+SPARE = 1e-4
+STEPS = 120
+ORBIT_DIMENSIONS = 3
+DIRECTIONS = {1: (2,), 2: (16, 32, 64), 3: (60,)}
+BITS = 2.0**-20
+
+
+def closed_loop_candidates(
+    certificate: Certificate, policy: Sequence[Term], seed: int = 0
+) -> Iterator[Candidate]:
+    """Candidates with the policy as their backup, whose set holds the initial box at sample points.
+
+    ``policy`` are terms over the state, in units, within the action's bounds. None come for a model
+    that no method fits.
+    """
+    try:
+        problem = problem_of(certificate.model)
+        point = _rest(problem, policy) or equilibria(problem)[0]
+        maps = inclusion(problem, point, seed=seed)
+    except Unsuitable:
+        return
+    for method, rows in _sets(certificate, problem, point, maps, tuple(policy), seed):
+        found = _tried(problem, maps, rows, tuple(policy), method, seed)
+        if found is not None:
+            yield found
+
+
+def _rest(problem: Problem, policy: Sequence[Term]) -> Point | None:
+    """Where the closed loop rests, from the middle of the starts; None if not well inside S."""
+    names = problem.model.state_names
+    x = ((problem.init_low + problem.init_high) / 2)[None]
+    for _ in range(RESTING):
+        u = values(policy, names, x)
+        x, before = problem.next(x, u, problem.w[0]), x
+        if not (np.isfinite(x).all() and (problem.h @ x[0] <= problem.b).all()):
+            return None
+    span = np.abs(problem.h) @ np.maximum(np.abs(x[0]), 1.0)
+    margin = float(((problem.b - problem.h @ x[0]) / span).min())
+    if margin < 1e-3 or np.abs(x - before).max() > 1e-6:
+        return None
+    x = np.round(x * 2.0**24) / 2.0**24
+    u = values(policy, names, x)
+    reach = (problem.u_high - problem.u_low) / 2
+    if (np.minimum(u[0] - problem.u_low, problem.u_high - u[0]) < 1e-3 * reach).any():
+        return None
+    return Point(x[0], u[0], problem.next(x, u, problem.w[0])[0] - x[0], margin)
+
+
+def _sets(
+    certificate: Certificate,
+    problem: Problem,
+    point: Point,
+    maps: Inclusion,
+    policy: tuple[Term, ...],
+    seed: int,
+) -> Iterator[tuple[str, tuple[Term, ...]]]:
+    names = problem.model.state_names
+    for factor in FACTORS:
+        rows = _shrunk(certificate, problem, point.x, Fraction(factor).limit_denominator(100))
+        if rows is not None:
+            yield f"the shield's invariant times {factor:g}", rows
+    _, slopes = jacobian(policy, names, point.x[None])
+    gain = slopes[0] * maps.unit / maps.reach[:, None]
+    init = (np.vstack([problem.init_low, problem.init_high]) - maps.centre) / maps.unit
+    h = admissible_set(maps, gain, init) if np.isfinite(gain).all() else None
+    if h is not None:
+        polytope = exact_polytope(h, maps.centre, maps.unit, problem)
+        yield "admissible polytope of the program's gain", polytope.terms(names)
+    if problem.n <= ORBIT_DIMENSIONS:
+        for method, h in _orbits(problem, maps, policy, seed):
+            polytope = exact_polytope(h, maps.centre, maps.unit, problem)
+            yield method, polytope.terms(names)
+    for row in _ellipsoids(problem, maps, gain, seed):
+        yield "Lyapunov ellipsoid of the program's gain", (row,)
+
+
+def _tried(
+    problem: Problem,
+    maps: Inclusion,
+    rows: tuple[Term, ...],
+    policy: tuple[Term, ...],
+    method: str,
+    seed: int,
+) -> Candidate | None:
+    """The candidate, if the closed loop keeps it at sample points, with the initial box inside."""
+    names = problem.model.state_names
+    if not (values(rows, names, maps.centre[None]) > 0).all():
+        return None
+    x = rays(rows, names, maps.centre, maps.unit, RAYS, seed)
+    result = trial(problem, rows, policy, x)
+    if not result.good:
+        return None
+    curved = any(degree(polynomial(g)) > 1 for g in rows)
+    notes = {"method": method, "kept": result.kept, "init": result.init}
+    return Candidate("ellipsoid" if curved else "polytope", (rows,), policy, notes)
+
+
+def _shrunk(
+    certificate: Certificate, problem: Problem, centre: Array, factor: Fraction
+) -> tuple[Term, ...] | None:
+    """The one part of the invariant, shrunk about a centre; None for other shapes."""
+    if len(certificate.shield.invariant) != 1:
+        return None
+    part = certificate.shield.invariant[0]
+    if factor == 1:
+        return part
+    forms = [polynomial(expanded(g)) for g in part]
+    if len(forms) == 1 and degree(forms[0]) == 2:
+        top = _greatest(forms[0], problem)
+        return None if top is None else (part[0] - (1 - factor**2) * top,)
+    if any(degree(p) > 1 for p in forms):
+        return None
+    names = problem.model.state_names
+    middle = [Fraction(float(v)) for v in centre]
+    rows = []
+    for p in forms:
+        a = tuple(-p.get(((n, 1),), Fraction(0)) for n in names)
+        b = p.get((), Fraction(0))
+        at = sum((v * c for v, c in zip(a, middle, strict=True)), Fraction(0))
+        room = b - at
+        if room <= 0:
+            return None
+        rows.append((a, nearest(float(at + factor * room), float(room) * BITS)))
+    return tuple(row_term(row, names) for row in rows)
+
+
+def _greatest(p: Polynomial, problem: Problem) -> Fraction | None:
+    """A short number at the greatest value of a concave quadratic polynomial."""
+    names = problem.model.state_names
+    q, b, c0 = concave_form(p, names)
+    try:
+        top = c0 + float(b @ np.linalg.solve(q, b)) / 4
+    except LinAlgError:
+        return None
+    return nearest(top, top * BITS) if top > 0 else None
+
+
+def _ellipsoids(problem: Problem, maps: Inclusion, gain: Array, seed: int) -> Iterator[Term]:
+    """``level - z' P z``: from the largest level within S to the least that holds the starts."""
+    closed = (maps.a + maps.b @ gain).mean(axis=0)
+    if not np.abs(np.linalg.eigvals(closed)).max() < 1:
+        return
+    rng = np.random.default_rng(seed)
+    starts = (problem.init_vertices() - maps.centre) / maps.unit
+    for i in range(WEIGHTS):
+        weights = np.exp(rng.uniform(-3.0, 3.0, problem.n)) if i else np.ones(problem.n)
+        try:
+            p = solve_discrete_lyapunov(closed.T, np.diag(weights))
+            most = 1 / np.einsum("ri,ij,rj->r", maps.h, np.linalg.inv(p), maps.h).max()
+        except (LinAlgError, ValueError):
+            continue
+        least = np.einsum("ki,ij,kj->k", starts, p, starts).max() * 1.0005
+        if not 0 < least <= most * 0.999:
+            continue
+        for level in np.geomspace(most * 0.999, least, LEVELS):
+            yield _quadratic(problem, maps, p / level)
+
+
+def _quadratic(problem: Problem, maps: Inclusion, p: Array) -> Term:
+    """``1 - z' p z`` in units, in short numbers."""
+    shape = p / np.outer(maps.unit, maps.unit)
+    half = np.sqrt(np.diag(np.linalg.inv(shape)))
+    names = problem.model.state_names
+    away: list[Term] = [
+        Var(n) - Fraction(float(c)) if c else Var(n)
+        for n, c in zip(names, maps.centre, strict=True)
+    ]
+    total: Term = Num(Fraction(1))
+    for i, one in enumerate(away):
+        for j in range(i, len(away)):
+            value = float(shape[i, j]) * (1 if i == j else 2)
+            c = nearest(value, BITS / float(half[i] * half[j]))
+            if c:
+                total = total - c * (one**2 if i == j else one * away[j])
+    return total
+
+
+def _orbits(
+    problem: Problem, maps: Inclusion, policy: tuple[Term, ...], seed: int
+) -> Iterator[tuple[str, Array]]:
+    """Polytopes round the orbits of the starts, grown until the closed loop keeps them."""
+    starts = (problem.init_vertices() - maps.centre) / maps.unit
+    for count in DIRECTIONS[problem.n]:
+        rows = _directions(problem.n, count, seed)
+        for factor in STARTS:
+            seen = _visited(problem, maps, policy, starts * factor, seed)
+            reach = (seen @ rows.T).max(axis=0)
+            h = _grown(problem, maps, policy, rows, reach, seed)
+            if h is not None:
+                yield f"orbits of {factor:g} times the starts, {len(h)} directions", h
+
+
+def _grown(
+    problem: Problem,
+    maps: Inclusion,
+    policy: tuple[Term, ...],
+    rows: Array,
+    reach: Array,
+    seed: int,
+) -> Array | None:
+    """The polytope ``rows z <= reach``, widened by its own images until it holds them."""
+    rng = np.random.default_rng(seed)
+    for _ in range(GROWTHS):
+        if not np.isfinite(reach).all() or (reach < 1e-9).any():
+            return None
+        try:
+            h = irredundant(rows / reach[:, None])
+        except ValueError:
+            return None
+        z = samples(h, GROWTH_SAMPLES, rng)
+        if (z @ maps.h.T).max() > 1 - 1e-6:
+            return None
+        images = [_next(problem, maps, policy, z, w) @ rows.T for w in problem.w]
+        image = np.max([i.max(axis=0) for i in images], axis=0)
+        if (image <= reach * (1 - SPARE)).all():
+            return h
+        reach = np.maximum(reach, image * (1 + 2 * SPARE))
+    return None
+
+
+def _directions(n: int, count: int, seed: int) -> Array:
+    if n == 1:
+        return np.array([[1.0], [-1.0]])
+    if n == 2:
+        angle = 2 * np.pi * np.arange(count) / count
+        return np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    some = np.random.default_rng(seed).normal(size=(count // 2, n))
+    every = np.vstack([some / np.linalg.norm(some, axis=1, keepdims=True), np.eye(n)])
+    return np.vstack([every, -every])
+
+
+def _next(problem: Problem, maps: Inclusion, policy: tuple[Term, ...], z: Array, w: Array) -> Array:
+    x = maps.centre + maps.unit * z
+    u = values(policy, problem.model.state_names, x)
+    return np.asarray((problem.next(x, u, w) - maps.centre) / maps.unit)
+
+
+def _visited(
+    problem: Problem, maps: Inclusion, policy: tuple[Term, ...], z: Array, seed: int
+) -> Array:
+    """All states on the orbits of some points, several for each."""
+    rng = np.random.default_rng(seed)
+    now = np.repeat(z, 8, axis=0)
+    seen = [now]
+    for _ in range(STEPS):
+        w = problem.w[rng.integers(0, len(problem.w))]
+        now = _next(problem, maps, policy, now, w)
+        seen.append(now)
+    return np.vstack(seen)

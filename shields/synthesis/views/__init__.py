@@ -1,0 +1,1 @@
+"""What the numeric methods see of a model: batches, inclusions, polytopes, volumes."""
