@@ -14,7 +14,7 @@ from typing import Any
 from nprl.lang.terms import Binary, BinaryOp, Num, Term, Unary, UnaryOp, Var, nodes, rebuilt
 from nprl.shields.polynomial import Monomial, NotPolynomial, Polynomial, polynomial
 
-ZERO = Num(Fraction(0))
+ZERO, ONE = Num(Fraction(0)), Num(Fraction(1))
 Slab = tuple[Fraction, int, Term]
 
 
@@ -123,6 +123,8 @@ def _hurried(node: Any, change: Callable[[Any], Any]) -> Any:
             return total if sign > 0 else -total
         case Binary(BinaryOp.DIV, left, Num(value)) if value:
             return change(left) * Num(1 / value)
+        case Binary(BinaryOp.DIV, left, right) if left != ONE:
+            return change(left) * (ONE / change(right))
         case _:
             return rebuilt(node, change)
 
