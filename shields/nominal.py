@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from fractions import Fraction
 
 from nprl.lang.ranges import DomainError, Interval, enclose
-from nprl.lang.terms import Num, Term, Unary, Var, rebuilt, replace
-from nprl.shields.forms import hurried
+from nprl.lang.terms import Term, Unary, Var, rebuilt, replace
+from nprl.shields.hurried import hurried
 from nprl.shields.rates import rates
 from nprl.shields.series import KNOWN, series
 

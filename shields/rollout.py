@@ -23,7 +23,7 @@ from nprl.lang.build import all_of, any_of, clip, minimum, where
 from nprl.lang.floats import compile_scalar
 from nprl.lang.terms import Formula, Num, Term, Var, Where
 from nprl.shields.certificate import Certificate
-from nprl.shields.forms import hurried
+from nprl.shields.hurried import hurried
 from nprl.shields.nearest import Action, Floats
 from nprl.shields.rollout_c import Code, native_rollouts
 from nprl.shields.rows import tests_of

@@ -15,7 +15,7 @@ from fractions import Fraction
 from functools import lru_cache
 
 from nprl.lang.ranges import Interval, enclose
-from nprl.lang.terms import Num, Power, Term, Unary, UnaryOp, Var
+from nprl.lang.terms import Num, Term, Unary, UnaryOp, Var
 
 KNOWN = (UnaryOp.SIN, UnaryOp.COS, UnaryOp.EXP)
 MOST = 14
@@ -37,20 +37,18 @@ class Series:
     coefficients: tuple[Fraction, ...]
 
     def at(self, t: Term) -> Term:
-        """The polynomial of ``t``, by Horner's rule; in the square where every other one is 0."""
+        """The polynomial of ``t``; one of the square where every other coefficient is 0."""
         z = t - Num(self.centre) if self.centre else t
         c = self.coefficients
         if not any(c[0::2]):
-            return _horner(c[1::2], Power(z, 2)) * z
-        return _horner(c[0::2], Power(z, 2)) if not any(c[1::2]) else _horner(c, z)
+            return _pairs(c[1::2], z * z) * z
+        return _pairs(c[0::2], z * z) if not any(c[1::2]) else _pairs(c, z)
 
 
-def _horner(coefficients: Sequence[Fraction], z: Term) -> Term:
-    """The polynomial, from the highest coefficient on."""
-    result: Term = Num(coefficients[-1])
-    for c in reversed(coefficients[:-1]):
-        result = result * z + Num(c) if c else result * z
-    return result
+def _pairs(c: Sequence[Fraction], z: Term) -> Term:
+    """Horner's rule in the square: ``c0 + c1 z + z^2 (c2 + c3 z + z^2 (...))``, half as deep."""
+    pair = Num(c[0]) + Num(c[1]) * z if len(c) > 1 else Num(c[0])
+    return pair + z * z * _pairs(c[2:], z) if len(c) > 2 else pair
 
 
 @lru_cache(256)

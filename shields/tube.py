@@ -22,8 +22,9 @@ from nprl.lang.interval import above
 from nprl.lang.ranges import DomainError, Interval
 from nprl.lang.terms import Num, Term, Var, Where, subterms
 from nprl.shields.certificate import Certificate, CertificateError
-from nprl.shields.forms import hurried, nested
+from nprl.shields.forms import nested
 from nprl.shields.goals import TINY_STEP
+from nprl.shields.hurried import hurried
 from nprl.shields.nominal import nominal
 from nprl.shields.polynomial import NotPolynomial, Polynomial, bound_of, polynomial
 from nprl.shields.rates import rates
