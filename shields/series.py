@@ -105,7 +105,9 @@ def economized(
         if off + abs(scale) > room:
             break
         off += abs(scale)
-        p = [c - scale * t / radius**k for k, (c, t) in enumerate(zip(p, chebyshev(n), strict=True))]
+        p = [
+            c - scale * t / radius**k for k, (c, t) in enumerate(zip(p, chebyshev(n), strict=True))
+        ]
         p.pop()
     return p, off
 
