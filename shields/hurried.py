@@ -23,7 +23,7 @@ Scaled = tuple[Fraction, Term]
 
 def hurried(t: Term) -> Term:
     """``t`` with its numbers gathered, its quotients as products, its sums as shallow trees."""
-    return _Form().of(t)
+    return _whole(_Form().scaled(t))
 
 
 class _Form:
