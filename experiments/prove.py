@@ -46,9 +46,8 @@ from nprl.shields.losing import Impossible
 from nprl.shields.losing_replay import bound, replayed
 from nprl.shields.records import SHIPPED, ship
 from nprl.shields.synthesis.enlarge import larger, size
-from nprl.shields.synthesis.impossible.losing import impossible
 from nprl.shields.synthesis.plans import enlarged
-from nprl.shields.synthesis.synthesize import synthesize
+from nprl.shields.synthesis.synthesize import impossible, synthesize
 
 STEMS = {e: m.replace(":", "_").lower() for e, (m, _) in HORIZONS.items()}
 STEMS |= {e: m.partition(":")[0].rpartition(".")[2] for e, m in BINDINGS.items()}

@@ -24,8 +24,7 @@ from nprl.files import write_atomic
 from nprl.report.tables import text_table
 from nprl.shields.checker import Verdict, check
 from nprl.shields.exact import check as check_exactly
-from nprl.shields.synthesis.impossible.losing import impossible
-from nprl.shields.synthesis.synthesize import synthesize
+from nprl.shields.synthesis.synthesize import impossible, synthesize
 
 AT_FIRST = 0.5
 """Seconds for a proof that nobody can keep the system."""
