@@ -33,6 +33,8 @@ from nprl.shields.synthesis.sets.driven import METHOD as DRIVEN
 from nprl.shields.synthesis.sets.driven import union_of_driven
 from nprl.shields.synthesis.sets.ellipsoid import Ellipsoid, Impossible, invariant_ellipsoid
 from nprl.shields.synthesis.sets.finite import finite_candidates
+from nprl.shields.synthesis.sets.fitted import METHOD as FITTED
+from nprl.shields.synthesis.sets.fitted import fitted_ellipsoids
 from nprl.shields.synthesis.sets.grown import METHOD as GROWN
 from nprl.shields.synthesis.sets.grown import grown_ellipsoids
 from nprl.shields.synthesis.sets.invariance_of_safe import farkas_gain
@@ -69,7 +71,7 @@ ONE, SEVERAL = "ellipsoid, one map and a remainder", "ellipsoid, several maps"
 GOAL, TANGENTS = "polytope kept until the goal", "polytope cut by tangents"
 FINITE = "polytope, nearest choice"
 POLYTOPE_SHARE, TANGENT_SHARE, PRODUCT_SHARE, GOAL_SHARE = 0.3, 0.3, 0.4, 0.8
-ELLIPSOID_SHARE, GROWN_SHARE, LQR_SHARE, SECTIONS_SHARE = 0.4, 0.6, 0.6, 0.8
+ELLIPSOID_SHARE, GROWN_SHARE, FITTED_SHARE, LQR_SHARE, SECTIONS_SHARE = 0.4, 0.6, 0.5, 0.6, 0.8
 """Of the time that is left: for one method, the proofs of its candidates included."""
 MANY_DIMENSIONS = 18
 NEARLY = 0.05
@@ -178,10 +180,12 @@ def _of_ellipsoids(
         ]
         for kind in kinds
     ]
-    grown = [
-        _noted(budget, GROWN, partial(_grown, problem, p, seed), GROWN_SHARE)
-        for p in _about_starts(problem, [p for p, _ in pairs])
-    ]
+    about = _about_starts(problem, [p for p, _ in pairs])
+    grown = [_noted(budget, GROWN, partial(_grown, problem, p, seed), GROWN_SHARE) for p in about]
+    if not linear:
+        grown += [
+            _noted(budget, FITTED, partial(_fitted, problem, p, seed), FITTED_SHARE) for p in about
+        ]
     if problem.n > MANY_DIMENSIONS or problem.n <= CONTROL_INVARIANT_DIMENSIONS:
         return [*grown, *chain.from_iterable(largest)]
     return [*largest[0], *grown, *chain.from_iterable(largest[1:])]
@@ -199,6 +203,11 @@ def _about_starts(problem: Problem, points: list[Point]) -> list[Point]:
 def _grown(problem: Problem, point: Point, seed: int, budget: Budget) -> Iterator[Candidate]:
     for maps, found in grown_ellipsoids(problem, point, seed, budget):
         yield from ellipsoid_with_gain(problem, maps, found, GROWN, seed)
+
+
+def _fitted(problem: Problem, point: Point, seed: int, budget: Budget) -> Iterator[Candidate]:
+    for maps, found in fitted_ellipsoids(problem, point, seed, budget):
+        yield from ellipsoid_with_gain(problem, maps, found, FITTED, seed)
 
 
 def _of_true_step(
