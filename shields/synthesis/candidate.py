@@ -7,7 +7,7 @@ it claims is proved, or not, by `nprl.shields.synthesis.proofs.prove` and the ch
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from functools import partial
 from itertools import chain, zip_longest
@@ -73,6 +73,8 @@ FINITE = "polytope, nearest choice"
 POLYTOPE_SHARE, TANGENT_SHARE, PRODUCT_SHARE, GOAL_SHARE = 0.3, 0.3, 0.4, 0.8
 ELLIPSOID_SHARE, GROWN_SHARE, FITTED_SHARE, LQR_SHARE, SECTIONS_SHARE = 0.4, 0.6, 0.5, 0.6, 0.8
 """Of the time that is left: for one method, the proofs of its candidates included."""
+PIECES_SHARE = 0.5
+"""Of the time, for sets within one piece of S, where there are several."""
 MANY_DIMENSIONS = 18
 NEARLY = 0.05
 """Of the starts' width: points so near to each other are one."""
@@ -99,12 +101,13 @@ def candidates(
     ways: list[list[Iterator[Candidate]]] = []
     reasons = []
     split = pieces(model)
+    alone = budget.part(PIECES_SHARE) if len(split) > 1 and not unions else budget
     for piece in split:
         try:
             if model.choices is None:
-                ways.append(_ways(problem_of(piece), seed, budget))
+                ways.append(_ways(problem_of(piece), seed, alone))
             else:
-                ways.append([_noted(budget, FINITE, partial(finite_candidates, piece, seed))])
+                ways.append([_noted(alone, FINITE, partial(finite_candidates, piece, seed))])
         except Unsuitable as error:
             reasons.append(str(error))
     if not ways and not suits(model):
@@ -116,9 +119,9 @@ def candidates(
             _noted(budget, DRIVEN, partial(union_of_driven, model, split, seed)),
             _noted(budget, UNION, partial(union_of_few_rows, model, split, seed)),
         ]
-    single = chain.from_iterable(by_method)
+    single = _until_over(chain.from_iterable(by_method))
     last = [_noted(budget, CELLS, partial(cells, model))] if suits(model) else []
-    return _until_over([*joint, *single, *last] if unions else [*single, *joint, *last])
+    return _until_over([*joint, single, *last] if unions else [single, *joint, *last])
 
 
 def _ways(problem: Problem, seed: int, budget: Budget) -> list[Iterator[Candidate]]:
@@ -260,7 +263,7 @@ def _small(problem: Problem, seed: int, budget: Budget) -> Iterator[Candidate]:
     yield from _control_invariant(problem, point, maps, 1.0, seed, budget)
 
 
-def _until_over(ways: list[Iterator[Candidate]]) -> Iterator[Candidate]:
+def _until_over(ways: Iterable[Iterator[Candidate]]) -> Iterator[Candidate]:
     with suppress(OutOfTime):
         yield from chain.from_iterable(ways)
 

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from nprl.shields.certificate import Certificate
 from nprl.shields.counterexample import Counterexample
+
+GOALS = ("init", "safe/", "ranges/", "action/", "backup/", "test/")
+"""How a reason begins that names a goal of a certificate."""
+LATE = "the time is over"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +37,8 @@ class Outcome:
     """A run that leaves the safe set, where there is no input that could prevent it."""
     stopped: str = ""
     """How the search was ended from outside, if it was."""
+    advice: str = ""
+    """What of the model stands in the way, if that is known."""
 
     @property
     def reason(self) -> str:
@@ -40,13 +47,29 @@ class Outcome:
             return ""
         if self.counterexample is not None:
             return self.counterexample.text
-        if not self.tried:
-            return (
-                self.stopped
-                or self.unsuitable
-                or "no candidate that holds the initial set was found"
-            )
-        last = self.tried[-1]
-        return f"{len(self.tried)} methods and candidates were tried, none proved; " + (
-            self.stopped or f"the last, {last.method}: {last.reason}"
+        parts = [self.advice, self.stopped or self.unsuitable]
+        if self.tried:
+            parts.append(_summary(self.tried))
+        return "; ".join(filter(None, parts)) or "no candidate that holds the initial set was found"
+
+
+def _summary(tried: Sequence[Attempt]) -> str:
+    """How far it came, and what would help."""
+    methods = len({one.method for one in tried})
+    proofs = [one for one in tried if one.reason.startswith(GOALS)]
+    late = [one for one in proofs if one.reason.endswith(LATE) or "s are over" in one.reason]
+    text = f"{methods} methods were tried, none proved"
+    if late:
+        return f"{text}; {late[-1].method}: {late[-1].reason}; more seconds may help"
+    if proofs:
+        last = proofs[-1]
+        return (
+            f"{text}; the set of {last.method} was not proved: {last.reason}; a smaller step or a "
+            "smaller initial set may help"
         )
+    if any("s are over" in one.reason for one in tried):
+        return f"{text}; {tried[-1].method}: {tried[-1].reason}; more seconds may help"
+    return (
+        f"{text}, as no set that holds the initial set was found; a smaller initial set, wider bounds of "
+        "the inputs or a larger safe set may help"
+    )

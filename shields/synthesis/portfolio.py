@@ -8,14 +8,15 @@ process that calls, so a solver that hangs hangs it; `nprl.shields.synthesize` h
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
 from nprl.lang.ranges import DomainError
 from nprl.model import Model
 from nprl.shields.certificate import Certificate, CertificateError
+from nprl.shields.synthesis.advice import advice
 from nprl.shields.synthesis.budget import Budget
-from nprl.shields.synthesis.candidate import candidates
+from nprl.shields.synthesis.candidate import Candidate, candidates
 from nprl.shields.synthesis.certify import certify
 from nprl.shields.synthesis.outcome import Attempt, Outcome
 from nprl.shields.synthesis.proofs.search import NotProved
@@ -28,6 +29,9 @@ SECTIONS_SHARE = 0.9
 """The same for a chain of sections, whose proof ends by itself where it is too slow."""
 PROOF_SHARE = 0.7
 """The same for one set: smaller ones, and other methods, may do."""
+ROUNDS, QUICK_SHARE = (0.2, 1.0), 0.4
+"""Of the time that is left: all methods are tried in it; the first, quick time for what is easy, where one
+proof gets a lesser share, so that one that ends in no time hinders no other."""
 SHORT = 12.0
 """Seconds that a proof may have whatever is left for others."""
 LEAST = 1.0
@@ -40,6 +44,7 @@ def search(
     seed: int = 0,
     progress: Callable[[str], None] | None = None,
     unions: bool = False,
+    quick: bool = True,
     tell: Callable[[Attempt], None] | None = None,
 ) -> Outcome:
     """`nprl.shields.synthesize`, in this process; ``tell`` hears of each attempt as it ends.
@@ -48,26 +53,48 @@ def search(
     depends on the model, ``seed`` and ``unions`` only.
     """
     say = progress or (lambda _: None)
-    start = last = time.monotonic()
+    whole = Budget(seconds)
     tried = _Tried(tell or (lambda _: None))
-    budget = Budget(seconds)
-    try:
-        proposed = candidates(model, seed, budget, unions)
-    except Unsuitable as error:
-        reason = f"no method is made for {error}"
-        return Outcome(None, (), time.monotonic() - start, reason)
-    noted = 0
+    for part in ROUNDS if quick else ROUNDS[-1:]:
+        budget = whole.part(part)
+        try:
+            proposed = candidates(model, seed, budget, unions)
+        except Unsuitable as error:
+            return Outcome(None, (), seconds - whole.left(), f"no method is made for {error}")
+        found = _first(model, proposed, budget, tried, say, part < 1)
+        if found is not None:
+            taken = seconds - whole.left()
+            info = {**found.info, "synthesis_s": round(taken, 3), "seed": seed}
+            return Outcome(replace(found, info=info), tuple(tried.attempts), taken)
+        if budget.left() > 0:  # all was tried to its end
+            break
+    taken = seconds - whole.left()
+    return Outcome(None, tuple(tried.attempts), taken, advice=advice(model))
+
+
+def _first(
+    model: Model,
+    proposed: Iterator[Candidate],
+    budget: Budget,
+    tried: _Tried,
+    say: Callable[[str], None],
+    quick: bool,
+) -> Certificate | None:
+    """The first candidate that is proved within the budget."""
+    noted, last = 0, time.monotonic()
     for candidate in proposed:
         noted = _note(budget, noted, tried)
         method = str(candidate.notes.get("method", candidate.family))
-        left = seconds - (time.monotonic() - start)
+        left = budget.left()
         if left < LEAST:
-            tried.add(Attempt(candidate.family, method, 0.0, f"{seconds:g} s are over"))
-            break
+            tried.add(Attempt(candidate.family, method, 0.0, f"{budget.seconds:g} s are over"))
+            return None
         say(f"candidate: {method}, {sum(map(len, candidate.invariant))} rows")
         try:
             most = max(PROOF_SHARE * left, min(left, SHORT))
-            if candidate.family == "union":
+            if quick:
+                most = max(QUICK_SHARE * left, min(left, LEAST))
+            elif candidate.family == "union":
                 most = UNION_SHARE * left
             elif candidate.family == SECTIONS:
                 most = SECTIONS_SHARE * left
@@ -80,11 +107,9 @@ def search(
         tried.add(Attempt(candidate.family, method, now - last, reason))
         last = now
         if found is not None:
-            taken = time.monotonic() - start
-            info = {**found.info, "synthesis_s": round(taken, 3), "seed": seed}
-            return Outcome(replace(found, info=info), tuple(tried.attempts), taken)
+            return found
     _note(budget, noted, tried)
-    return Outcome(None, tuple(tried.attempts), time.monotonic() - start)
+    return None
 
 
 @dataclass(slots=True)

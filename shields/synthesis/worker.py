@@ -46,10 +46,11 @@ def main(*arguments: str) -> None:
             asked["seed"],
             lambda text: say("say", text),
             asked["unions"],
+            asked["quick"],
             lambda one: say("tried", [one.family, one.method, one.seconds, one.reason]),
         )
         found = None if outcome.certificate is None else outcome.certificate.to_json()
-        return [found, outcome.synthesis_s, outcome.unsuitable]
+        return [found, outcome.synthesis_s, outcome.unsuitable, outcome.advice]
 
     serve(answer, processor)
 
