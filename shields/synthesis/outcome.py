@@ -10,7 +10,6 @@ from nprl.shields.counterexample import Counterexample
 
 GOALS = ("init", "safe/", "ranges/", "action/", "backup/", "test/")
 """How a reason begins that names a goal of a certificate."""
-LATE = "the time is over"
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +21,11 @@ class Attempt:
     seconds: float
     reason: str
     """Empty for the one that was proved."""
+
+    @property
+    def late(self) -> bool:
+        """Whether it was the time that ended it."""
+        return "the time is over" in self.reason or "s are over" in self.reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +61,7 @@ def _summary(tried: Sequence[Attempt]) -> str:
     """How far it came, and what would help."""
     methods = len({one.method for one in tried})
     proofs = [one for one in tried if one.reason.startswith(GOALS)]
-    late = [one for one in proofs if one.reason.endswith(LATE) or "s are over" in one.reason]
+    late = [one for one in proofs if one.late]
     text = f"{methods} methods were tried, none proved"
     if late:
         return f"{text}; {late[-1].method}: {late[-1].reason}; more seconds may help"
@@ -67,8 +71,9 @@ def _summary(tried: Sequence[Attempt]) -> str:
             f"{text}; the set of {last.method} was not proved: {last.reason}; a smaller step or a "
             "smaller initial set may help"
         )
-    if any("s are over" in one.reason for one in tried):
-        return f"{text}; {tried[-1].method}: {tried[-1].reason}; more seconds may help"
+    late = [one for one in tried if one.late]
+    if late:
+        return f"{text}; {late[-1].reason}; more seconds may help"
     return (
         f"{text}, as no set that holds the initial set was found; a smaller initial set, wider bounds of "
         "the inputs or a larger safe set may help"

@@ -55,8 +55,10 @@ def search(
     say = progress or (lambda _: None)
     whole = Budget(seconds)
     tried = _Tried(tell or (lambda _: None))
+    hopeless: frozenset[str] = frozenset()
     for part in ROUNDS if quick else ROUNDS[-1:]:
-        budget = whole.part(part)
+        budget = replace(whole.part(part), hopeless=hopeless)
+        before = len(tried.attempts)
         try:
             proposed = candidates(model, seed, budget, unions)
         except Unsuitable as error:
@@ -66,7 +68,9 @@ def search(
             taken = seconds - whole.left()
             info = {**found.info, "synthesis_s": round(taken, 3), "seed": seed}
             return Outcome(replace(found, info=info), tuple(tried.attempts), taken)
-        if budget.left() > 0:  # all was tried to its end
+        some = tried.attempts[before:]
+        hopeless = frozenset(one.method for one in some) - {one.method for one in some if one.late}
+        if not any(one.late for one in some):
             break
     taken = seconds - whole.left()
     return Outcome(None, tuple(tried.attempts), taken, advice=advice(model))

@@ -77,7 +77,8 @@ def synthesize(
             lambda one: tried.append(Attempt(*one)),
         )
     except Stopped as error:
-        return Outcome(None, tuple(tried), time.monotonic() - began, stopped=str(error))
+        took = seconds if processor_time else time.monotonic() - began
+        return Outcome(None, tuple(tried), took, stopped=str(error))
     certificate = None if found is None else certificate_from_json(found)
     return Outcome(certificate, tuple(tried), took, unsuitable, advice=advice)
 

@@ -31,8 +31,8 @@ from nprl.shields.synthesis.views.problem import Problem
 
 METHOD = "ellipsoid, fitted to the step"
 MOST_STATES = 7
-SHARES = (0.3, 0.7)
-"""Of a loop's own decrease: what the multiplier takes."""
+SHARES = (0.7, 0.3)
+"""Of a loop's own decrease: what the multiplier takes; the greater leaves a proof more."""
 MOST_GAINS = 12
 ROUNDS = 5
 ADDED, FIRST = 60, 40
@@ -46,7 +46,7 @@ EDGE = 1e-3
 def fitted_ellipsoids(
     problem: Problem, point: Point, seed: int, budget: Budget
 ) -> Iterator[tuple[Inclusion, Ellipsoid]]:
-    """One for each gain, at its multiplier of the greatest slack, those of more slack first.
+    """One for each of some gains, as they are found.
 
     Raises:
         OutOfTime: where the budget's time is over.
@@ -55,29 +55,25 @@ def fitted_ellipsoids(
     if problem.n > MOST_STATES or corners is None or len(corners) > MOST_CORNERS:
         return
     points = ball(problem.n, seed)
-    found: list[tuple[float, Shape]] = []
     for k, own in _spread(problem, point):
         for share in SHARES:
-            rate = 1 - share * (1 - own**2)
-            best = _fitted(problem, point, k, rate, corners, points, budget)
-            if best is not None:
-                found.append(best)
-    for _, shape in sorted(found, key=lambda one: -one[0]):
-        kept = mapped(problem, point, shape, 1.0, seed)
-        if kept is not None:
-            yield kept
+            shape = _fitted(problem, point, k, 1 - share * (1 - own**2), corners, points, budget)
+            kept = None if shape is None else mapped(problem, point, shape, 1.0, seed)
+            if kept is not None:
+                yield kept
+                break
 
 
 def _spread(problem: Problem, point: Point) -> list[tuple[Array, float]]:
-    """Gains in the state's own units with the spectral radius of their loops; no more than some."""
+    """Some gains, of all kinds, in the state's own units, with the spectral radius of their loops."""
     _, a, b = problem.linearised(point.x[None], point.u[None], problem.w[0])
     every = []
     for k in gains(problem, point):
         own = float(np.abs(np.linalg.eigvals(a[0] + b[0] @ k)).max())
         if own < 1:
             every.append((k, own))
-    step = max(1, -(-len(every) // MOST_GAINS))
-    return every[::step]
+    order = np.random.default_rng(0).permutation(len(every))[:MOST_GAINS]
+    return [every[i] for i in order]
 
 
 def _fitted(
@@ -88,8 +84,8 @@ def _fitted(
     corners: Array,
     points: Array,
     budget: Budget,
-) -> tuple[float, Shape] | None:
-    """The slack that was reached and the matrix with its gain; None where sample points still break it."""
+) -> Shape | None:
+    """The matrix of the greatest slack, with its gain; None where sample points still break it."""
     unit = np.array([float(c.high - c.low) / 2 for c in problem.model.state])
     reach = np.abs(corners).max(axis=0)
     unit = np.sqrt(unit * np.where(reach > 0, reach, EDGE * unit))
@@ -122,7 +118,7 @@ def _fitted(
         if np.linalg.eigvalsh(p.value)[0] <= 0:
             return None
         if worst(problem, point, shape, 1.0, points) <= 1 - ROOM:
-            return float(slack.value), shape
+            return shape
         inside = point.x + points @ np.linalg.cholesky(np.linalg.inv(shape.p)).T
         quadratic, offset = _decrease(problem, point, k, rate, inside, unit)
         broken = quadratic @ p.value.reshape(-1) - offset
