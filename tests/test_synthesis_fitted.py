@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 
 from experiments.unseen_models import model_of
 from nprl.envs.published import benchmark
+from nprl.lang.terms import Num, Var
 from nprl.model import Model
 from nprl.shields.certificate import Certificate
 from nprl.shields.checker import Verdict, check
@@ -23,6 +25,7 @@ from nprl.shields.synthesis.proofs.search import NotProved
 from nprl.shields.synthesis.proposal import ellipsoid_with_gain
 from nprl.shields.synthesis.sets.fitted import METHOD, fitted_ellipsoids
 from nprl.shields.synthesis.sets.grown import grown_ellipsoids
+from nprl.shields.synthesis.trial import trial
 from nprl.shields.synthesis.views.equilibrium import equilibria
 from nprl.shields.synthesis.views.problem import problem_of
 
@@ -138,3 +141,9 @@ def attempt(method: str, reason: str) -> Attempt:
 )
 def test_an_unknown_says_what_would_help(tried: list[Attempt], text: str) -> None:
     assert text in Outcome(None, tuple(tried), 1.0).reason
+
+
+def test_a_set_that_holds_none_of_the_sample_points_is_no_good_candidate() -> None:
+    problem = problem_of(drag())
+    rows, backup = (Var("x") - 5,), (Num(Fraction(0)),)
+    assert not trial(problem, rows, backup, np.zeros((3, 2))).good
