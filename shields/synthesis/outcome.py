@@ -71,7 +71,7 @@ def _summary(tried: Sequence[Attempt]) -> str:
             f"{text}; the set of {last.method} was not proved: {last.reason}; a smaller step or a "
             "smaller initial set may help"
         )
-    late = [one for one in tried if one.late]
+    late = [one for one in {a.method: a for a in tried}.values() if one.late]  # in the last round
     if late:
         return f"{text}; {late[-1].reason}; more seconds may help"
     return (
