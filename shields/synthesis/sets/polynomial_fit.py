@@ -32,17 +32,19 @@ DEEP, OUTSIDE = 0.3, -0.05
 """Values of g from which on a sample's multiplier is 0, and below which it is left out."""
 BEYOND = 2.0
 """The multiplier of a sample that is just outside: it need not be kept, nor is the set to grow over it."""
-PRICE, DEARER = 1.0, 3.0
+PRICE, DEARER = 3.0, 2.0
 """Of a sample that is not kept, against one that is not held: at first, and how it grows with each program."""
 MOST = 1e3
 """Of a coefficient in the first program."""
-SHRINK = 0.8
-"""How much nearer to the last coefficients those of the next program are, relative to the greatest."""
+TRUST, SHRINK = 0.5, 0.8
+"""How near to the last coefficients those of the next program are, relative to the greatest; and how that falls."""
 HELD, KEPT, LOST = 500, 1_200, 1_500
 """Samples: to be held, to be kept, and of lost states."""
-POOL, EDGE, WORST, NEAR = 20_000, 3_000, 100, 20
+POOL, EDGE, WORST, NEAR = 20_000, 3_000, 50, 20
 """Points that are looked at for a fault: of the box, of the edge; and about the worst of these."""
-ADDED = 200
+ADDED = {2: 200}
+MANY_ADDED = 600
+"""Faults of each kind that become samples, by the number of coordinates."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,8 @@ class Fit:
     rng: np.random.Generator
     margin: float = field(init=False)
     _price: float = PRICE
-    _trust: float = 1.0
+    _added: int = field(init=False)
+    _trust: float = TRUST
     _multiplier: float = field(init=False)
     _step: Array = field(init=False)
     _now: Array = field(init=False)
@@ -90,6 +93,7 @@ class Fit:
     def __post_init__(self) -> None:
         """The first samples."""
         p, rng = self.s.problem, self.rng
+        self._added = ADDED.get(p.n, MANY_ADDED)
         left = self.s.x[self.s.stays]
         after = self.images(left)
         steps = np.abs(after - left).max(axis=0)
@@ -100,7 +104,9 @@ class Fit:
         lost = np.vstack([self.s.x[~self.s.stays], left[leaving]])
         left = left[~leaving]
         self._held = self.basis(_some(left, HELD, rng))
-        self._lost = self.basis(_some(lost, LOST, rng))
+        faces = self._faces(self.s.x)
+        faces = faces[self.leaves(self.images(faces))]
+        self._lost = self.basis(np.vstack([_some(lost, LOST, rng), _some(faces, LOST, rng)]))
         self._now = np.zeros((0, len(self.basis.powers)))
         self._then = self._now
         self._keep(_some(left, KEPT, rng))
@@ -116,9 +122,13 @@ class Fit:
 
     def leaves(self, after: Array) -> Mask:
         """Which samples some corner takes out of S, or nearly so."""
+        return np.asarray(self._depth(after) < 0)
+
+    def _depth(self, after: Array) -> Array:
+        """How far inside of S all next states are, in units, less a margin; shape (N,)."""
         p = self.s.problem
         room = p.b - after @ p.h.T - MARGIN * np.abs(p.h) @ self._step
-        return np.asarray((room < 0).any(axis=(0, 2)))
+        return np.asarray((room / (np.abs(p.h) @ self.basis.unit)).min(axis=(0, 2)))
 
     def _keep(self, x: Array) -> None:
         now = self.basis(x)
@@ -187,52 +197,73 @@ class Fit:
         away = self._trust * float(np.abs(last).max())
         return [(c - away, c + away) for c in last]
 
-    def faults(self, coefficients: Array) -> Array:
-        """Points of the set that a corner takes out of it, or nearly so; shape (k, n)."""
+    def faults(self, coefficients: Array) -> tuple[Array, float]:
+        """Points of the set that a corner takes out of it, or nearly so, (k, n); and the least room, in margins."""
         s, p = self.s, self.s.problem
         x = s.low + (s.high - s.low) * self.rng.random((POOL, p.n))
         x = x[(x @ p.h.T <= p.b).all(axis=1)]
-        g = self.basis(x) @ coefficients
-        inside, outside = x[g >= 0], x[g < 0]
-        if not len(inside) or not len(outside):
-            return inside
-        edge = self._edge(inside, outside, coefficients)
-        seen = np.vstack([inside, edge])
+        seen = np.vstack(
+            [self._inside(x, coefficients), self._inside(self._faces(x), coefficients)]
+        )
         room = self._room(seen, coefficients)
-        found = [seen[room < self.margin / 2]]
-        for scale in (0.05, 0.02, 0.01):
-            order = np.argsort(room)[:WORST]
-            seen, room = seen[order], room[order]
+        bad = seen[room < self.margin / 2]
+        found = [_some(bad, self._added, self.rng)]
+        order = np.argsort(room)[:WORST]
+        spread = _some(np.flatnonzero(room < self.margin / 2), WORST, self.rng)
+        seen, room = seen[np.r_[order, spread]], room[np.r_[order, spread]]
+        for scale in (0.05, 0.02, 0.01, 0.003):
             noise = scale * self.basis.unit * self.rng.normal(size=(NEAR, *seen.shape))
-            near = (seen + noise).reshape(-1, p.n)
-            near = near[(near @ p.h.T <= p.b).all(axis=1)]
+            near = self._pulled((seen + noise).reshape(-1, p.n))
             near = near[self.basis(near) @ coefficients >= 0]
             seen, room = np.vstack([seen, near]), np.r_[room, self._room(near, coefficients)]
-            found.append(seen[room < self.margin / 2])
-        return np.vstack(found)
+            order = np.argsort(room)[: 2 * WORST]
+            seen, room = seen[order], room[order]
+        found.append(_some(seen[room < self.margin / 2], self._added, self.rng))
+        return np.vstack(found), float(room.min(initial=np.inf)) / self.margin
 
-    def _edge(self, inside: Array, outside: Array, coefficients: Array) -> Array:
-        """Points just inside, by halving lines between points of the two kinds."""
+    def _faces(self, x: Array) -> Array:
+        """The points moved to a face of S each, those that stay in S."""
+        p = self.s.problem
+        row = self.rng.integers(len(p.h), size=len(x))
+        h, b = p.h[row], p.b[row]
+        away = (b - (h * x).sum(axis=1)) / (h**2).sum(axis=1)
+        return self._pulled(x + away[:, None] * h, False)
+
+    def _pulled(self, x: Array, back: bool = True) -> Array:
+        """Those in S; with ``back``, what is beyond one face is moved back to it first."""
+        p = self.s.problem
+        if back:
+            for h, b in zip(p.h, p.b, strict=True):
+                beyond = np.maximum(x @ h - b, 0) / (h @ h)
+                x = x - beyond[:, None] * h
+        return np.asarray(x[(x @ p.h.T <= p.b + 1e-12 * np.abs(p.b)).all(axis=1)])
+
+    def _inside(self, x: Array, coefficients: Array) -> Array:
+        """Those of the points that are in the set, and points just inside on lines to those that are not."""
+        held = self.basis(x) @ coefficients >= 0
+        inside, outside = x[held], x[~held]
+        if not len(inside) or not len(outside):
+            return inside
         low = inside[self.rng.integers(len(inside), size=EDGE)]
         high = outside[self.rng.integers(len(outside), size=EDGE)]
         for _ in range(20):
             middle = (low + high) / 2
-            held = (self.basis(middle) @ coefficients >= 0)[:, None]
-            low, high = np.where(held, middle, low), np.where(held, high, middle)
-        return low
+            good = (self.basis(middle) @ coefficients >= 0)[:, None]
+            low, high = np.where(good, middle, low), np.where(good, high, middle)
+        return np.vstack([inside, low])
 
     def _room(self, x: Array, coefficients: Array) -> Array:
         """The least value of g after a step; negative where it leaves S."""
         after = self.images(x)
         least = np.min([self.basis(y) @ coefficients for y in after], axis=0)
-        return np.where(self.leaves(after), -1.0, least)
+        depth = self._depth(after)
+        return np.where(depth < 0, np.minimum(depth, least), least)
 
     def add(self, faults: Array) -> None:
         """Samples of the next program: what leaves S is lost, what leaves the set is to be kept."""
         leaving = self.leaves(self.images(faults))
-        lost = _some(faults[leaving], ADDED, self.rng)
-        self._lost = np.vstack([self._lost, self.basis(lost)])
-        self._keep(_some(faults[~leaving], ADDED, self.rng))
+        self._lost = np.vstack([self._lost, self.basis(faults[leaving])])
+        self._keep(faults[~leaving])
 
 
 def _some(x: Array, count: int, rng: np.random.Generator) -> Array:

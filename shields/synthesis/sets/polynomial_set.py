@@ -29,7 +29,9 @@ from nprl.shields.synthesis.views.problem import Problem, Row
 FAMILY = "polynomial"
 DEGREES = {2: (4, 6), 3: (4, 6), 4: (4,)}
 """By the number of coordinates; a set in one is an interval, and more are too many for its proof."""
-ROUNDS = 12
+ROUNDS = 14
+ENOUGH = 0.25
+"""The least room, in margins, of a set that is kept; half of it, where it is looked at a second time."""
 BITS = 20
 """Of a coefficient."""
 LEVELS = (0.0, 0.5, 1.0, 2.0, 4.0)
@@ -66,22 +68,24 @@ def polynomial_sets(
 def _of_degree(s: Survivors, degree: int, seed: int, budget: Budget) -> Iterator[Candidate]:
     fit = Fit(s, hull_basis(s.x[s.stays], degree), np.random.default_rng(seed))
     last: Array | None = None
+    best: tuple[float, Array] | None = None
     for _ in range(ROUNDS):
-        coefficients = fit.solve(last, budget)
-        if coefficients is None:
+        last = fit.solve(last, budget)
+        if last is None:
             break
-        last = coefficients
-        faults = fit.faults(last)
-        if not len(faults):
+        faults, room = fit.faults(last)
+        if best is None or room > best[0]:
+            best = room, last
+        if room >= ENOUGH:
             break
         fit.add(faults)
-    if last is None:
+    if best is None:
         return
     constant = fit.basis.powers.index((0,) * s.problem.n)
     for level in LEVELS:
-        lowered = last.copy()
+        lowered = best[1].copy()
         lowered[constant] -= level * fit.margin
-        if not len(fit.faults(lowered)):
+        if fit.faults(lowered)[1] >= ENOUGH / 2:
             yield from _candidate(s, fit.basis, lowered, degree, seed)
             return
 
@@ -128,8 +132,11 @@ def _stated(problem: Problem, x: Array) -> list[Row]:
     for i, c in enumerate(problem.model.state):
         for sign, end in ((1, c.high), (-1, c.low)):
             unit = tuple(Fraction(sign * int(i == j)) for j in range(problem.n))
-            own = [b / abs(a[i]) for a, b in problem.rows if a[i] * sign > 0 and not any(
-                v for j, v in enumerate(a) if j != i)]
+            own = [
+                b / abs(a[i])
+                for a, b in problem.rows
+                if a[i] * sign > 0 and not any(v for j, v in enumerate(a) if j != i)
+            ]
             most = min([sign * end, *own])
             width = c.high - c.low
             near = Fraction(float((sign * x[:, i]).max())) + BOX_ROOM * width
