@@ -87,10 +87,10 @@ def candidates(
 
     The order: S itself; the control-invariant polytope (up to three dimensions); ellipsoids, the
     largest and those grown from the starts; invariant polytopes of LQR gains; chains of sections
-    (two dimensions); polynomial inequalities (two to four). A union of modes, for a safe set of several pieces, is last; with ``unions``
-    it is first: it holds more, and takes
-    longer. The same model and seed give the same candidates, until the budget's time is over;
-    methods that find none are noted there.
+    (two dimensions); polynomial inequalities (two to four). A union of modes, for a safe set of
+    several pieces, is last; with ``unions`` it is first: it holds more, and takes longer. The same
+    model and seed give the same candidates, until the budget's time is over; methods that find none
+    are noted there.
 
     Raises:
         Unsuitable: for a model that no method fits; says what it has.

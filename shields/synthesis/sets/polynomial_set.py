@@ -30,7 +30,7 @@ FAMILY = "polynomial"
 DEGREES = {2: (4, 6), 3: (4, 6), 4: (4,)}
 """By the number of coordinates; a set in one is an interval, and more are too many for its proof."""
 ROUNDS = 14
-ENOUGH = 0.25
+ENOUGH = 0.5
 """The least room, in margins, of a set that is kept; half of it, where it is looked at a second time."""
 BITS = 20
 """Of a coefficient."""
