@@ -8,9 +8,9 @@ from fractions import Fraction as F
 
 import numpy as np
 import pytest
+
 from experiments.mutants_faults import fault
 from experiments.mutants_made import mutants
-
 from nprl.lang import exact as exactly
 from nprl.lang.terms import Var
 from nprl.model import Coordinate, Model
