@@ -209,7 +209,7 @@ class Fit:
         bad = seen[room < self.margin / 2]
         found = [_some(bad, self._added, self.rng)]
         order = np.argsort(room)[:WORST]
-        spread = _some(np.flatnonzero(room < self.margin / 2), WORST, self.rng)
+        spread = self.rng.permutation(np.flatnonzero(room < self.margin / 2))[:WORST]
         seen, room = seen[np.r_[order, spread]], room[np.r_[order, spread]]
         for scale in (0.05, 0.02, 0.01, 0.003):
             noise = scale * self.basis.unit * self.rng.normal(size=(NEAR, *seen.shape))
@@ -257,7 +257,7 @@ class Fit:
         after = self.images(x)
         least = np.min([self.basis(y) @ coefficients for y in after], axis=0)
         depth = self._depth(after)
-        return np.where(depth < 0, np.minimum(depth, least), least)
+        return np.asarray(np.where(depth < 0, np.minimum(depth, least), least))
 
     def add(self, faults: Array) -> None:
         """Samples of the next program: what leaves S is lost, what leaves the set is to be kept."""
