@@ -72,6 +72,7 @@ GOAL, TANGENTS = "polytope kept until the goal", "polytope cut by tangents"
 FINITE = "polytope, nearest choice"
 POLYTOPE_SHARE, TANGENT_SHARE, PRODUCT_SHARE, GOAL_SHARE = 0.3, 0.3, 0.4, 0.8
 ELLIPSOID_SHARE, GROWN_SHARE, LQR_SHARE, SECTIONS_SHARE = 0.4, 0.6, 0.6, 0.8
+POLYNOMIAL_SHARE = 0.6
 """Of the time that is left: for one method, the proofs of its candidates included."""
 MANY_DIMENSIONS = 18
 NEARLY = 0.05
@@ -156,7 +157,15 @@ def _ways(problem: Problem, seed: int, budget: Budget) -> list[Iterator[Candidat
         *_of_ellipsoids(problem, pairs, seed, budget),
         *(_noted(budget, LQR, partial(_gain_sets, problem, one, seed), LQR_SHARE) for one in maps),
         _noted(budget, SECTIONS, partial(_sections, problem, seed), SECTIONS_SHARE),
-        _noted(budget, POLYNOMIAL, partial(polynomial_sets, problem, points, seed)),
+        *(
+            _noted(
+                budget,
+                POLYNOMIAL,
+                partial(polynomial_sets, problem, points, seed),
+                POLYNOMIAL_SHARE,
+            )
+            for _ in ([] if maps[0].linear else [True])
+        ),
     ]
 
 
