@@ -25,7 +25,8 @@ from nprl.shields.synthesis.certify import certify
 from nprl.shields.synthesis.enlarge import size
 from nprl.shields.synthesis.sets.polynomial_fit import Basis
 from nprl.shields.synthesis.sets.polynomial_set import polynomial_sets, term_of
-from nprl.shields.synthesis.sets.survivors import after, survivors
+from nprl.shields.synthesis.sets.section_guess import closed
+from nprl.shields.synthesis.sets.survivors import survivors
 from nprl.shields.synthesis.views.equilibrium import equilibria
 from nprl.shields.synthesis.views.numeric import values
 from nprl.shields.synthesis.views.problem import problem_of
@@ -76,7 +77,7 @@ def test_a_sample_that_seems_to_stay_is_still_safe_long_after() -> None:
     assert seen is not None
     x = seen.x[seen.stays]
     for _ in range(500):
-        x = after(problem, backup, x, problem.w[0])
+        x = closed(problem, backup, x, problem.w[0])
     assert (x @ problem.h.T <= problem.b + 1e-9).all(axis=1).mean() > 0.99
     assert (~seen.stays).any()
 
@@ -95,7 +96,7 @@ def test_the_set_is_a_quartic_within_a_box_and_runs_stay_in_it() -> None:
     x = np.random.default_rng(0).uniform(-2, 2, (4000, 2))
     x = x[(values(rows, ("x", "v"), x) >= 0).all(axis=1)]
     for _ in range(200):
-        x = after(problem, found().backup, x, problem.w[0])
+        x = closed(problem, found().backup, x, problem.w[0])
         assert (values(rows, ("x", "v"), x) >= 0).all()
 
 

@@ -17,8 +17,9 @@ from nprl.lang.build import clip
 from nprl.lang.terms import Num, Term, Var
 from nprl.shields.synthesis.budget import Budget
 from nprl.shields.synthesis.sets.lqr import lqr_gain
+from nprl.shields.synthesis.sets.section_guess import closed
 from nprl.shields.synthesis.views.equilibrium import Point
-from nprl.shields.synthesis.views.numeric import Array, Mask, values
+from nprl.shields.synthesis.views.numeric import Array, Mask
 from nprl.shields.synthesis.views.problem import Problem
 
 BY_SIMULATION = "states that stay safe, by simulation"
@@ -52,13 +53,7 @@ class Survivors:
 
     def next(self, x: Array, w: Array) -> Array:
         """The next states (N, n) under the backup."""
-        return after(self.problem, self.backup, x, w)
-
-
-def after(problem: Problem, backup: tuple[Term, ...], x: Array, w: Array) -> Array:
-    """The next states (N, n) under a backup, clipped, and a disturbance (p,)."""
-    u = np.clip(values(backup, problem.model.state_names, x), problem.u_low, problem.u_high)
-    return problem.next(x, u, w)
+        return closed(self.problem, self.backup, x, w)
 
 
 def laws(problem: Problem, point: Point) -> Iterator[tuple[Term, ...]]:
@@ -148,8 +143,8 @@ def _stays(
                 if lost < FEW_LOST * len(left):
                     break
                 lost, until = 0, 2 * until
-            x = after(problem, backup, x, corners[rng.integers(len(corners))] if w is None else w)
+            x = closed(problem, backup, x, corners[rng.integers(len(corners))] if w is None else w)
     return stays
 
 
-__all__ = ["BY_SIMULATION", "Survivors", "after", "laws", "survivors"]
+__all__ = ["BY_SIMULATION", "Survivors", "laws", "survivors"]
