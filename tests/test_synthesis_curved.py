@@ -12,6 +12,7 @@ from nprl.shields.polynomial import polynomial
 from nprl.shields.sequent import Conclusion, Sequent
 from nprl.shields.synthesis.proofs.cells import Cells, Target, TooFar
 from nprl.shields.synthesis.proofs.near import Move, move
+from nprl.shields.synthesis.proofs.prove import prove
 from nprl.shields.synthesis.proofs.search import Search
 
 X, Y, Z = Var("x"), Var("y"), Var("z")
@@ -37,6 +38,14 @@ def test_cells_prove_a_quartic_inside_another(strict: bool) -> None:
     target = Target(polynomial(outer), strict)
     tree = Cells([[target]], ["x", "y"], Search()).prove(s)
     assert check_goal("inside", s, tree).proved
+
+
+def test_a_strict_conclusion_keeps_a_number_beside_its_squares() -> None:
+    """Near the edge of a disc: with all of it a sum of squares, nothing would be left that is positive."""
+    rows = (1 - X**2 - Y**2, F(1, 10) - (X - Y), F(1, 10) + (X - Y))
+    for edge, strict in ((F(3, 2), True), (F(3, 2), False)):
+        s = Sequent((*BOX, *rows), ((Conclusion(edge - (X + Y), strict),),))
+        assert check_goal("beside", s, prove(s, Search())).proved
 
 
 def test_cells_give_up_at_once_on_what_is_false() -> None:

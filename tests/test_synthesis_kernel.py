@@ -58,6 +58,16 @@ def test_a_disturbance_shrinks_the_kernel() -> None:
     assert found.inner <= 0.75 <= found.outer <= 1.05 * found.inner
 
 
+def test_a_terminal_state_owes_nothing() -> None:
+    """x' = 2 x + u with |u| <= 1/2: |x| <= 1/2 is kept, and from [1/2, 2] nobody is asked to."""
+    model = line(step={X: 2 * X + U}, action=(Coordinate("u", "1", F(-1, 2), F(1, 2)),))
+    alone = viability_bracket(model)
+    assert alone.inner <= 1 <= alone.outer <= 1.05 * alone.inner
+    ends = viability_bracket(replace(model, terminal=F(3, 4) <= X))
+    whole = 0.5 + 1.0  # from -1/2 to the end of S: from 1/2 on it goes up, to the terminal states
+    assert ends.inner <= whole <= ends.outer <= 1.05 * ends.inner
+
+
 def test_where_nothing_can_be_kept_the_kernel_is_empty() -> None:
     found = viability_bracket(line(step={X: X + 3 + U}))
     assert (found.inner, found.outer) == (0.0, 0.0)

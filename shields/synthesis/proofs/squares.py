@@ -159,8 +159,13 @@ def _solve(
             chosen.append((exact, index))
             rest = add(rest, h, -exact)
     squares = _squares(_shifted(rest, centre), order, centre, width)
-    if squares is None or (strict and not _positive_constant(rest, centre)):
+    if squares is None:
         return None
+    if strict:  # what is left when all is a sum of squares is 0: a number must stay
+        without = [(d, q) for d, q in squares if not isinstance(q, Num)]
+        if len(without) == len(squares):
+            return None
+        squares = without
     return Squares(tuple(chosen), tuple(squares))
 
 
@@ -210,11 +215,6 @@ def _solved(problem: cp.Problem, seconds: float) -> None:
     with warnings.catch_warnings():  # an inaccurate solution is rounded and checked, like any other
         warnings.simplefilter("ignore", UserWarning)
         problem.solve(solver=cp.CLARABEL, **limited(seconds))
-
-
-def _positive_constant(p: Polynomial, centre: Mapping[str, Fraction]) -> bool:
-    """A positive definite form is positive everywhere; a semidefinite one is not trusted to be."""
-    return bool(_shifted(p, centre).get((), Fraction(0)) > 0)
 
 
 def _shifted(p: Polynomial, centre: Mapping[str, Fraction]) -> Polynomial:

@@ -1,10 +1,13 @@
 """A bracket of the viability kernel's volume: how permissive could a shield be?
 
-The kernel is the part of S from which some inputs keep S for ever, whatever the disturbance. On a
-grid over S (up to three dimensions), with outward rounded ranges of the step: from outside, a cell lives while for some
-piece of the inputs its image meets a live cell (for each of some disturbances); from inside, a cell
-lives while for some input its image, under all disturbances, lies in live cells. So ``inner <=
-kernel <= outer``, up to a billionth of a cell. A share is quoted against ``outer``.
+The kernel is the part of S from which some inputs keep S for ever, whatever the disturbance, or until
+a terminal state, which owes nothing.
+
+On a grid over S (up to three dimensions), with outward rounded ranges of the step: from outside, a
+cell lives while for some piece of the inputs its image meets a live cell (for each of some
+disturbances); from inside, a cell lives while for some input its image, under all disturbances,
+lies in live cells. So ``inner <= kernel <= outer``, up to a billionth of a cell. A share is quoted
+against ``outer``.
 
 Source: P. Saint-Pierre, Approximation of the viability kernel, 1994 (the idea; the bounds are
 interval arithmetic's).
@@ -23,7 +26,7 @@ from nprl.model import Model
 from nprl.shields.synthesis.views.numeric import Array
 from nprl.shields.synthesis.views.polytope import maximum
 from nprl.shields.synthesis.views.problem import Unsuitable, problem_of, safe_rows
-from nprl.shields.synthesis.views.ranges import Range, ranges
+from nprl.shields.synthesis.views.ranges import Range, ranges, truths
 
 Mask = npt.NDArray[np.bool_]
 Indices = npt.NDArray[np.int64]
@@ -67,7 +70,10 @@ def viability_bracket(
     while True:
         meets, inside = grid.in_safe()
         known = np.zeros(grid.count, dtype=bool) if inner_live is None else inner_live
-        outer = _Outer(model, grid, w).fixpoint(meets if outer_live is None else outer_live, known)
+        perhaps, surely = grid.terminal(model)
+        live = meets if outer_live is None else outer_live
+        outer = _Outer(model, grid, w).fixpoint(live, known | (live & perhaps))
+        known = known | (inside & surely)
         kept = _Inner(model, grid).fixpoint((inside & outer) | known, known)
         inner = max(inner, float(kept.sum()) * grid.cell_volume)
         bound = float(outer.sum()) * grid.cell_volume
@@ -109,6 +115,14 @@ class _Grid:
         least, most = low @ up.T + high @ down.T, high @ up.T + low @ down.T
         meets, inside = least <= self.b + tiny, most <= self.b + tiny
         return np.asarray(meets.all(axis=1)), np.asarray(inside.all(axis=1))
+
+    def terminal(self, model: Model) -> tuple[Mask, Mask]:
+        """Which cells may hold a terminal state, and which hold nothing else."""
+        low, high = self.boxes(np.arange(self.count))
+        at = {n: (low[:, k], high[:, k]) for k, n in enumerate(model.state_names)}
+        perhaps, surely = truths(model.terminal, at)
+        whole = np.ones(self.count, dtype=bool)
+        return whole & perhaps, whole & surely
 
     def refined(self, live: Mask) -> Mask:
         """The mask on the grid with halved cells."""

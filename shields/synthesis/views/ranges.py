@@ -8,14 +8,36 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import reduce
 from typing import assert_never
 
 import numpy as np
+import numpy.typing as npt
 
-from nprl.lang.terms import Binary, BinaryOp, Clip, Num, Pi, Power, Term, Unary, UnaryOp, Var, Where
+from nprl.lang.terms import (
+    And,
+    Binary,
+    BinaryOp,
+    Clip,
+    Compare,
+    Formula,
+    Not,
+    Num,
+    Or,
+    Pi,
+    Power,
+    Relation,
+    Term,
+    Truth,
+    Unary,
+    UnaryOp,
+    Var,
+    Where,
+)
 from nprl.shields.synthesis.views.numeric import Array
 
 Range = tuple[Array, Array]
+Mask = npt.NDArray[np.bool_]
 
 
 def ranges(terms: Sequence[Term], at: Mapping[str, Range]) -> list[Range]:
@@ -23,6 +45,29 @@ def ranges(terms: Sequence[Term], at: Mapping[str, Range]) -> list[Range]:
     memo: dict[int, Range] = {}
     with np.errstate(all="ignore"):
         return [_range(t, at, memo) for t in terms]
+
+
+def truths(f: Formula, at: Mapping[str, Range]) -> tuple[Mask, Mask]:
+    """On which boxes ``f`` may hold somewhere, and on which it holds everywhere."""
+    match f:
+        case Truth(truth):
+            return np.array(truth), np.array(truth)
+        case Compare(relation, left, right):
+            if relation in (Relation.LE, Relation.LT):
+                left, right = right, left
+            (a, b), (c, d) = ranges([left, right], at)
+            if relation in (Relation.GE, Relation.LE):
+                return np.asarray(b >= c), np.asarray(a >= d)
+            return np.asarray(b > c), np.asarray(a > d)
+        case Not(part):
+            perhaps, surely = truths(part, at)
+            return ~surely, ~perhaps
+        case And(parts) | Or(parts):
+            join = np.logical_and if isinstance(f, And) else np.logical_or
+            perhaps, surely = zip(*(truths(p, at) for p in parts), strict=True)
+            return reduce(join, perhaps), reduce(join, surely)
+        case _:
+            assert_never(f)
 
 
 def _range(t: Term, at: Mapping[str, Range], memo: dict[int, Range]) -> Range:
@@ -80,9 +125,11 @@ def _range_of(t: Term, at: Mapping[str, Range], memo: dict[int, Range]) -> Range
         case Clip(arg, low_term, high_term):
             (a, b), (c, d), (e, f) = of(arg), of(low_term), of(high_term)
             return np.minimum(np.maximum(a, c), e), np.minimum(np.maximum(b, d), f)
-        case Where(_, then, other):
+        case Where(condition, then, other):
             (a, b), (c, d) = of(then), of(other)
-            return np.minimum(a, c), np.maximum(b, d)
+            perhaps, surely = truths(condition, at)
+            low = np.where(surely, a, np.where(perhaps, np.minimum(a, c), c))
+            return low, np.where(surely, b, np.where(perhaps, np.maximum(b, d), d))
         case _:
             assert_never(t)
 
