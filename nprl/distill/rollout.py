@@ -74,8 +74,8 @@ def blank(task: Task) -> Program:
         ValueError: for observations that are no vector, or actions that are neither a bounded box
             nor an index.
     """
-    if task.model is not None:
-        return program_for(task.model, [ZERO] * len(task.model.action), task.name)
+    if task.rolled is not None:
+        return program_for(task.rolled, [ZERO] * len(task.rolled.action), task.name)
     env = task.make()
     try:
         seen, acted = env.observation_space, env.action_space
@@ -170,12 +170,12 @@ class Rollouts:
         self.task, self.seeds = task, tuple(int(s) for s in seeds)
         self.steps = 0
         """Environment steps so far."""
-        model = task.model
+        model = task.rolled
         self._plant: Plant | None = None
         self._envs: list[Any] = []
         if model is None:
             return
-        self._plant = Plant(model)
+        self._plant = Plant(model, native=True)
         start = Uniform([model.init[n] for n in model.state_names], model.arithmetic.state)
         noise = Uniform([(c.low, c.high) for c in model.disturbance])
         generators = [seeding.np_random(s)[0] for s in self.seeds]
@@ -238,6 +238,8 @@ class Rollouts:
         penalty = None if model.unsafe_reward is None else float(model.unsafe_reward)
         for t in range(self.task.horizon):
             obs = np.minimum(np.maximum(plant.observe_batch(x), self._low), self._high)
+            if self.task.twin is not None:  # as Gymnasium's own environments round them
+                obs = obs.astype(np.float32).astype(np.float64)
             if record:
                 seen.append(obs[alive])
             actions = act(obs)
