@@ -19,6 +19,7 @@ from gymnasium import spaces
 from gymnasium.utils import seeding
 from numpy.typing import NDArray
 
+from nprl.distill.workers import play_all
 from nprl.env.plant import Plant
 from nprl.env.policy import Policy as Policy
 from nprl.env.sampling import Uniform
@@ -159,15 +160,15 @@ class Rollouts:
     chosen for it.
     """
 
-    def __init__(self, task: Task, seeds: Sequence[int]) -> None:
-        """Draw every start and disturbance once.
+    def __init__(self, task: Task, seeds: Sequence[int], jobs: int = 1) -> None:
+        """Draw every start and disturbance once; without a model, ``jobs`` processes play programs.
 
         Raises:
             ValueError: without seeds.
         """
         if not seeds:
             raise ValueError("at least one seed is needed")
-        self.task, self.seeds = task, tuple(int(s) for s in seeds)
+        self.task, self.seeds, self._jobs = task, tuple(int(s) for s in seeds), jobs
         self.steps = 0
         """Environment steps so far."""
         model = task.rolled
@@ -209,7 +210,10 @@ class Rollouts:
     def run_many(self, programs: Sequence[Program]) -> list[Episodes]:
         """`run` for each of several programs; with a model in one batch, on the same episodes."""
         if not self.batched:
-            return [self.run(act_of(p)) for p in programs]
+            rows = play_all(self.task, programs, self.seeds, self._jobs)
+            found = [np.asarray(row, dtype=np.float64).T for row in rows]
+            self.steps += int(sum(lengths.sum() for _, lengths in found))
+            return [Episodes(r, lengths.astype(np.int64), None) for r, lengths in found]
         n, in_units = len(self.seeds), all(p.choices is None for p in programs)
         acts: list[Act] = [p.batch if in_units else act_of(p) for p in programs]
 
@@ -218,8 +222,8 @@ class Rollouts:
             return np.concatenate([one(part) for one, part in zip(acts, parts, strict=True)])
 
         played = self.run(act, copies=len(acts), in_units=in_units)
-        rows = zip(played.returns.reshape(-1, n), played.lengths.reshape(-1, n), strict=True)
-        return [Episodes(returns, lengths, None) for returns, lengths in rows]
+        pairs = zip(played.returns.reshape(-1, n), played.lengths.reshape(-1, n), strict=True)
+        return [Episodes(returns, lengths, None) for returns, lengths in pairs]
 
     @property
     def batched(self) -> bool:

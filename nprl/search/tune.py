@@ -73,7 +73,8 @@ class Returns:
         self.evaluations += len(constants)
         n = len(self._rollouts.seeds)
         if not self._rollouts.batched:
-            return np.asarray([self._rollouts.run(self._act(row[None])).mean for row in constants])
+            programs = [self.program([Fraction(v) for v in row]) for row in constants.tolist()]
+            return np.asarray([e.mean for e in self._rollouts.run_many(programs)])
         act = self._act(np.repeat(constants, n, axis=0))
         plain = self._program.choices is None
         played = self._rollouts.run(act, copies=len(constants), in_units=plain)
@@ -83,9 +84,7 @@ class Returns:
         def act(observations: Floats) -> NDArray[Any]:
             rows = np.broadcast_to(constants, (len(observations), self._count))
             units = np.stack(self._run(observations, rows), axis=1)
-            if self._rollouts.batched and self._program.choices is None:
-                return units
-            return self._program.to_action(units)
+            return units if self._program.choices is None else self._program.to_action(units)
 
         return act
 
