@@ -134,7 +134,10 @@ def _acrobot() -> Model:
         name="Acrobot-v1",
         state=(
             *(Coordinate(name, "rad", -PI, PI) for name in names[:2]),
-            *(Coordinate(n, "rad/s", -k * PI, k * PI) for n, k in zip(names[2:], (4, 9), strict=True)),
+            *(
+                Coordinate(n, "rad/s", -k * PI, k * PI)
+                for n, k in zip(names[2:], (4, 9), strict=True)
+            ),
         ),
         action=(Coordinate("torque", "N m", F(-1), F(1)),),
         step={
@@ -168,11 +171,8 @@ PENDULUM, CARTPOLE, ACROBOT = _pendulum(), _cartpole(), _acrobot()
 MOUNTAIN_CAR = _car(
     F(0.001), Coordinate("push", "", F(-1), F(1)), ((F(-1),), (F(0),), (F(1),)), F(0.5)
 )
-MOUNTAIN_CAR_CONTINUOUS = _car(
-    F(0.0015), Coordinate("force", "", F(-1), F(1)), None, F(0.45)
-)
+MOUNTAIN_CAR_CONTINUOUS = _car(F(0.0015), Coordinate("force", "", F(-1), F(1)), None, F(0.45))
 TWINS = {
-    twin.name: twin
-    for twin in (PENDULUM, CARTPOLE, ACROBOT, MOUNTAIN_CAR, MOUNTAIN_CAR_CONTINUOUS)
+    twin.name: twin for twin in (PENDULUM, CARTPOLE, ACROBOT, MOUNTAIN_CAR, MOUNTAIN_CAR_CONTINUOUS)
 }
 """By the id of the environment."""

@@ -139,7 +139,7 @@ def _try(
     found, mean = _best_constants(outputs, template, few, rng, work.settings)
     if not islands.worth(found, mean):
         return
-    found, mean = _best_constants(found, template, tuning, rng, work.settings)
+    found, mean = _best_constants(found, template, tuning, rng, 2 * work.settings)
     if islands.worth(found, mean):
         islands.add(_Member(tuple(found), mean))
 
@@ -155,7 +155,7 @@ def _best_constants(
     program = with_terms(template, outputs)
     if not values:
         return tuple(outputs), rollouts.run_many([program])[0].mean
-    judge = Returns(program, skeletons, len(values), rollouts)
+    judge = Returns(program, skeletons, rollouts)
     table = near(values, settings, rng)
     means = judge.means(table)
     top = int(np.argmax(means))

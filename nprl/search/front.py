@@ -92,7 +92,9 @@ class Front:
             and (max_constants is None or e.constants <= max_constants)
         ]
         if not fits:
-            smallest = f"the smallest has {self.entries[0].nodes} nodes" if self.entries else "empty"
+            smallest = (
+                f"the smallest has {self.entries[0].nodes} nodes" if self.entries else "empty"
+            )
             raise ValueError(
                 f"no program has at most {max_size} nodes and {max_constants} constants; {smallest}"
             )

@@ -11,7 +11,6 @@ import numpy as np
 
 from nprl.lang.terms import (
     Binary,
-    BinaryOp,
     Compare,
     Formula,
     Num,
@@ -154,7 +153,9 @@ def changed_at(t: Term, index: int, change: Callable[[Term], Term]) -> Term:
     return result
 
 
-def near(values: tuple[Fraction, ...], count: int, rng: np.random.Generator) -> np.ndarray[Any, Any]:
+def near(
+    values: tuple[Fraction, ...], count: int, rng: np.random.Generator
+) -> np.ndarray[Any, Any]:
     """Settings (count, k) of constants about ``values`` (k,): as they are, nearby, and anywhere."""
     first = np.asarray([float(v) for v in values])
     scale = np.where(first == 0, 0.1, np.abs(first))

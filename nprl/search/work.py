@@ -17,7 +17,7 @@ FIRST_TUNING, FIRST_CHOOSING = 3_000_000, 500_000
 """Where the seeds of tuning and of choosing begin; those of reports are others."""
 APART = 1_000
 """Between the tuning seeds of one run and of the next."""
-RATE = {True: 60_000_000, False: 600_000}
+RATE = {True: 150_000_000, False: 600_000}
 """Environment steps that count as a minute: in batches, and one by one."""
 
 
@@ -31,7 +31,7 @@ class Work:
     """Environment steps of the last tuning of constants."""
     evaluations: int = 300
     """Settings of constants that CMA-ES plays for each program it tunes."""
-    settings: int = 64
+    settings: int = 16
     """Settings of constants that each new structure is tried with."""
     tuning: int = 32
     """Episodes that programs are tuned on."""
@@ -54,7 +54,7 @@ class Work:
         batched = task.rolled is not None
         steps = int(minutes * RATE[batched])
         jobs = jobs or os.cpu_count() or 1
-        some = (300, 64, 32, 100) if batched else (120, 8, 8, 30)
+        some = (300, 16, 32, 100) if batched else (120, 8, 8, 30)
         return cls(int(0.6 * steps), int(0.4 * steps), *some, 240 * minutes, jobs)
 
     def tuning_seeds(self, seed: int) -> range:
