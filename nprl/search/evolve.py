@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nprl.distill.rollout import Rollouts, blank, with_terms
+from nprl.distill.rollout import Floats, Rollouts, blank, with_terms
 from nprl.env.task import Task
 from nprl.evaluate import ci95
 from nprl.lang.terms import Term, nodes
@@ -33,8 +33,8 @@ from nprl.search.work import Clock, Work
 METHOD = "evolution"
 KEPT = 6
 """Programs of each size."""
-FEW = 8
-"""Episodes that a child is screened on."""
+SCREENS = (2, 8)
+"""Episodes that a child is screened on, before it plays all of them."""
 DIGITS = 5
 """Significant digits of constants while they are searched."""
 
@@ -42,8 +42,13 @@ DIGITS = 5
 @dataclass(frozen=True, slots=True)
 class _Member:
     outputs: tuple[Term, ...]
-    mean: float
-    tries: int = 0
+    returns: Floats
+    """Of the tuning episodes."""
+
+    @property
+    def mean(self) -> float:
+        """The mean return."""
+        return float(self.returns.mean())
 
 
 class _Islands:
@@ -55,17 +60,21 @@ class _Islands:
     def place(self, outputs: Sequence[Term]) -> dict[tuple[Term, ...], _Member]:
         return self.by_size.setdefault(sum(map(nodes, outputs)), {})
 
-    def worth(self, outputs: Sequence[Term], mean: float) -> bool:
-        """Whether it is among the best of its size, and better than the best smaller one is bad."""
+    def worth(self, outputs: Sequence[Term], mean: float, episodes: int) -> bool:
+        """Whether with this mean, on the first so many, it is among the best of its size."""
         members = self.place(outputs)
         skeleton = lift(outputs)[0]
-        if skeleton in members:
-            return mean > members[skeleton].mean
-        return len(members) < KEPT or mean > min(m.mean for m in members.values())
+        old = [members[skeleton]] if skeleton in members else list(members.values())
+        if len(old) < KEPT and skeleton not in members:
+            return True
+        return mean > min(float(m.returns[:episodes].mean()) for m in old)
 
     def add(self, member: _Member) -> None:
         members = self.place(member.outputs)
-        members[lift(member.outputs)[0]] = member
+        skeleton = lift(member.outputs)[0]
+        if skeleton in members and members[skeleton].mean >= member.mean:
+            return
+        members[skeleton] = member
         if len(members) > KEPT:
             worst = min(members, key=lambda s: (members[s].mean, str(s)))
             del members[worst]
@@ -94,15 +103,14 @@ def evolve(
     rng = np.random.default_rng(seed)
     template, clock = blank(task), Clock(work, say)
     tuning = Rollouts(task, work.tuning_seeds(seed), work.jobs)
-    few = Rollouts(task, tuning.seeds[:FEW], work.jobs)
+    screens = [Rollouts(task, tuning.seeds[:k], work.jobs) for k in SCREENS] + [tuning]
     islands, mutator = _Islands(), Mutator(grammar, rng)
-    spent = lambda: tuning.steps + few.steps  # noqa: E731
     seen: set[tuple[Term, ...]] = set()
     born = 0
     try:
         for program in first:
-            _try(program.output, template, few, tuning, islands, rng, work)
-        while spent() < work.search_steps and not clock.late("evolution"):
+            _try(program.output, template, screens, islands, rng, work)
+        while sum(r.steps for r in screens) < work.search_steps and not clock.late("evolution"):
             outputs = _child(islands, mutator, grammar, len(template.outputs), rng)
             outputs = tuple(simplify(t) for t in outputs)
             skeleton = lift(outputs)[0]
@@ -112,36 +120,36 @@ def evolve(
                 continue
             seen.add(skeleton)
             born += 1
-            _try(outputs, template, few, tuning, islands, rng, work)
-            if born % 200 == 0:
+            _try(outputs, template, screens, islands, rng, work)
+            if born % 1000 == 0:
                 best = max(islands.all(), key=lambda m: m.mean)
-                say(f"{born} structures, {spent()} steps: best {best.mean:.5g}")
+                say(f"{born} structures, {sum(r.steps for r in screens)} steps: best {best.mean:.5g}")
         found = _finish(islands, template, tuning, seed, work, clock, say)
     except KeyboardInterrupt:
         clock.tell("evolution, interrupted")
         found = [with_terms(template, m.outputs) for m in islands.all()]
     finally:
-        tuning.close()
-        few.close()
+        for rollouts in screens:
+            rollouts.close()
     return judged(task, found, METHOD, work, seed)
 
 
 def _try(
     outputs: Sequence[Term],
     template: Program,
-    few: Rollouts,
-    tuning: Rollouts,
+    screens: Sequence[Rollouts],
     islands: _Islands,
     rng: np.random.Generator,
     work: Work,
 ) -> None:
-    """Constants tried on a few episodes; what is worth it, on all of them."""
-    found, mean = _best_constants(outputs, template, few, rng, work.settings)
-    if not islands.worth(found, mean):
-        return
-    found, mean = _best_constants(found, template, tuning, rng, 2 * work.settings)
-    if islands.worth(found, mean):
-        islands.add(_Member(tuple(found), mean))
+    """Constants tried on more and more episodes, as long as the child is worth it."""
+    found = tuple(outputs)
+    for screen in screens:
+        found, mean = _best_constants(found, template, screen, rng, work.settings)
+        if not islands.worth(found, mean, len(screen.seeds)):
+            return
+    played = screens[-1].run_many([with_terms(template, found)])[0]
+    islands.add(_Member(found, played.returns))
 
 
 def _best_constants(

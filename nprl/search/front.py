@@ -104,8 +104,10 @@ class Front:
         """A row for each entry: see `COLUMNS`."""
         proved = {True: "yes", False: "no", None: None}
         return [
-            [e.nodes, e.constants, e.mean, f"[{e.ci95[0]:.5g}, {e.ci95[1]:.5g}]", proved[e.proved]]
-            + [e.origin, "; ".join(map(str, e.program.output))]
+            [
+                *(e.nodes, e.constants, e.mean, f"[{e.ci95[0]:.5g}, {e.ci95[1]:.5g}]"),
+                *(proved[e.proved], e.origin, "; ".join(map(str, e.program.output))),
+            ]
             for e in self
         ]
 
