@@ -35,6 +35,8 @@ KEPT = 6
 """Programs of each size."""
 SCREENS = (2, 8)
 """Episodes that a child is screened on, before it plays all of them."""
+PRICE = 10_000
+"""Environment steps that one more structure counts as, besides those it plays."""
 DIGITS = 5
 """Significant digits of constants while they are searched."""
 
@@ -110,7 +112,7 @@ def evolve(
     try:
         for program in first:
             _try(program.output, template, screens, islands, rng, work)
-        while sum(r.steps for r in screens) < work.search_steps and not clock.late("evolution"):
+        while sum(r.steps for r in screens) + born * PRICE < work.search_steps and not clock.late("evolution"):
             outputs = _child(islands, mutator, grammar, len(template.outputs), rng)
             outputs = tuple(simplify(t) for t in outputs)
             skeleton = lift(outputs)[0]
@@ -123,7 +125,9 @@ def evolve(
             _try(outputs, template, screens, islands, rng, work)
             if born % 1000 == 0:
                 best = max(islands.all(), key=lambda m: m.mean)
-                say(f"{born} structures, {sum(r.steps for r in screens)} steps: best {best.mean:.5g}")
+                say(
+                    f"{born} structures, {sum(r.steps for r in screens)} steps: best {best.mean:.5g}"
+                )
         found = _finish(islands, template, tuning, seed, work, clock, say)
     except KeyboardInterrupt:
         clock.tell("evolution, interrupted")
