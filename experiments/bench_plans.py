@@ -3,7 +3,8 @@
 For a certificate, with its own plans or (`--gains`) with such as synthesis proposes: the
 share of S that the invariant covers, and with plans (uniform samples of the ranges); microseconds
 of processor time for a rollout of as many steps as a plan may have (those that are found only late,
-scaled to that length); for a decision that a plan allows, and for one that replaces the action.
+scaled to that length), in a batch of them and by itself; for a decision that a plan allows, and for
+one that replaces the action.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from nprl.env.plant import Plant
 from nprl.shields import Filter, load_certificate
 from nprl.shields.certificate import Certificate
 from nprl.shields.plans import Coverage, Planner
+from nprl.shields.rollout_c import LANES
 from nprl.shields.synthesis.plans import STEPS, enlarged
 
 SAMPLES = 20_000
@@ -42,6 +44,9 @@ class Cost:
     share_alone: float
     share_plans: float
     rollout_us: float
+    """In a batch: `nprl.shields.rollout_c.LANES` side by side."""
+    alone_us: float
+    """By itself."""
     allowed_us: float
     override_us: float
 
@@ -63,8 +68,13 @@ def measure(certificate: Certificate, samples: int = SAMPLES, seed: int = 0) -> 
     lengths = first.rollouts.reach_batch(x)
     longest = np.argsort(lengths)[-max(10, samples // 100) :]
     long = np.tile(x[longest], (20, 1))
-    steps = max(1, int(lengths[longest].sum()) * 20)
-    rollout = _best(lambda: first.rollouts.reach_batch(long)) / steps * plans.steps
+    single = np.full((LANES * len(long), len(low)), np.nan)  # no rollout begins where there is NaN
+    single[::LANES] = long
+    scale = plans.steps / max(1, int(lengths[longest].sum()) * 20)
+    rollout, alone_s = (
+        _best(lambda states=states: first.rollouts.reach_batch(states), 40) * scale
+        for states in (long, single)
+    )
     allowed, override = _decisions(coverage, x[both & ~alone], rng)
     return Cost(
         name=model.name,
@@ -75,6 +85,7 @@ def measure(certificate: Certificate, samples: int = SAMPLES, seed: int = 0) -> 
         share_alone=float(alone[safe].mean()),
         share_plans=float(both[safe].mean()),
         rollout_us=rollout * 1e6,
+        alone_us=alone_s * 1e6,
         allowed_us=allowed * 1e6,
         override_us=override * 1e6,
     )
@@ -143,8 +154,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             f"{c.name}: {c.programs} programs, {c.steps} steps"
             f"{'' if c.compiled else ' (not compiled)'}; share of S, {c.samples:,} samples: "
             f"{c.share_alone:.2%} alone, {c.share_plans:.2%} with plans; microseconds: "
-            f"{c.rollout_us:.2f} for a rollout of {c.steps} steps, {c.allowed_us:.1f} for a "
-            f"decision that a plan allows, {c.override_us:.1f} for an override"
+            f"{c.rollout_us:.2f} for a rollout of {c.steps} steps in a batch, {c.alone_us:.2f} for "
+            f"one alone, {c.allowed_us:.1f} for a decision that a plan allows, {c.override_us:.1f} for an override"
         )
     return 0
 

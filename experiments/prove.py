@@ -46,9 +46,8 @@ from nprl.shields.losing import Impossible
 from nprl.shields.losing_replay import bound, replayed
 from nprl.shields.records import SHIPPED, ship
 from nprl.shields.synthesis.enlarge import larger, size
-from nprl.shields.synthesis.impossible.losing import impossible
 from nprl.shields.synthesis.plans import enlarged
-from nprl.shields.synthesis.synthesize import synthesize
+from nprl.shields.synthesis.synthesize import impossible, synthesize
 
 STEMS = {e: m.replace(":", "_").lower() for e, (m, _) in HORIZONS.items()}
 STEMS |= {e: m.partition(":")[0].rpartition(".")[2] for e, m in BINDINGS.items()}
@@ -136,6 +135,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 args.plans,
                 args.unions,
                 args.enlarge,
+                args.model is not None,
             )
             for given, target in jobs
         )
@@ -189,12 +189,14 @@ def prove_one(
     plans: bool = False,
     unions: bool = False,
     enlarge: float = 0.0,
+    quick: bool = False,
 ) -> Row:
     """Synthesise, save, check with both checkers from the file; what was not proved is not kept.
 
     A certificate is not sought anew. With ``plans`` a shield gets plans, where they enlarge it;
     with ``unions`` a union of modes is tried before single sets, and has the whole time at once.
-    ``enlarge`` is how many seconds larger sets are looked for.
+    ``enlarge`` is how many seconds larger sets are looked for; ``quick`` is as
+    `nprl.shields.synthesize` has it.
     """
     model = given if isinstance(given, Model) else given.model
     plans, unions = plans or model.name in PLANS, unions or model.name in UNIONS
@@ -211,7 +213,7 @@ def prove_one(
     run: Counterexample | None = None
     for part in ROUNDS[-1:] if unions else ROUNDS:
         if found is None and run is None:
-            outcome = synthesize(model, part * seconds, seed, say, unions)
+            outcome = synthesize(model, part * seconds, seed, say, unions, quick)
             found, reason, run = outcome.certificate, outcome.reason, outcome.counterexample
         if found is None:
             found = impossible(model, min(AT_LAST, max(AT_FIRST, SHARE * part * seconds)))

@@ -418,6 +418,106 @@ SYSTEMS: dict[str, dict[str, Any]] = {
         euler="0.05",
         safe="y < 20 and y > -20 and th < 0.7 and th > -0.7 and v > 2 and v < 8",
     ),
+    "cart_drag4": dict(
+        state={"x": ("-1.5", "1"), "v": "3", "th": "0.35", "om": "3"},
+        action={"F": ("-15", "15")},
+        step={
+            "x": "v",
+            "v": "(F - 0.4*v*abs(v) + 0.2*sin(th)*(0.4*om**2 - 9.81*cos(th)))/(1 + 0.2*sin(th)**2)",
+            "th": "om",
+            "om": "(1.2*9.81*sin(th) - cos(th)*(F - 0.4*v*abs(v) + 0.08*om**2*sin(th)))"
+            "/(0.4*(1 + 0.2*sin(th)**2))",
+        },
+        init={"x": "0.1", "v": "0.05", "th": "0.03", "om": "0.05"},
+        euler="0.02",
+    ),
+    "pumps2": dict(
+        state={"h": ("0.05", "0.6"), "k": ("0.05", "0.5")},
+        action={"p": ("0", "0.03"), "q": ("0", "0.02")},
+        step={
+            "h": "0.7*(p + d - 0.03*sqrt(h))",
+            "k": "0.9*(q + 0.03*sqrt(h) - 0.05*sqrt(k))",
+        },
+        init={"h": ("0.25", "0.35"), "k": ("0.2", "0.3")},
+        euler="0.5",
+        disturbance={"d": ("-0.002", "0.003")},
+    ),
+    "buck_switch": dict(
+        state={"i": ("-1", "6"), "v": ("3", "7")},
+        action={"s": ("0", "1")},
+        choices=("0", "1"),
+        step={"i": "(12*s - v - 0.05*i)/100", "v": "(i - v/2.5)/50"},
+        init={"i": ("1.8", "2.2"), "v": ("4.9", "5.1")},
+        euler="1",
+    ),
+    "rocket6": dict(
+        state={"x": "10", "z": ("0", "60"), "th": "0.4", "vx": "6", "vz": ("-8", "6"), "q": "1"},
+        action={"T": ("6", "16"), "d": "0.2"},
+        step={
+            "x": "vx",
+            "z": "vz",
+            "th": "q",
+            "vx": "T*sin(th + d)",
+            "vz": "T*cos(th + d) - 9.81",
+            "q": "-0.3*T*sin(d)",
+        },
+        init={
+            "x": "0.5",
+            "z": ("28", "32"),
+            "th": "0.03",
+            "vx": "0.2",
+            "vz": ("-0.3", "0.3"),
+            "q": "0.03",
+        },
+        euler="0.05",
+    ),
+    "hvac10": dict(
+        state={f"t{k}": ("15", "26") for k in range(10)},
+        action={"a": ("0", "3"), "b": ("0", "3"), "c": ("0", "3")},
+        step={
+            f"t{k}": " + ".join(
+                [
+                    f"0.05*(o - t{k})",
+                    *(f"0.2*(t{j} - t{k})" for j in (k - 1, k + 1) if 0 <= j < 10),
+                    *([{1: "a", 5: "b", 8: "c"}[k]] if k in (1, 5, 8) else []),
+                ]
+            )
+            for k in range(10)
+        },
+        init={f"t{k}": ("19.5", "20.5") for k in range(10)},
+        euler="0.25",
+        disturbance={"o": ("4", "10")},
+    ),
+    "wheel3": dict(
+        state={"th": "0.3", "om": "2", "r": "100"},
+        action={"u": "0.5"},
+        step={
+            "th": "om",
+            "om": "30*sin(th) - 10*u + w",
+            "r": "200*u - 0.1*r",
+        },
+        init={"th": "0.01", "om": "0.02", "r": "1"},
+        euler="0.01",
+        disturbance={"w": "0.05"},
+    ),
+    "harvest2": dict(
+        state={"x": ("0.2", "4"), "y": ("0.1", "3")},
+        action={},
+        step={
+            "x": "x*(1.5 - 0.4*x - 0.8*y/(1 + 0.3*x)) - 0.1",
+            "y": "y*(0.6*x/(1 + 0.3*x) - 0.5 - 0.1*y)",
+        },
+        init={"x": ("1.1", "1.3"), "y": ("1.4", "1.6")},
+        euler="0.05",
+    ),
+    "dubins_hole": dict(
+        state={"x": "5", "y": "5", "th": "1000"},
+        action={"u": "1"},
+        step={"x": "cos(th)", "y": "sin(th)", "th": "u"},
+        init={"x": ("-3", "-2.5"), "y": ("-0.3", "0.3"), "th": ("1.4", "1.7")},
+        euler="0.1",
+        safe="x**2 + y**2 >= 1 and x > -5 and x < 5 and y > -5 and y < 5",
+    ),
 }
 """Each system's parts, as `nprl.envs.published.benchmark` takes them; ``choices`` are values of the only input."""
 

@@ -107,7 +107,7 @@ def check(
     for goal, sequent in built.items():
         if progress is not None:
             progress(goal)
-        sharing = replace(sequent, memory=memory)
+        sharing = replace(sequent, memory=memory).changed(memory.one)
         results.append(check_goal(goal, sharing, certificate.proofs.get(goal), end, export))
     return Report(tuple(results), solver)
 
@@ -133,7 +133,9 @@ def check_goal(
                 engines.add(asked.engine)
                 if export is not None:
                     export(goal, leaves, asked.text)
-                _prove(asked.text)
+                if asked.text not in sequent.memory.refuted:
+                    _prove(asked.text)
+                    sequent.memory.refuted.add(asked.text)
     except (ProofError, NotPolynomial, ValueError, TypeError, RecursionError) as error:
         reason = f"leaf {leaves}: {error}"
     except z3.Z3Exception as error:

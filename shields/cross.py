@@ -8,15 +8,12 @@ alarm, and the file is then not verified. cvc5 is the extra ``nprl[cross]``.
 from __future__ import annotations
 
 import importlib.util
-import queue
-import subprocess
-import sys
-import threading
 import time
-from contextlib import suppress
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import IO, Self
+from typing import Self
+
+from nprl.shields.process import LineProcess
 
 SOLVER = "cvc5"
 LIMIT = 10.0
@@ -77,35 +74,15 @@ class Other:
         self._start()
 
     def _start(self) -> None:
-        command = [sys.executable, "-m", "nprl.shields.cross_worker", str(int(1000 * self.limit))]
-        self.process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            encoding="utf-8",
-            start_new_session=True,  # Ctrl-C is for us
-        )
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self.input: IO[str] = self.process.stdin
-        self.lines: queue.SimpleQueue[str] = queue.SimpleQueue()
-        threading.Thread(target=_read, args=(self.process.stdout, self.lines), daemon=True).start()
-        self.version = self._line(STARTING)
-
-    def _line(self, seconds: float) -> str:
-        """The next line; "" where none comes in time, or ever."""
-        try:
-            return self.lines.get(timeout=seconds)
-        except queue.Empty:
-            return ""
+        milliseconds = str(int(1000 * self.limit))
+        self.process = LineProcess("nprl.shields.cross_worker", milliseconds)
+        self.version = self.process.line(STARTING)
 
     def ask(self, text: str) -> str:
         """``unsat``, ``sat``, or what stands in the place of an answer."""
         try:
-            self.input.write(f"{len(text)}\n{text}")
-            self.input.flush()
-            answer = self._line(self.limit + GRACE)
+            self.process.write(f"{len(text)}\n{text}")
+            answer = self.process.line(self.limit + GRACE)
         except OSError:
             answer = ""
         if not answer:  # it hangs, or is gone
@@ -116,12 +93,7 @@ class Other:
 
     def close(self) -> None:
         """End its process, also where it hangs."""
-        self.process.kill()
-        self.process.wait()
-        with suppress(OSError):  # what was not written yet
-            self.input.close()
-        assert self.process.stdout is not None
-        self.process.stdout.close()
+        self.process.close()
 
     def __enter__(self) -> Self:
         return self
@@ -133,15 +105,6 @@ class Other:
         at: TracebackType | None,
     ) -> None:
         self.close()
-
-
-def _read(stream: IO[str], lines: queue.SimpleQueue[str]) -> None:
-    try:
-        for line in stream:
-            lines.put(line.strip())
-    except ValueError:
-        return  # closed while it was read
-    lines.put("")
 
 
 class Crossing:

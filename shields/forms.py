@@ -1,4 +1,4 @@
-"""Cheaper forms of terms: an invariant's rows in fewer operations, a step in less time.
+"""Cheaper forms of terms: an invariant's rows in fewer operations.
 
 A form equals its term over the reals. In floats it rounds otherwise: who uses a form owes an argument
 for that (`nprl.shields.rows`).
@@ -7,11 +7,9 @@ for that (`nprl.shields.rows`).
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 from fractions import Fraction
-from typing import Any
 
-from nprl.lang.terms import Binary, BinaryOp, Num, Term, Unary, UnaryOp, Var, nodes, rebuilt
+from nprl.lang.terms import Binary, BinaryOp, Num, Term, Unary, UnaryOp, Var, nodes
 from nprl.shields.polynomial import Monomial, NotPolynomial, Polynomial, polynomial
 
 ZERO = Num(Fraction(0))
@@ -99,40 +97,3 @@ def _plus(a: Term, b: Term) -> Term:
 
 def _product(a: Term, b: Term) -> Term:
     return b if a == Num(Fraction(1)) else a * b
-
-
-def hurried(t: Term) -> Term:
-    """``t`` for a processor that works ahead: no division by a number, sums as shallow trees."""
-    known: dict[object, object] = {}
-
-    def change(node: object) -> object:
-        if node not in known:
-            known[node] = _hurried(node, change)
-        return known[node]
-
-    result = change(t)
-    assert isinstance(result, Term)
-    return result
-
-
-def _hurried(node: Any, change: Callable[[Any], Any]) -> Any:
-    match node:
-        case Binary(BinaryOp.ADD | BinaryOp.SUB):
-            parts = [(s, change(p)) for s, p in _summands(node, 1)]
-            sign, total = _tree([part for part in parts if part[1] != ZERO] or parts[:1])
-            return total if sign > 0 else -total
-        case Binary(BinaryOp.DIV, left, Num(value)) if value:
-            return change(left) * Num(1 / value)
-        case _:
-            return rebuilt(node, change)
-
-
-def _tree(parts: list[tuple[int, Term]]) -> tuple[int, Term]:
-    """The sum of terms with signs."""
-    if len(parts) == 1:
-        return parts[0]
-    half = len(parts) // 2
-    (s, a), (t, b) = _tree(parts[:half]), _tree(parts[half:])
-    if s == t:
-        return s, a + b
-    return (1, a - b) if s > 0 else (1, b - a)

@@ -78,12 +78,11 @@ class Premises:
             low: dict[str, Fraction] = {}
             high: dict[str, Fraction] = {}
             for k in range(len(self.terms)):
-                name, sign, end = self.reading(k)[1] or ("", 0, Fraction(0))
-                if sign > 0:
-                    low[name] = max(end, low.get(name, end))
-                elif sign < 0:
-                    high[name] = min(end, high.get(name, end))
-            self._box = {v: (low[v], high[v]) for v in low if low[v] <= high.get(v, low[v] - 1)}
+                if stated := self.reading(k)[1]:
+                    name, sign, end = stated
+                    ends, best = (low, max) if sign > 0 else (high, min)
+                    ends[name] = best(end, ends.get(name, end))
+            self._box = {v: (low[v], high[v]) for v in low if v in high and low[v] <= high[v]}
         return self._box
 
 

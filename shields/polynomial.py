@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from fractions import Fraction
-from functools import reduce
+from functools import lru_cache, reduce
 
 from nprl.lang.terms import Binary, BinaryOp, Num, Power, Term, Unary, UnaryOp, Var
 
@@ -75,6 +75,7 @@ def whole(p: Polynomial) -> tuple[list[tuple[Monomial, int]], int]:
     return [(m, c.numerator * (scale // c.denominator)) for m, c in p.items()], scale
 
 
+@lru_cache(2**16)
 def _join(m1: Monomial, m2: Monomial) -> Monomial:
     if not m1 or not m2:
         return m1 or m2

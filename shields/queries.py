@@ -6,14 +6,18 @@ every query is linear; what connects the monomials is said by the facts that the
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
 from nprl.shields.leaf import Premises, combination
-from nprl.shields.polynomial import Polynomial, polynomial, whole
+from nprl.shields.polynomial import Monomial, polynomial, whole
 from nprl.shields.sequent import Conclusion, ProofError
+
+MAX_COMMON = 4_096
+"""Of the common denominator that a query is multiplied by, in bits; a larger one is left in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +38,10 @@ class _Writer:
     def real(self, key: object) -> str:
         return self.reals.setdefault(key, f"r{len(self.reals)}")
 
-    def linear(self, p: Polynomial, factor: Fraction = Fraction(1)) -> str:
-        """``factor * p`` with each monomial a real of its own, and whole numbers before them."""
-        terms, scale = whole(p)
+    def linear(self, factor: Fraction, terms: Sequence[tuple[Monomial, int]]) -> str:
+        """``factor`` times a polynomial with each monomial a real of its own."""
         parts = [f"(* {number(c)} {self.real(m)})" if m else number(c) for m, c in sorted(terms)]
-        return f"(* {number(factor / scale)} {total(parts)})"
+        return f"(* {number(factor)} {total(parts)})"
 
     def say(self, relation: str, left: str, right: str) -> None:
         self.assertions.append(f"(assert ({relation} {left} {right}))")
@@ -66,8 +69,8 @@ def total(parts: Sequence[str]) -> str:
 def query(conclusion: Conclusion, hint: Any, premises: Premises) -> Query:
     """What must be refuted so that the conclusion follows from the premises.
 
-    That the conclusion is not the sum of the named combination and the remainder; or that this sum
-    is negative though each product is not, and the remainder is as the box says.
+    That the conclusion is negative when each polynomial that the combination names is no longer
+    itself, but any number >= 0, while what is left without a name is as the box says.
 
     Raises:
         ProofError, NotPolynomial, ValueError: for a hint that does not fit.
@@ -75,22 +78,20 @@ def query(conclusion: Conclusion, hint: Any, premises: Premises) -> Query:
     goal = polynomial(conclusion.term)
     c = combination(hint, goal, premises)
     w = _Writer()
-    named = [w.real(("h", k)) for k in range(len(c.parts))]
-    rest = w.linear(c.remainder)
     for m in filter(None, c.remainder):
-        if len(m) > 1 or m[0][1] > 1:
+        name, power = m[0]
+        if len(m) > 1 or power > 1:
             raise ProofError(f"the combination leaves the product {m}, which has no bounds")
-        box = premises.box()
-        if m[0][0] not in box:
-            raise ProofError(f"the combination leaves {m[0][0]}, which the premises do not bound")
-        low, high = box[m[0][0]]
-        w.say(">=", w.real(m), number(low))
-        w.say("<=", w.real(m), number(high))
-    for h in named:
-        w.say(">=", h, "0.0")
-    sides = [w.linear(p, f) for f, p in c.parts]
-    parts = [f"(* {number(f)} {h})" for (f, _), h in zip(c.parts, named, strict=True)]
-    differs = f"(not (= {w.linear(goal)} {total([*sides, rest])}))"
-    fails = f"({'<=' if conclusion.strict else '<'} {total([*parts, rest])} 0.0)"
-    w.assertions.append(f"(assert (or {differs} {fails}))")
+        if name not in premises.box():
+            raise ProofError(f"the combination leaves {name}, which the premises do not bound")
+        for relation, end in zip((">=", "<="), premises.box()[name], strict=True):
+            w.say(relation, w.real(m), number(end))
+    parts = [(-f, *whole(p)) for f, p in ((Fraction(-1), goal), *c.parts)]
+    common = math.lcm(*(f.denominator * scale for f, _, scale in parts))
+    common = common if common.bit_length() <= MAX_COMMON else 1
+    sides = [w.linear(f * common / scale, terms) for f, terms, scale in parts]
+    for k, (f, _) in enumerate(c.parts):
+        w.say(">=", w.real(k), "0.0")
+        sides.append(f"(* {number(f * common)} {w.real(k)})")
+    w.say("<=" if conclusion.strict else "<", total(sides), "0.0")
     return Query(w.text(), c.engine)

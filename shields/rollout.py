@@ -23,7 +23,7 @@ from nprl.lang.build import all_of, any_of, clip, minimum, where
 from nprl.lang.floats import compile_scalar
 from nprl.lang.terms import Formula, Num, Term, Var, Where
 from nprl.shields.certificate import Certificate
-from nprl.shields.forms import hurried
+from nprl.shields.hurried import hurried
 from nprl.shields.nearest import Action, Floats
 from nprl.shields.rollout_c import Code, native_rollouts
 from nprl.shields.rows import tests_of
@@ -115,15 +115,19 @@ class Rollouts:
 
     def _agree(self, module: Any) -> bool:
         """Whether machine code and Python find the same plans, on trial."""
-        rng = random.Random(0)
+        rng, states = random.Random(0), []
         for _ in range(TRIALS):
             share = rng.random()
             at = [(a + b) / 2 + share * (rng.random() - 0.5) * (b - a) for a, b in self._box]
             x, u = at[: self.dims[0]], at[self.dims[0] :]
+            states.append(x)
             for action in (None, u):
                 if module.run(x, action, 0) != self._python.run(x, action, 0):
                     return False
-        return True
+        found, expected = np.full((2, TRIALS), -2, dtype=np.int32)
+        for reach, lengths in ((module.reach, found), (self._python.reach, expected)):
+            reach(np.array(states), lengths, 0, self.programs)
+        return bool((found == expected).all())
 
 
 def code_of(certificate: Certificate, tube: Tube, box: dict[str, tuple[float, float]]) -> Code:

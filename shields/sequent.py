@@ -53,6 +53,8 @@ class Memory:
         self._one: dict[Any, Any] = {}
         self._parts: dict[Term, frozenset[Term | Formula]] = {}
         self._read: dict[str, tuple[Term, frozenset[str]]] = {}
+        self.refuted = set[str]()
+        """The texts that Z3 has refuted."""
 
     def one(self, t: Any) -> Any:
         """The one object for all that equal ``t``, parts too: to be compared, not looked into."""
@@ -72,7 +74,6 @@ class Memory:
 
     def replaced(self, t: Term, old: Term, new: Term) -> Term:
         """``t`` with ``new`` for ``old``."""
-        t = self.one(t)
         if t not in self._parts:
             self._parts[t] = frozenset(subterms(t))
         result: Term = self.one(substitute(t, {old: new})) if old in self._parts[t] else t
@@ -98,15 +99,13 @@ class Sequent:
 
     def replacing(self, old: Term, new: Term) -> Sequent:
         """``new`` for ``old`` everywhere."""
-        change = partial(self.memory.replaced, old=old, new=new)
-        return replace(
-            self,
-            premises=tuple(map(change, self.premises)),
-            alternatives=tuple(
-                tuple(Conclusion(change(c.term), c.strict) for c in alternative)
-                for alternative in self.alternatives
-            ),
-        )
+        return self.changed(partial(self.memory.replaced, old=old, new=new))
+
+    def changed(self, change: Callable[[Term], Term]) -> Sequent:
+        """The same with each term changed so."""
+        premises = tuple(map(change, self.premises))
+        changed = [[Conclusion(change(c.term), c.strict) for c in a] for a in self.alternatives]
+        return replace(self, premises=premises, alternatives=tuple(map(tuple, changed)))
 
     def naming(self, old: Term) -> tuple[Var, Sequent]:
         """A fresh variable, and the sequent with it for ``old`` everywhere."""

@@ -22,8 +22,10 @@ from nprl.lang.interval import above
 from nprl.lang.ranges import DomainError, Interval
 from nprl.lang.terms import Num, Term, Var, Where, subterms
 from nprl.shields.certificate import Certificate, CertificateError
-from nprl.shields.forms import hurried, nested
+from nprl.shields.forms import nested
 from nprl.shields.goals import TINY_STEP
+from nprl.shields.hurried import hurried
+from nprl.shields.nominal import nominal
 from nprl.shields.polynomial import NotPolynomial, Polynomial, bound_of, polynomial
 from nprl.shields.rates import rates
 from nprl.shields.sequent import assign, conjunctive
@@ -101,7 +103,10 @@ class _Making:
         clauses = [self._clause(c) for c in conjunctive(self.model.safe)]
         self.clauses = [c for c in clauses if c]
         centre = {n: Num(v) for n, v in self.model.nominal().items()}
-        self.step = tuple(hurried(assign(t, centre)) for t in self.model.steps)
+        self.computed = [
+            nominal(assign(t, centre), self.box, self.model.arithmetic.ulps)
+            for t in self.model.steps
+        ]
         self.low, self.high, self.radii = self._radii(steps)
 
     def _clause(self, clause: Sequence[tuple[Term, bool]]) -> list[Term]:
@@ -128,11 +133,10 @@ class _Making:
         spread = {c.name: (c.high - c.low) / 2 for c in model.disturbance}
         spread |= {c.name: TINY_STEP * (abs(c.low) + abs(c.high)) for c in model.action}
         matrix, constant = [], []
-        for n, t, nominal in zip(self.names, model.steps, self.step, strict=True):
+        for n, t, own in zip(self.names, model.steps, self.computed, strict=True):
             rate = rates(t, self.box, self.box)
-            own = analyse(nominal, self.box, model.arithmetic.ulps).error
             matrix.append([Fraction(above(rate[x])) for x in self.names])
-            constant.append(own + plant[n] + sum(rate[v] * e for v, e in spread.items()))
+            constant.append(own.error + plant[n] + sum(rate[v] * e for v, e in spread.items()))
         r = [0.0] * len(self.names)
         rows: list[tuple[list[float], list[float], list[float]]] = []
         while len(rows) <= steps:
@@ -163,7 +167,7 @@ class _Making:
         clauses = tuple(tuple(map(self._tested, c)) for c in self.clauses)
         shape = (len(self.radii), len(self.columns))
         return Tube(
-            step=self.step,
+            step=tuple(own.form for own in self.computed),
             steps=len(self.radii) - 1,
             radii=self.radii,
             low=self.low,

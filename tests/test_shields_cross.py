@@ -95,8 +95,8 @@ def test_cvc5_answers_and_a_text_that_it_refuses_is_no_answer() -> None:
 @cvc5
 def test_a_solver_that_is_gone_is_started_again() -> None:
     with Other(5.0) as other:
-        other.process.kill()
-        other.process.wait()
+        other.process.process.kill()
+        other.process.process.wait()
         assert other.ask(FALSE) == "no answer"
         assert other.ask(FALSE) == "unsat"
 

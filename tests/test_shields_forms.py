@@ -14,8 +14,9 @@ from nprl.lang.build import clip, cos, sin, where
 from nprl.lang.exact import evaluate
 from nprl.lang.floats import compile_scalar
 from nprl.lang.terms import Num, Term, Var, nodes
-from nprl.shields.forms import hurried, nested
+from nprl.shields.forms import nested
 from nprl.shields.goals import test_terms as terms_of_test
+from nprl.shields.hurried import hurried
 from nprl.shields.line import Line
 from nprl.shields.rows import tests_of as formulas_of
 from nprl.shields.shield import Filter

@@ -34,6 +34,8 @@ class Budget:
     seconds: float = float("inf")
     missed: list[Missed] = field(default_factory=list)
     start: float = field(default_factory=time.monotonic)
+    hopeless: frozenset[str] = frozenset()
+    """Methods that were tried to their end before; they are left out."""
 
     def left(self) -> float:
         """Seconds left; negative where they are over."""
@@ -41,7 +43,7 @@ class Budget:
 
     def part(self, share: float) -> Budget:
         """A budget of a share of what is left, for a method that must not use up all of it."""
-        return Budget(share * self.left(), self.missed)
+        return Budget(share * self.left(), self.missed, hopeless=self.hopeless)
 
     def check(self, where: str) -> None:
         """Go on only within the time.

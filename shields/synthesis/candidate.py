@@ -7,7 +7,7 @@ it claims is proved, or not, by `nprl.shields.synthesis.proofs.prove` and the ch
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from functools import partial
 from itertools import chain, zip_longest
@@ -33,6 +33,8 @@ from nprl.shields.synthesis.sets.driven import METHOD as DRIVEN
 from nprl.shields.synthesis.sets.driven import union_of_driven
 from nprl.shields.synthesis.sets.ellipsoid import Ellipsoid, Impossible, invariant_ellipsoid
 from nprl.shields.synthesis.sets.finite import finite_candidates
+from nprl.shields.synthesis.sets.fitted import METHOD as FITTED
+from nprl.shields.synthesis.sets.fitted import fitted_ellipsoids
 from nprl.shields.synthesis.sets.grown import METHOD as GROWN
 from nprl.shields.synthesis.sets.grown import grown_ellipsoids
 from nprl.shields.synthesis.sets.invariance_of_safe import farkas_gain
@@ -69,8 +71,10 @@ ONE, SEVERAL = "ellipsoid, one map and a remainder", "ellipsoid, several maps"
 GOAL, TANGENTS = "polytope kept until the goal", "polytope cut by tangents"
 FINITE = "polytope, nearest choice"
 POLYTOPE_SHARE, TANGENT_SHARE, PRODUCT_SHARE, GOAL_SHARE = 0.3, 0.3, 0.4, 0.8
-ELLIPSOID_SHARE, GROWN_SHARE, LQR_SHARE, SECTIONS_SHARE = 0.4, 0.6, 0.6, 0.8
+ELLIPSOID_SHARE, GROWN_SHARE, FITTED_SHARE, LQR_SHARE, SECTIONS_SHARE = 0.4, 0.6, 0.7, 0.6, 0.8
 """Of the time that is left: for one method, the proofs of its candidates included."""
+PIECES_SHARE = 0.5
+"""Of the time, for sets within one piece of S, where there are several."""
 MANY_DIMENSIONS = 18
 NEARLY = 0.05
 """Of the starts' width: points so near to each other are one."""
@@ -97,12 +101,13 @@ def candidates(
     ways: list[list[Iterator[Candidate]]] = []
     reasons = []
     split = pieces(model)
+    alone = budget.part(PIECES_SHARE) if len(split) > 1 and not unions else budget
     for piece in split:
         try:
             if model.choices is None:
-                ways.append(_ways(problem_of(piece), seed, budget))
+                ways.append(_ways(problem_of(piece), seed, alone))
             else:
-                ways.append([_noted(budget, FINITE, partial(finite_candidates, piece, seed))])
+                ways.append([_noted(alone, FINITE, partial(finite_candidates, piece, seed))])
         except Unsuitable as error:
             reasons.append(str(error))
     if not ways and not suits(model):
@@ -114,9 +119,9 @@ def candidates(
             _noted(budget, DRIVEN, partial(union_of_driven, model, split, seed)),
             _noted(budget, UNION, partial(union_of_few_rows, model, split, seed)),
         ]
-    single = chain.from_iterable(by_method)
+    single = _until_over(chain.from_iterable(by_method))
     last = [_noted(budget, CELLS, partial(cells, model))] if suits(model) else []
-    return _until_over([*joint, *single, *last] if unions else [*single, *joint, *last])
+    return _until_over([*joint, single, *last] if unions else [single, *joint, *last])
 
 
 def _ways(problem: Problem, seed: int, budget: Budget) -> list[Iterator[Candidate]]:
@@ -178,13 +183,16 @@ def _of_ellipsoids(
         ]
         for kind in kinds
     ]
-    grown = [
-        _noted(budget, GROWN, partial(_grown, problem, p, seed), GROWN_SHARE)
-        for p in _about_starts(problem, [p for p, _ in pairs])
+    about = _about_starts(problem, [p for p, _ in pairs])
+    grown = [_noted(budget, GROWN, partial(_grown, problem, p, seed), GROWN_SHARE) for p in about]
+    fitted = [
+        _noted(budget, FITTED, partial(_fitted, problem, p, seed), FITTED_SHARE)
+        for p in about
+        if not linear
     ]
     if problem.n > MANY_DIMENSIONS or problem.n <= CONTROL_INVARIANT_DIMENSIONS:
-        return [*grown, *chain.from_iterable(largest)]
-    return [*largest[0], *grown, *chain.from_iterable(largest[1:])]
+        return [*grown, *fitted, *chain.from_iterable(largest)]
+    return [*largest[0], *fitted, *grown, *chain.from_iterable(largest[1:])]
 
 
 def _about_starts(problem: Problem, points: list[Point]) -> list[Point]:
@@ -199,6 +207,11 @@ def _about_starts(problem: Problem, points: list[Point]) -> list[Point]:
 def _grown(problem: Problem, point: Point, seed: int, budget: Budget) -> Iterator[Candidate]:
     for maps, found in grown_ellipsoids(problem, point, seed, budget):
         yield from ellipsoid_with_gain(problem, maps, found, GROWN, seed)
+
+
+def _fitted(problem: Problem, point: Point, seed: int, budget: Budget) -> Iterator[Candidate]:
+    for maps, found in fitted_ellipsoids(problem, point, seed, budget):
+        yield from ellipsoid_with_gain(problem, maps, found, FITTED, seed)
 
 
 def _of_true_step(
@@ -251,7 +264,7 @@ def _small(problem: Problem, seed: int, budget: Budget) -> Iterator[Candidate]:
     yield from _control_invariant(problem, point, maps, 1.0, seed, budget)
 
 
-def _until_over(ways: list[Iterator[Candidate]]) -> Iterator[Candidate]:
+def _until_over(ways: Iterable[Iterator[Candidate]]) -> Iterator[Candidate]:
     with suppress(OutOfTime):
         yield from chain.from_iterable(ways)
 
@@ -266,6 +279,8 @@ def _noted(
 
     If there are none, the budget notes that, and why.
     """
+    if method in budget.hopeless:
+        return
     since, some = time.monotonic(), False
     begin = method.partition(",")[0]
     family = {"ellipsoid": "ellipsoid", CELLS: "cells"}.get(begin, "polytope")

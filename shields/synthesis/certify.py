@@ -32,6 +32,7 @@ from nprl.shields.synthesis.proofs.section_proof import SectionProof
 from nprl.shields.synthesis.proofs.sliced import by_names
 from nprl.shields.synthesis.proofs.union_proof import UnionProof
 from nprl.shields.synthesis.sets.cell_map import FAMILY as CELLS
+from nprl.shields.synthesis.sets.fitted import METHOD as FITTED
 from nprl.shields.synthesis.sets.grown import METHOD as GROWN
 from nprl.shields.synthesis.sets.sections import FAMILY as SECTIONS
 from nprl.shields.synthesis.views.quadratic import degree
@@ -80,7 +81,7 @@ def certify(
     elif len(draft.shield.invariant) > 1:
         parts = UnionProof(draft)
     proofs: dict[str, Tree] = {}
-    curved = candidate.notes.get("method") in (GROWN, SEVERAL)
+    curved = candidate.notes.get("method") in (GROWN, FITTED, SEVERAL)
     for goal, sequent in goals(draft).items():
         if progress is not None:
             progress(goal)
@@ -251,12 +252,7 @@ def prove_goal(
         return prove_curved(goal, sequent, draft, seconds)
     if most == 2 and goal.startswith("backup") and step_proof.suits(draft):
         return _kept_ellipsoid(sequent, draft, seconds, curved)
-    if (
-        most == 2
-        and goal.startswith("test")
-        and step_proof.suits(draft)
-        and draft.model.disturbance
-    ):
+    if most == 2 and goal.startswith("test") and step_proof.suits(draft):
         return _tested_ellipsoid(sequent, draft, seconds)
     if most == 2 and goal.startswith("backup"):
         return enclose_steps(sequent, draft, seconds)

@@ -75,6 +75,8 @@ def trial(problem: Problem, rows: Sequence[Term], backup: Sequence[Term], x: Arr
     now = values(rows, names, x)
     scale = np.maximum(now.max(axis=0), 1e-300)
     x = x[(now >= -1e-7 * scale).all(axis=1)]
+    if not len(x):  # none of the points is in it
+        return Trial(-np.inf, -np.inf, -np.inf, -np.inf)
     living = alive(problem, x)
     u = values(backup, names, x)
     reach = (problem.u_high - problem.u_low) / 2

@@ -56,6 +56,19 @@ def innermost_functions(t: Term) -> Iterator[Term]:
                 pass
 
 
+def innermost_pieces(t: Term) -> Iterator[Term]:
+    """The abs, min and max in ``t`` whose arguments hold no function, quotient or piece."""
+    for s in subterms(t):
+        match s:
+            case Unary(UnaryOp.ABS, a) if not _has_functions(a):
+                yield s
+            case Binary(BinaryOp.MIN | BinaryOp.MAX, a, b):
+                if not _has_functions(a) and not _has_functions(b):
+                    yield s
+            case _:
+                pass
+
+
 def _has_functions(t: Term) -> bool:
     return any(
         isinstance(s, Pi)

@@ -12,7 +12,7 @@ import math
 import time
 from fractions import Fraction
 
-from nprl.lang.terms import Num, Term, Var, replace
+from nprl.lang.terms import Num, Term, Var, Where, replace, subterms
 from nprl.shields.certificate import Certificate
 from nprl.shields.goals import tolerant
 from nprl.shields.leaf import Premises
@@ -32,7 +32,6 @@ from nprl.shields.synthesis.proofs.nonlinear import (
     time_left,
     undisturbed,
 )
-from nprl.shields.synthesis.proofs.prove import has_pieces
 from nprl.shields.synthesis.proofs.search import NotProved, Tree
 from nprl.shields.synthesis.proofs.step_squares import Frame, Noise, step_squares, substituted
 from nprl.shields.synthesis.proofs.step_view import View, enclosed, rounded
@@ -47,7 +46,7 @@ LEAST_SIZE = 2.0**-10
 
 
 def suits(draft: Certificate) -> bool:
-    """Whether the step is curved, of few coordinates, without pieces, and the backup affine."""
+    """Whether the step is curved, of few coordinates, without ``where``, and the backup affine."""
     model, shield = draft.model, draft.shield
     if len(shield.invariant) != 1 or len(shield.invariant[0]) != 1:
         return False
@@ -55,7 +54,7 @@ def suits(draft: Certificate) -> bool:
         return False
     steps = tolerant(model.steps, "plant", draft.rounding.guard)[0]
     backup = [expanded(b) for b in shield.backup]
-    if any(has_pieces(t) for t in (*steps, *backup)):
+    if any(isinstance(s, Where) for t in steps for s in subterms(t)):
         return False
     return any(_degree(t) != 1 for t in steps) and all(_degree(b) == 1 for b in backup)
 

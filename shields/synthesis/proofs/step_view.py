@@ -20,7 +20,7 @@ import numpy as np
 
 from nprl.lang.ranges import Interval
 from nprl.lang.serial import number_to_json, to_json
-from nprl.lang.terms import Binary, Num, Pi, Term, Unary, UnaryOp, Var
+from nprl.lang.terms import Binary, BinaryOp, Num, Pi, Term, Unary, UnaryOp, Var
 from nprl.lang.terms import replace as substitute
 from nprl.shields.leaf import Premises, Reading
 from nprl.shields.polynomial import (
@@ -38,10 +38,15 @@ from nprl.shields.synthesis.proofs import bernstein
 from nprl.shields.synthesis.proofs.bernstein import from_polynomial
 from nprl.shields.synthesis.proofs.cleared import absurd
 from nprl.shields.synthesis.proofs.combine import values
-from nprl.shields.synthesis.proofs.functions import innermost_functions, taylor_order
+from nprl.shields.synthesis.proofs.functions import (
+    innermost_functions,
+    innermost_pieces,
+    taylor_order,
+)
 from nprl.shields.synthesis.proofs.nonlinear import time_left
 from nprl.shields.synthesis.proofs.search import NotProved, Search, Tree, outward
 from nprl.shields.synthesis.proofs.smooth import SMOOTH, near_cuts, near_form
+from nprl.shields.synthesis.proofs.step_pieces import named_piece
 from nprl.shields.synthesis.proofs.step_squares import Frame, substituted
 from nprl.shields.synthesis.views.numeric import Array
 
@@ -317,14 +322,16 @@ def rounded(value: float | Fraction, unit: float) -> Fraction:
 
 
 def enclosed(view: View, steps: Sequence[Term]) -> list[Term]:
-    """The steps with names for all functions and quotients, each enclosed by a polynomial of the state.
+    """The steps with names for all functions, quotients, abs, min and max, each enclosed by a polynomial of the state.
 
     Raises:
         NotProved: where one has no rule, or is not enclosed.
     """
     now = list(steps)
     while True:
-        found = next((f for t in now for f in innermost_functions(t)), None)
+        found = next(
+            (f for t in now for f in (*innermost_functions(t), *innermost_pieces(t))), None
+        )
         if found is None:
             return now
         name = _named(view, found)
@@ -333,9 +340,11 @@ def enclosed(view: View, steps: Sequence[Term]) -> list[Term]:
 
 def _named(view: View, t: Term) -> Var:
     """A name for one function, of which the view knows what it is near to."""
-    if isinstance(t, Binary):
-        return _divided(view, t)
     match t:
+        case Unary(UnaryOp.ABS) | Binary(BinaryOp.MIN | BinaryOp.MAX):
+            name, first = named_piece(view, t)
+        case Binary():
+            return _divided(view, t)
         case Pi():
             name = view.rule(["function", to_json(t), 1])
             first = len(view.s.premises) - 2

@@ -48,7 +48,7 @@ SMALLER = 0.35
 
 
 @dataclass(frozen=True, slots=True)
-class _Shape:
+class Shape:
     """``x' P x`` of the state less the centre, in units, its gain, and the levels it may have."""
 
     p: Array
@@ -76,17 +76,17 @@ def grown_ellipsoids(
         OutOfTime: where the budget's time is over.
     """
     straight = inclusion(problem, point, seed=seed).linear
-    found: list[tuple[float, float, _Shape]] = []
-    smallest: list[tuple[float, _Shape]] = []
-    ball = _ball(problem.n, seed)
+    found: list[tuple[float, float, Shape]] = []
+    smallest: list[tuple[float, Shape]] = []
+    points = ball(problem.n, seed)
     for shape in _shapes(problem, point):
         budget.check("grown ellipsoid")
         best = max((size for size, _, _ in found), default=-np.inf)
-        level = _level(problem, point, shape, best, straight, ball)
+        level = _level(problem, point, shape, best, straight, points)
         if level is not None:
             found.append((shape.volume(level), level, shape))
         if not straight:
-            smallest.append((_worst(problem, point, shape, shape.low, ball), shape))
+            smallest.append((worst(problem, point, shape, shape.low, points), shape))
     if not found:
         return
     _, level, shape = max(found, key=lambda one: one[0])
@@ -98,20 +98,36 @@ def grown_ellipsoids(
         if not any(one is surest and level == surest.low for level, one in tries):
             tries.append((surest.low, surest))
     for level, shape in tries:
-        kept = _mapped(problem, point, shape, level, seed)
+        kept = mapped(problem, point, shape, level, seed)
         if kept is not None:
             yield kept
 
 
-def _shapes(problem: Problem, point: Point) -> Iterator[_Shape]:
+def _shapes(problem: Problem, point: Point) -> Iterator[Shape]:
     """For all weights and rates: what holds the starts and lies in S."""
+    corners, inputs = start_corners(problem, point), half_inputs(problem)
+    for unit, effort, k, closed in _loops(problem, point):
+        for p in _lyapunov(closed, k, effort):
+            yield from _levels(
+                problem, point, p / np.outer(unit, unit), inputs[:, None] * k / unit, corners
+            )
+
+
+def gains(problem: Problem, point: Point) -> Iterator[Array]:
+    """Gains for all weights, shape (m, n), in the state's and the inputs' own units."""
+    inputs = half_inputs(problem)
+    for unit, _, k, _ in _loops(problem, point):
+        yield inputs[:, None] * k / unit
+
+
+def _loops(problem: Problem, point: Point) -> Iterator[tuple[Array, float, Array, Array]]:
+    """Units of the state, a weight of the inputs, the gain and the closed loop for both, in units."""
     _, a, b = problem.linearised(point.x[None], point.u[None], problem.w[0])
     a, b = a[0], b[0]
     box = np.array([float(c.high - c.low) / 2 for c in problem.model.state])
     away = np.maximum(np.abs(problem.init_high - point.x), np.abs(problem.init_low - point.x))
     inputs = half_inputs(problem)
     starts = np.minimum(np.maximum(away, LEAST_REACH * box), box)
-    corners = _starts(problem, point)
     units = [starts, np.sqrt(starts * box), box]
     small = np.where(away > 0, away, starts)
     if (small < starts).any():  # ranges say little of what starts a thousandth of them apart
@@ -126,11 +142,7 @@ def _shapes(problem: Problem, point: Point) -> Iterator[_Shape]:
                 if gain is None:
                     continue
                 k = gain
-            closed = scaled + steer @ k
-            for p in _lyapunov(closed, k, effort):
-                yield from _levels(
-                    problem, point, p / np.outer(unit, unit), inputs[:, None] * k / unit, corners
-                )
+            yield unit, effort, k, scaled + steer @ k
 
 
 def _lyapunov(closed: Array, k: Array, effort: float) -> Iterator[Array]:
@@ -153,7 +165,7 @@ def _lyapunov(closed: Array, k: Array, effort: float) -> Iterator[Array]:
             yield p
 
 
-def _starts(problem: Problem, point: Point) -> Array | None:
+def start_corners(problem: Problem, point: Point) -> Array | None:
     """The corners of the initial box less the point; None where they are too many."""
     varying = int((problem.init_high > problem.init_low).sum())
     return problem.init_vertices() - point.x if 2**varying <= MOST_CORNERS else None
@@ -161,7 +173,7 @@ def _starts(problem: Problem, point: Point) -> Array | None:
 
 def _levels(
     problem: Problem, point: Point, p: Array, k: Array, corners: Array | None
-) -> Iterator[_Shape]:
+) -> Iterator[Shape]:
     """The shape with its range of levels, if that is not empty."""
     if corners is not None:
         low = float(np.einsum("ki,ij,kj->k", corners, p, corners).max())
@@ -178,26 +190,26 @@ def _levels(
     high = float(((INSIDE * room[some]) ** 2 / reach[some]).min())
     low *= 1 + 1e-3
     if 0 < low <= high:
-        yield _Shape(p, k, low, high)
+        yield Shape(p, k, low, high)
 
 
 def _level(
-    problem: Problem, point: Point, shape: _Shape, best: float, straight: bool, ball: Array
+    problem: Problem, point: Point, shape: Shape, best: float, straight: bool, points: Array
 ) -> float | None:
     """The greatest level at which it is kept and has more volume than the best; None if there is none."""
     for level in np.geomspace(shape.high, shape.low, LEVELS):
         if shape.volume(float(level)) <= best:
             return None
         if straight:
-            found = _mapped(problem, point, shape, float(level), 0)
+            found = mapped(problem, point, shape, float(level), 0)
             if found is not None and _kept_surely(found[0], shape, float(level)):
                 return float(level)
-        elif _worst(problem, point, shape, float(level), ball) <= 1 - ROOM:
+        elif worst(problem, point, shape, float(level), points) <= 1 - ROOM:
             return float(level)
     return None
 
 
-def _kept_surely(maps: Inclusion, shape: _Shape, level: float) -> bool:
+def _kept_surely(maps: Inclusion, shape: Shape, level: float) -> bool:
     """Whether one map, the disturbance and a box for the rest keep it, in floats."""
     p = shape.p * np.outer(maps.unit, maps.unit) / level
     root = np.linalg.cholesky(p).T
@@ -207,26 +219,26 @@ def _kept_surely(maps: Inclusion, shape: _Shape, level: float) -> bool:
     return bool((np.linalg.norm(closed, 2) + added) ** 2 <= 1 - ROOM)
 
 
-def _worst(problem: Problem, point: Point, shape: _Shape, level: float, ball: Array) -> float:
+def worst(problem: Problem, point: Point, shape: Shape, level: float, points: Array) -> float:
     """The greatest value after a step from sample points, under the disturbance's corners; the level is 1."""
-    x = point.x + ball @ np.linalg.cholesky(np.linalg.inv(shape.p) * level).T
+    x = point.x + points @ np.linalg.cholesky(np.linalg.inv(shape.p) * level).T
     u = point.u + (x - point.x) @ shape.k.T
-    worst = 0.0
+    most = 0.0
     for w in problem.w:
         away = problem.next(x, u, w) - point.x
-        worst = max(worst, float(np.einsum("ki,ij,kj->k", away, shape.p, away).max()) / level)
-    return worst if np.isfinite(worst) else np.inf
+        most = max(most, float(np.einsum("ki,ij,kj->k", away, shape.p, away).max()) / level)
+    return most if np.isfinite(most) else np.inf
 
 
-def _ball(n: int, seed: int) -> Array:
+def ball(n: int, seed: int) -> Array:
     """Points of the unit ball, most of them on its surface."""
     x = np.random.default_rng(seed).normal(size=(SAMPLES, n))
     x /= np.linalg.norm(x, axis=1, keepdims=True)
     return np.vstack([x, x[::4] * 0.7, x[::4] * 0.4, np.eye(n), -np.eye(n), np.zeros((1, n))])
 
 
-def _mapped(
-    problem: Problem, point: Point, shape: _Shape, level: float, seed: int
+def mapped(
+    problem: Problem, point: Point, shape: Shape, level: float, seed: int
 ) -> tuple[Inclusion, Ellipsoid] | None:
     """The ellipsoid with one map of its box."""
     half, input_half = shape.half(level)
@@ -242,4 +254,14 @@ def _mapped(
     return maps, exact_ellipsoid(maps, q, np.asarray(k @ q, dtype=np.float64), 1.0, 0.0)
 
 
-__all__ = ["METHOD", "grown_ellipsoids"]
+__all__ = [
+    "METHOD",
+    "ROOM",
+    "Shape",
+    "ball",
+    "gains",
+    "grown_ellipsoids",
+    "mapped",
+    "start_corners",
+    "worst",
+]

@@ -15,6 +15,9 @@ from nprl.shields.synthesis.views.problem import Problem, Unsuitable
 
 NEAR = 0.2
 """The part of the largest margin that the equilibrium nearest to the starts keeps."""
+SCATTERED, MOST_DRAWN = 8, 2_000
+"""Points of S from which an equilibrium is sought, and the random ones of which they are some."""
+ENDS = ("low", "high")
 LEAST_REACH = 0.01
 """Of the range: what a coordinate that starts at one value counts as."""
 
@@ -35,18 +38,22 @@ def equilibria(problem: Problem) -> list[Point]:
     """Points that some input keeps: the one farthest inside S and U, then the one nearest to the starts.
 
     Each by a sequence of linear programs: largest relative margin, or least distance to the starts
-    with a part of that margin, subject to the linearised fixpoint equation. If there is none, the
-    middle of S.
+    with a part of that margin, subject to the linearised fixpoint equation; from the middle of S and
+    of the starts, and if these come to none from points all over S. If there is none, the middle of S.
 
     Raises:
         Unsuitable: where S has no inside.
     """
     span = _half_range(problem)
     start = _program(problem, span, None, None, 1.0)[0]
-    found = _fixpoints(problem, span, start, 1.0)
+    begins = [start, (problem.init_low + problem.init_high) / 2]
+    found = _fixpoints(problem, span, begins, 1.0)
+    if not found:
+        begins = _scattered(problem)
+        found = _fixpoints(problem, span, begins, 1.0)
     if found:
         best = max(found, key=lambda p: p.margin)
-        near = _fixpoints(problem, span, start, NEAR * best.margin)
+        near = _fixpoints(problem, span, begins, NEAR * best.margin)
         others = [p for p in near if np.abs((p.x - best.x) / _box(problem)).max() > 1e-3]
         return [best, *others[:1]]
     u, start = (problem.u_low + problem.u_high) / 2, _snap(start, _box(problem))
@@ -66,22 +73,31 @@ def nearest(problem: Problem) -> Point | None:
     unit = np.where(away > 0, away, LEAST_REACH * _box(problem))
     middle = (problem.init_low + problem.init_high) / 2
     try:
-        found = _fixpoints(problem, _half_range(problem), middle, 1e-9, unit)
+        found = _fixpoints(problem, _half_range(problem), [middle], 1e-9, unit)
     except Unsuitable:
         return None
     return min(found, key=lambda p: float(np.abs((p.x - middle) / unit).sum()), default=None)
 
 
+def _scattered(problem: Problem) -> list[Array]:
+    """Some points of S, those nearest to the starts first."""
+    low, high = (np.array([float(getattr(c, e)) for c in problem.model.state]) for e in ENDS)
+    x = low + (high - low) * np.random.default_rng(0).random((MOST_DRAWN, problem.n))
+    x = x[(x @ problem.h.T <= problem.b).all(axis=1)]
+    away = np.abs((x - (problem.init_low + problem.init_high) / 2) / _box(problem)).max(axis=1)
+    return list(x[np.argsort(away)][:: max(1, len(x) // SCATTERED)][:SCATTERED])
+
+
 def _fixpoints(
-    problem: Problem, span: Array, start: Array, cap: float, unit: Array | None = None
+    problem: Problem, span: Array, begins: list[Array], cap: float, unit: Array | None = None
 ) -> list[Point]:
-    """What the programs come to, from the middle of S and from the middle of the starts.
+    """What the programs come to from some points.
 
     With a ``unit`` for each coordinate (shape (n,)) instead of the ranges, by no margin but the least.
     """
     box, least = (_box(problem), 1e-3) if unit is None else (unit, 0.0)
     found: list[Point] = []
-    for begin in (start, (problem.init_low + problem.init_high) / 2):
+    for begin in begins:
         x, u = begin.copy(), (problem.u_low + problem.u_high) / 2
         for _ in range(12):
             f, a, b = problem.linearised(x[None], u[None], problem.w[0])
