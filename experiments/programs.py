@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
+import joblib
+
 from experiments.targets import REPORT, TARGETS, Target
 from nprl.distill.rollout import blank, with_terms
 from nprl.env.task import Task, load_task
@@ -41,7 +43,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Learn; 0 when a front was found, 2 for bad input, 130 for Ctrl-C (the front so far is kept)."""
+    """Learn; 0 when it is done, 2 for bad input."""
     parser = _Parser(prog="python -m experiments.programs", allow_abbrev=False)
     parser.add_argument("--env", required=True, help="an environment's id, such as Pendulum-v1")
     parser.add_argument("--method", choices=list(METHODS), default=METHOD)
@@ -64,22 +66,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ValueError as error:
         print(f"programs: {error}", file=sys.stderr)
         return 2
+    folders = {
+        seed: args.out / args.env.replace("/", "_") / f"{args.method}-{args.budget:g}-{seed}"
+        for seed in args.seed
+    }
+    side = work.jobs if task.rolled is not None else 1  # else a search takes all processes itself
+    learned = joblib.Parallel(side, return_as="generator")(
+        joblib.delayed(learn)(task, grammar, work, args.method, *item) for item in folders.items()
+    )
     runs: list[Run] = []
-    for seed in args.seed:
-        folder = args.out / args.env.replace("/", "_") / f"{args.method}-{args.budget:g}-{seed}"
-        began = time.monotonic()
-        if (folder / "front.json").exists():
-            front = load_front(folder / "front.json")
-            print(f"{folder}: found before", file=sys.stderr)
-        else:
-            front = METHODS[args.method](
-                task, grammar, work, seed, progress=lambda s: print(s, file=sys.stderr, flush=True)
-            )
-            front.save(folder / "front.json")
-            draw_front(front, args.env).savefig(folder / "front.png")
-            write_atomic(folder / "wall_s.txt", f"{time.monotonic() - began:.1f}\n")
-        print(f"{args.env}, seed {seed}:\n{text_table(COLUMNS, front.rows())}", flush=True)
-        runs.append(Run(seed, front, float((folder / "wall_s.txt").read_text())))
+    for run in learned:
+        print(f"{args.env}, seed {run.seed}, {run.wall_s:.0f} s:", flush=True)
+        print(text_table(COLUMNS, run.front.rows()), flush=True)
+        runs.append(run)
     command = f"python -m experiments.programs --env {args.env} --method {args.method}"
     command += f" --budget {args.budget:g} --nodes {size} --seed"
     rows = [r for t in targets for r in reported(task, t, runs, args.method, command)]
@@ -98,6 +97,25 @@ class Run:
     seed: int
     front: Front
     wall_s: float
+
+
+def learn(task: Task, grammar: Grammar, work: Work, method: str, seed: int, folder: Path) -> Run:
+    """The front of one seed, left in ``folder``; a front that is there already is taken as it is."""
+    told = folder / "wall_s.txt"
+    if told.exists():
+        return Run(seed, load_front(folder / "front.json"), float(told.read_text()))
+
+    def say(text: str) -> None:
+        print(f"{task.name}, seed {seed}: {text}", file=sys.stderr, flush=True)
+
+    began = time.monotonic()
+    front = METHODS[method](task, grammar, work, seed, progress=say)
+    wall = time.monotonic() - began
+    front.save(folder / "front.json")
+    if len(front):
+        draw_front(front, task.name).savefig(folder / "front.png")
+    write_atomic(told, f"{wall:.1f}\n")
+    return Run(seed, front, wall)
 
 
 def reported(

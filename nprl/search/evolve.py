@@ -112,7 +112,9 @@ def evolve(
     try:
         for program in first:
             _try(program.output, template, screens, islands, rng, work)
-        while sum(r.steps for r in screens) + born * PRICE < work.search_steps and not clock.late("evolution"):
+        while sum(r.steps for r in screens) + born * PRICE < work.search_steps and not clock.late(
+            "evolution"
+        ):
             outputs = _child(islands, mutator, grammar, len(template.outputs), rng)
             outputs = tuple(simplify(t) for t in outputs)
             skeleton = lift(outputs)[0]

@@ -85,7 +85,8 @@ class Mutator:
 
     def _split(self, total: int, parts: int) -> list[int]:
         cuts = np.sort(self._rng.choice(np.arange(1, total), parts - 1, replace=False))
-        return np.diff([0, *cuts.tolist(), total]).tolist()
+        ends = [0, *cuts.tolist(), total]
+        return [b - a for a, b in itertools.pairwise(ends)]
 
     def _at(self, t: Term, change: Callable[[Term], Term]) -> Term:
         """``t`` with a part of it, drawn uniformly, changed."""
