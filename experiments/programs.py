@@ -11,7 +11,7 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -27,13 +27,14 @@ from nprl.lang.text import parse
 from nprl.program import Program, program_from_json
 from nprl.report.front import draw_front
 from nprl.report.tables import text_table
-from nprl.search.evolve import METHOD, evolve
+from nprl.search.ars import ars
+from nprl.search.evolve import evolve
 from nprl.search.front import COLUMNS, Front, load_front
 from nprl.search.grammar import Grammar
 from nprl.search.work import Work
 
 RESULTS = Path(__file__).parent / "results"
-METHODS = {METHOD: evolve}
+METHODS: dict[str, Callable[..., Front]] = {"evolution": evolve, "ars": ars}
 """Each learns from the return alone."""
 
 
@@ -46,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Learn; 0 when it is done, 2 for bad input."""
     parser = _Parser(prog="python -m experiments.programs", allow_abbrev=False)
     parser.add_argument("--env", required=True, help="an environment's id, such as Pendulum-v1")
-    parser.add_argument("--method", choices=list(METHODS), default=METHOD)
+    parser.add_argument("--method", choices=list(METHODS), default="evolution")
     parser.add_argument("--budget", type=float, default=2.0, metavar="MINUTES")
     parser.add_argument("--seed", type=int, nargs="+", default=[0], help="one run for each")
     parser.add_argument("--nodes", type=int, help="of the largest program, over all outputs")
