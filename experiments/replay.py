@@ -18,7 +18,7 @@ from experiments.programs import RESULTS, ROW, holds, report, row_cells
 from experiments.targets import Target
 from nprl.env.task import load_task
 from nprl.program import program_from_json
-from nprl.report.tables import text_table
+from nprl.report.tables import markdown_table, text_table
 
 QUICK = ("CartPole-v1", "MountainCar-v0", "Pendulum-v1")
 """What takes seconds."""
@@ -46,7 +46,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     known = sorted(path.stem for path in RESULTS.glob("*.json"))
     parser.add_argument("--env", nargs="+", choices=known, metavar="ID")
     parser.add_argument("--quick", action="store_true", help=f"{', '.join(QUICK)} only")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    shape = parser.add_mutually_exclusive_group()
+    shape.add_argument("--json", action="store_true", help="print one JSON object")
+    shape.add_argument(
+        "--markdown", action="store_true", help="print the table of docs/programs.md"
+    )
     args = parser.parse_args(argv)
     chosen = args.env or [e for e in known if e in QUICK or not args.quick]
     frozen = [r for e in chosen for r in json.loads((RESULTS / f"{e}.json").read_text())]
@@ -65,7 +69,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.json:
         print(json.dumps({"programs": rows}, indent=1))
     else:
-        print(text_table(("environment", *ROW), [[r["env"], *row_cells(r)] for r in rows]))
+        table = markdown_table if args.markdown else text_table
+        print(table(("environment", *ROW), [[r["env"], *row_cells(r)] for r in rows]))
     return 1 if lost else 0
 
 

@@ -100,7 +100,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--env", nargs="+", choices=list(PUBLISHED), help="these systems only")
     parser.add_argument("--out", type=Path, default=Path("runs/usefulness"))
     parser.add_argument("--jobs", type=int, default=2, help="systems at a time")
-    parser.add_argument("--full", action="store_true", help="whole runs, minutes each, not quick ones")
+    parser.add_argument(
+        "--full", action="store_true", help="whole runs, minutes each, not quick ones"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
     args = parser.parse_args(argv)
     ours = [env for env in PUBLISHED if "Stated" not in env]

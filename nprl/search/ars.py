@@ -90,7 +90,9 @@ def ars(
     def program(w: Floats) -> Program:
         scaled = half[:, None] * w / normal.deviation[used]
         bias = middle - scaled @ normal.mean[used]
-        terms = [_affine(row, b, [names[k] for k in used]) for row, b in zip(scaled, bias, strict=True)]
+        terms = [
+            _affine(row, b, [names[k] for k in used]) for row, b in zip(scaled, bias, strict=True)
+        ]
         return with_terms(template, terms)
 
     tuning = Rollouts(task, work.tuning_seeds(seed), work.jobs)
