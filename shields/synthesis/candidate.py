@@ -40,6 +40,8 @@ from nprl.shields.synthesis.sets.grown import grown_ellipsoids
 from nprl.shields.synthesis.sets.invariance_of_safe import farkas_gain
 from nprl.shields.synthesis.sets.lqr import gain_sets
 from nprl.shields.synthesis.sets.modes import union_of_few_rows
+from nprl.shields.synthesis.sets.polynomial_fit import METHOD as POLYNOMIAL
+from nprl.shields.synthesis.sets.polynomial_set import polynomial_sets
 from nprl.shields.synthesis.sets.section_guess import loops
 from nprl.shields.synthesis.sets.sections import METHOD as SECTIONS
 from nprl.shields.synthesis.sets.sections import chain_candidates
@@ -72,6 +74,7 @@ GOAL, TANGENTS = "polytope kept until the goal", "polytope cut by tangents"
 FINITE = "polytope, nearest choice"
 POLYTOPE_SHARE, TANGENT_SHARE, PRODUCT_SHARE, GOAL_SHARE = 0.3, 0.3, 0.4, 0.8
 ELLIPSOID_SHARE, GROWN_SHARE, FITTED_SHARE, LQR_SHARE, SECTIONS_SHARE = 0.4, 0.6, 0.7, 0.6, 0.8
+POLYNOMIAL_SHARE = 0.6
 """Of the time that is left: for one method, the proofs of its candidates included."""
 PIECES_SHARE = 0.5
 """Of the time, for sets within one piece of S, where there are several."""
@@ -89,10 +92,10 @@ def candidates(
 
     The order: S itself; the control-invariant polytope (up to three dimensions); ellipsoids, the
     largest and those grown from the starts; invariant polytopes of LQR gains; chains of sections
-    (two dimensions). A union of modes, for a safe set of several pieces, is last; with ``unions``
-    it is first: it holds more, and takes
-    longer. The same model and seed give the same candidates, until the budget's time is over;
-    methods that find none are noted there.
+    (two dimensions); polynomial inequalities (two to four). A union of modes, for a safe set of
+    several pieces, is last; with ``unions`` it is first: it holds more, and takes longer. The same
+    model and seed give the same candidates, until the budget's time is over; methods that find none
+    are noted there.
 
     Raises:
         Unsuitable: for a model that no method fits; says what it has.
@@ -159,6 +162,15 @@ def _ways(problem: Problem, seed: int, budget: Budget) -> list[Iterator[Candidat
         *_of_ellipsoids(problem, pairs, seed, budget),
         *(_noted(budget, LQR, partial(_gain_sets, problem, one, seed), LQR_SHARE) for one in maps),
         _noted(budget, SECTIONS, partial(_sections, problem, seed), SECTIONS_SHARE),
+        *(
+            _noted(
+                budget,
+                POLYNOMIAL,
+                partial(polynomial_sets, problem, points, seed),
+                POLYNOMIAL_SHARE,
+            )
+            for _ in ([] if maps[0].linear else [True])
+        ),
     ]
 
 
@@ -283,7 +295,8 @@ def _noted(
         return
     since, some = time.monotonic(), False
     begin = method.partition(",")[0]
-    family = {"ellipsoid": "ellipsoid", CELLS: "cells"}.get(begin, "polytope")
+    families = {"ellipsoid": "ellipsoid", CELLS: "cells", POLYNOMIAL: "polynomial"}
+    family = families.get(begin, "polytope")
     reason = "no such set that holds the initial set was found"
     try:
         budget.check(method)
