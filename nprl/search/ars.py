@@ -21,9 +21,9 @@ from nprl.env.task import Task
 from nprl.lang.terms import Num, Term, Var
 from nprl.program import Program
 from nprl.search.constants import decimal, linear
-from nprl.search.evolve import judged
 from nprl.search.front import Front
 from nprl.search.grammar import Grammar
+from nprl.search.judge import judged
 from nprl.search.work import Clock, Work
 
 METHOD = "augmented random search"
@@ -128,7 +128,7 @@ def ars(
         clock.tell("the search, interrupted")
     finally:
         tuning.close()
-    return judged(task, [p for _, p in best], METHOD, work, seed)
+    return judged(task, [p for _, p in best], METHOD, work)
 
 
 def _affine(weights: Floats, bias: float, names: Sequence[str]) -> Term:

@@ -20,12 +20,12 @@ import numpy as np
 
 from nprl.distill.rollout import Floats, Rollouts, blank, with_terms
 from nprl.env.task import Task
-from nprl.evaluate import ci95
 from nprl.lang.terms import Term, nodes
 from nprl.program import Program
 from nprl.search.constants import decimal, lift, simplify
-from nprl.search.front import Entry, Front
+from nprl.search.front import Front
 from nprl.search.grammar import Grammar
+from nprl.search.judge import judged
 from nprl.search.mutate import Mutator, near
 from nprl.search.tune import Returns, tune
 from nprl.search.work import Clock, Work
@@ -39,6 +39,8 @@ PRICE = 10_000
 """Environment steps that one more structure counts as, besides those it plays."""
 DIGITS = 5
 """Significant digits of constants while they are searched."""
+FRESH, TWICE, CROSSED = 0.05, 0.3, 0.2
+"""How often a child is new, changed twice, or made of two parents."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,10 @@ class _Member:
         return float(self.returns.mean())
 
 
+def _size(outputs: Sequence[Term]) -> int:
+    return sum(map(nodes, outputs))
+
+
 class _Islands:
     """The best few programs of each size: one of each structure."""
 
@@ -60,7 +66,7 @@ class _Islands:
         self.by_size: dict[int, dict[tuple[Term, ...], _Member]] = {}
 
     def place(self, outputs: Sequence[Term]) -> dict[tuple[Term, ...], _Member]:
-        return self.by_size.setdefault(sum(map(nodes, outputs)), {})
+        return self.by_size.setdefault(_size(outputs), {})
 
     def worth(self, outputs: Sequence[Term], mean: float, episodes: int) -> bool:
         """Whether with this mean, on the first so many, it is among the best of its size."""
@@ -90,155 +96,143 @@ def evolve(
     grammar: Grammar,
     work: Work,
     seed: int = 0,
-    first: Sequence[Program] = (),
     progress: Callable[[str], None] | None = None,
 ) -> Front:
-    """The front that evolution finds in ``task``; ``first`` are programs to begin with.
+    """The front that evolution finds in ``task``.
 
     ``grammar.max_nodes`` limits whole programs, over all outputs. The same seed gives the same
-    front, whatever ``work.jobs`` is, unless the clock cut it short (``work`` says so).
+    front, whatever ``work.jobs`` is, unless the clock cut it short (``progress`` is told).
+    Interrupted, it returns the front so far.
 
     Raises:
         ValueError: for spaces that programs do not know (see `blank`).
     """
     say = progress or (lambda text: None)
-    rng = np.random.default_rng(seed)
-    template, clock = blank(task), Clock(work, say)
-    tuning = Rollouts(task, work.tuning_seeds(seed), work.jobs)
-    screens = [Rollouts(task, tuning.seeds[:k], work.jobs) for k in SCREENS] + [tuning]
-    islands, mutator = _Islands(), Mutator(grammar, rng)
-    seen: set[tuple[Term, ...]] = set()
-    born = 0
+    clock = Clock(work, say)
+    search = _Search(task, grammar, work, seed)
     try:
-        for program in first:
-            _try(program.output, template, screens, islands, rng, work)
-        while sum(r.steps for r in screens) + born * PRICE < work.search_steps and not clock.late(
-            "evolution"
-        ):
-            outputs = _child(islands, mutator, grammar, len(template.outputs), rng)
-            outputs = tuple(simplify(t) for t in outputs)
-            skeleton = lift(outputs)[0]
-            if sum(map(nodes, outputs)) > grammar.max_nodes or (
-                skeleton in seen and rng.random() < 0.9
-            ):
-                continue
-            seen.add(skeleton)
-            born += 1
-            _try(outputs, template, screens, islands, rng, work)
-            if born % 1000 == 0:
-                best = max(islands.all(), key=lambda m: m.mean)
-                say(
-                    f"{born} structures, {sum(r.steps for r in screens)} steps: best {best.mean:.5g}"
-                )
-        found = _finish(islands, template, tuning, seed, work, clock, say)
+        while search.spent < work.search_steps and not clock.late("evolution"):
+            search.step()
+            if search.born % 1000 == 0:
+                say(f"{search.born} structures, {search.spent} steps: best {search.best:.5g}")
+        found = search.tuned(seed, clock, say)
     except KeyboardInterrupt:
         clock.tell("evolution, interrupted")
-        found = [with_terms(template, m.outputs) for m in islands.all()]
+        found = search.programs
     finally:
-        for rollouts in screens:
+        search.close()
+    return judged(task, found, METHOD, work)
+
+
+class _Search:
+    """One evolution: its populations, the episodes they play, and the next child."""
+
+    def __init__(self, task: Task, grammar: Grammar, work: Work, seed: int) -> None:
+        self._grammar, self._work = grammar, work
+        self._rng = np.random.default_rng(seed)
+        self._mutator = Mutator(grammar, self._rng)
+        self._template = blank(task)
+        self._tuning = Rollouts(task, work.tuning_seeds(seed), work.jobs)
+        few = [Rollouts(task, self._tuning.seeds[:k], work.jobs) for k in SCREENS]
+        self._screens = [*few, self._tuning]
+        self._islands = _Islands()
+        self._seen: set[tuple[Term, ...]] = set()
+        self.born = 0
+
+    @property
+    def spent(self) -> int:
+        """The work done so far, in environment steps."""
+        return sum(r.steps for r in self._screens) + self.born * PRICE
+
+    @property
+    def best(self) -> float:
+        """The highest mean return so far."""
+        return max((m.mean for m in self._islands.all()), default=-np.inf)
+
+    @property
+    def programs(self) -> list[Program]:
+        """All populations, the smallest first."""
+        return [with_terms(self._template, m.outputs) for m in self._islands.all()]
+
+    def close(self) -> None:
+        """Let go of the environments."""
+        for rollouts in self._screens:
             rollouts.close()
-    return judged(task, found, METHOD, work, seed)
 
-
-def _try(
-    outputs: Sequence[Term],
-    template: Program,
-    screens: Sequence[Rollouts],
-    islands: _Islands,
-    rng: np.random.Generator,
-    work: Work,
-) -> None:
-    """Constants tried on more and more episodes, as long as the child is worth it."""
-    found = tuple(outputs)
-    for screen in screens:
-        found, mean = _best_constants(found, template, screen, rng, work.settings)
-        if not islands.worth(found, mean, len(screen.seeds)):
+    def step(self) -> None:
+        """A child: its constants are tried on more and more episodes, as long as it is worth it."""
+        found = tuple(simplify(t) for t in self._child())
+        skeleton = lift(found)[0]
+        self.born += 1
+        if _size(found) > self._grammar.max_nodes:
             return
-    played = screens[-1].run_many([with_terms(template, found)])[0]
-    islands.add(_Member(found, played.returns))
+        if skeleton in self._seen and self._rng.random() < 0.9:
+            return
+        self._seen.add(skeleton)
+        for screen in self._screens:
+            found, mean = self._best_constants(found, screen)
+            if not self._islands.worth(found, mean, len(screen.seeds)):
+                return
+        played = self._tuning.run_many([with_terms(self._template, found)])[0]
+        self._islands.add(_Member(found, played.returns))
 
+    def tuned(self, seed: int, clock: Clock, say: Callable[[str], None]) -> list[Program]:
+        """All populations, and the best two of each size, if no smaller is better, tuned by CMA-ES."""
+        best, chosen = -np.inf, []
+        for size in sorted(self._islands.by_size):
+            members = self._islands.by_size[size].values()
+            some = sorted(members, key=lambda m: -m.mean)[:2]
+            chosen += [m for m in some if m.mean > best]
+            best = max([best, *(m.mean for m in some)])
+        result = self.programs
+        limit = self._tuning.steps + self._work.tuning_steps
+        for member in sorted(chosen, key=lambda m: -m.mean):
+            if self._tuning.steps > limit or clock.late("tuning"):
+                break
+            program = with_terms(self._template, member.outputs)
+            found = tune(program, self._tuning, seed, self._work.evaluations, clock.deadline)
+            say(
+                f"tuned {found.program.nodes} nodes: {member.mean:.5g} -> {found.episodes.mean:.5g}"
+            )
+            result.append(found.program)
+        return result
 
-def _best_constants(
-    outputs: Sequence[Term],
-    template: Program,
-    rollouts: Rollouts,
-    rng: np.random.Generator,
-    settings: int,
-) -> tuple[tuple[Term, ...], float]:
-    skeletons, values = lift(outputs)
-    program = with_terms(template, outputs)
-    if not values:
-        return tuple(outputs), rollouts.run_many([program])[0].mean
-    judge = Returns(program, skeletons, rollouts)
-    table = near(values, settings, rng)
-    means = judge.means(table)
-    top = int(np.argmax(means))
-    best = judge.program([decimal(v, DIGITS) for v in table[top].tolist()])
-    return best.output, float(means[top])
+    def _child(self) -> list[Term]:
+        rng, outputs = self._rng, len(self._template.outputs)
+        members = self._islands.all()
+        if len(members) < 2 * KEPT or rng.random() < FRESH:
+            each = max(1, self._grammar.max_nodes // outputs)
+            return [self._mutator.term(int(rng.integers(1, each + 1))) for _ in range(outputs)]
+        result = list(self._parent(members).outputs)
+        for _ in range(1 + int(rng.random() < TWICE)):
+            k = int(rng.integers(outputs))
+            room = self._grammar.max_nodes - _size(result[:k]) - _size(result[k + 1 :])
+            if rng.random() < CROSSED:
+                donor = members[int(rng.integers(len(members)))].outputs
+                result[k] = self._mutator.crossed(
+                    result[k], donor[int(rng.integers(outputs))], room
+                )
+            else:
+                result[k] = self._mutator.mutated(result[k], room)
+        return result
 
+    def _parent(self, members: list[_Member]) -> _Member:
+        """A good one of all sizes, or anyone of any size."""
+        if self._rng.random() < 0.3:
+            return members[int(self._rng.integers(len(members)))]
+        ranked = sorted(members, key=lambda m: -m.mean)
+        return ranked[int(len(ranked) * self._rng.random() ** 2)]
 
-def _child(
-    islands: _Islands, mutator: Mutator, grammar: Grammar, outputs: int, rng: np.random.Generator
-) -> tuple[Term, ...]:
-    members = islands.all()
-    if len(members) < 2 * KEPT or rng.random() < 0.05:
-        each = max(1, grammar.max_nodes // outputs)
-        return tuple(mutator.term(int(rng.integers(1, each + 1))) for _ in range(outputs))
-    ranked = sorted(members, key=lambda m: -m.mean)
-    parent = ranked[int(len(ranked) * rng.random() ** 2)]
-    result = list(parent.outputs)
-    for _ in range(1 + int(rng.random() < 0.3)):
-        k = int(rng.integers(outputs))
-        room = grammar.max_nodes - sum(nodes(t) for i, t in enumerate(result) if i != k)
-        if rng.random() < 0.2:
-            other = members[int(rng.integers(len(members)))]
-            donor = other.outputs[int(rng.integers(outputs))]
-            result[k] = mutator.crossed(result[k], donor, room)
-        else:
-            result[k] = mutator.mutated(result[k], room)
-    return tuple(result)
-
-
-def _finish(
-    islands: _Islands,
-    template: Program,
-    tuning: Rollouts,
-    seed: int,
-    work: Work,
-    clock: Clock,
-    say: Callable[[str], None],
-) -> list[Program]:
-    """The best two of each size that no smaller one beats, tuned and shortened."""
-    members = sorted(islands.all(), key=lambda m: (sum(map(nodes, m.outputs)), -m.mean))
-    best, chosen = -np.inf, []
-    for size in sorted(islands.by_size):
-        some = [m for m in members if sum(map(nodes, m.outputs)) == size][:2]
-        chosen += [m for m in some if m.mean > best]
-        best = max([best, *(m.mean for m in some)])
-    chosen.sort(key=lambda m: -m.mean)
-    result = [with_terms(template, m.outputs) for m in members]
-    limit = tuning.steps + work.tuning_steps
-    for member in chosen:
-        if tuning.steps > limit or clock.late("tuning"):
-            break
-        program = with_terms(template, member.outputs)
-        tuned = tune(program, tuning, seed, work.evaluations, clock.deadline)
-        say(f"tuned {tuned.program.nodes} nodes: {member.mean:.5g} -> {tuned.episodes.mean:.5g}")
-        result.append(tuned.program)
-    return result
-
-
-def judged(
-    task: Task, programs: Sequence[Program], method: str, work: Work, seed: int = 0
-) -> Front:
-    """The front of these programs on choosing seeds, which no search has seen."""
-    rollouts = Rollouts(task, work.choosing_seeds(seed), work.jobs)
-    different = list(dict.fromkeys(programs))
-    try:
-        played = rollouts.run_many(different) if different else []
-    finally:
-        rollouts.close()
-    return Front(
-        Entry(p, method, e.mean, ci95(e.returns), len(e.returns))
-        for p, e in zip(different, played, strict=True)
-    )
+    def _best_constants(
+        self, outputs: tuple[Term, ...], rollouts: Rollouts
+    ) -> tuple[tuple[Term, ...], float]:
+        skeletons, values = lift(outputs)
+        program = with_terms(self._template, outputs)
+        if not values:
+            return outputs, rollouts.run_many([program])[0].mean
+        judge = Returns(program, skeletons, rollouts)
+        table = near(values, self._work.settings, self._rng)
+        means = judge.means(table)
+        top = int(np.argmax(means))
+        best = judge.program([decimal(v, DIGITS) for v in table[top].tolist()])
+        return best.output, float(means[top])

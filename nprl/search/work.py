@@ -62,7 +62,8 @@ class Work:
         first = FIRST_TUNING + APART * seed
         return range(first, first + self.tuning)
 
-    def choosing_seeds(self, seed: int) -> range:
+    @property
+    def choosing_seeds(self) -> range:
         """The choosing seeds, the same for every run."""
         return range(FIRST_CHOOSING, FIRST_CHOOSING + self.choosing)
 
