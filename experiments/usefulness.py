@@ -56,15 +56,16 @@ class Row:
     failed: str = ""
 
 
-def usefulness(env: str, folder: Path) -> Row:
-    """Run the main job quickly, unless its summary is there, and read what it found."""
+def usefulness(env: str, folder: Path, full: bool = False) -> Row:
+    """Run the main job (quickly, unless ``full``), unless its summary is there, and read it."""
     entry = PUBLISHED.get(env)
     published = None
     if entry is not None and entry.interventions is not None:
         published = 1000 * entry.interventions / PUBLISHED_STEPS
     summary = folder / "summary.json"
     if not summary.exists():
-        command = [sys.executable, "-m", "experiments.pipeline", "--quick", "--resume"]
+        command = [sys.executable, "-m", "experiments.pipeline", "--resume"]
+        command += [] if full else ["--quick"]
         done = subprocess.run(
             [*command, "--env", env, "--out", str(folder)],
             capture_output=True,
@@ -99,12 +100,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--env", nargs="+", choices=list(PUBLISHED), help="these systems only")
     parser.add_argument("--out", type=Path, default=Path("runs/usefulness"))
     parser.add_argument("--jobs", type=int, default=2, help="systems at a time")
+    parser.add_argument(
+        "--full", action="store_true", help="whole runs, minutes each, not quick ones"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
     args = parser.parse_args(argv)
     ours = [env for env in PUBLISHED if "Stated" not in env]
     envs = ours if args.env is None else args.env
     work = (
-        joblib.delayed(usefulness)(env, args.out / env.rpartition("/")[2].lower()) for env in envs
+        joblib.delayed(usefulness)(env, args.out / env.rpartition("/")[2].lower(), args.full)
+        for env in envs
     )
     rows: list[Row] = []
     try:

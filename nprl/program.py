@@ -147,15 +147,24 @@ class Program:
     ) -> tuple[npt.NDArray[Any], Any]:
         """The environment's action for one observation or a batch, as Stable-Baselines3's ``predict``."""
         x = np.asarray(observation, dtype=np.float64)
-        single = x.ndim == 1
-        units = np.asarray([self(x.tolist())]) if single else self.batch(x)
-        action = self.to_action(units)
-        return (action[0] if single else action), state
+        return (self.act(x.tolist()) if x.ndim == 1 else self.to_action(self.batch(x))), state
+
+    def act(self, observation: Sequence[float]) -> Any:
+        """The environment's action for one observation: an index, or a float64 array."""
+        units = self(observation)
+        if self.choices is None:
+            return self.to_action(np.asarray([units]))[0] if self.scaled else np.asarray(units)
+        apart = [sum((a - b) ** 2 for a, b in zip(units, c, strict=True)) for c in self._floats]
+        return apart.index(min(apart))
+
+    @functools.cached_property
+    def _floats(self) -> list[list[float]]:
+        return [[float(v) for v in c] for c in self.choices or ()]
 
     def to_action(self, units: FloatArray) -> npt.NDArray[Any]:
         """The environment's actions for actions in units, shape (n, outputs)."""
         if self.choices is not None:
-            table = np.asarray([[float(v) for v in c] for c in self.choices])
+            table = np.asarray(self._floats)
             distance = ((units[:, None, :] - table[None]) ** 2).sum(axis=2)
             return np.asarray(distance.argmin(axis=1), dtype=np.int64)
         if not self.scaled:

@@ -89,7 +89,13 @@ def test_a_proof_of_impossibility_that_hangs_is_killed(pid_file: Path) -> None:
 @LINUX
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_an_interrupted_search_leaves_no_process(pid_file: Path, how: signal.Signals) -> None:
-    code = "import test_synthesis_limits as t; t.module.WORKER = 'hanging_worker'; t.synthesize(t.MODEL, 300)"
+    code = """
+import signal
+import test_synthesis_limits as t
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
+t.module.WORKER = 'hanging_worker'
+t.synthesize(t.MODEL, 300)
+"""
     path = os.pathsep.join([str(pid_file.parent), str(Path(__file__).parent), *sys.path])
     asker = subprocess.Popen(
         [sys.executable, "-c", code],

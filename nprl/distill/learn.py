@@ -22,9 +22,11 @@ from nprl.distill.dataset import Dataset, imitation_loss
 from nprl.distill.rollout import Episodes, Policy, Rollouts, blank, with_terms
 from nprl.distill.tree import fit_tree
 from nprl.env.task import Task
+from nprl.evaluate import ci95
 from nprl.lang.terms import constants
 from nprl.program import Program
 from nprl.search.enumerate import Enumeration, enumerate_terms
+from nprl.search.front import Entry, Front
 from nprl.search.grammar import Grammar
 from nprl.search.tune import NOISE, tune
 
@@ -65,12 +67,12 @@ class Candidate:
 class Learned:
     """The chosen program and what it was chosen from.
 
-    ``candidates`` were all tuned, and are sorted by size; ``front`` are those that no smaller one
-    equals.
+    ``candidates`` were all tuned, and are sorted by size; the ``front`` is theirs.
     """
 
     best: Candidate
     candidates: tuple[Candidate, ...]
+    front: Front
     distilled: Distilled
     enumeration: Enumeration | None
     tried: int
@@ -83,13 +85,6 @@ class Learned:
     def program(self) -> Program:
         """The chosen program."""
         return self.best.program
-
-    @property
-    def front(self) -> tuple[Candidate, ...]:
-        """The candidates that beat all that have no more constants and no more nodes."""
-        return tuple(
-            c for c in self.candidates if not any(_dominates(o, c) for o in self.candidates)
-        )
 
 
 def learn_program(
@@ -178,7 +173,12 @@ def learn_program(
         candidates, key=lambda c: (c.constants, c.nodes, -c.selection_return, str(c.program))
     )
     wall = time.monotonic() - began
-    return Learned(best, tuple(order), distilled, enumeration, len(pool), tuple(guard.cut), wall)
+    front = Front(
+        Entry(c.program, c.origin, c.selection_return, ci95(e.returns), len(e.returns))
+        for c, e in zip(candidates, results, strict=True)
+    )
+    cut = tuple(guard.cut)
+    return Learned(best, tuple(order), front, distilled, enumeration, len(pool), cut, wall)
 
 
 def fit_student(template: Program, data: Dataset) -> Program:
@@ -343,10 +343,3 @@ def _choose(candidates: list[Candidate], results: list[Episodes]) -> Candidate:
 def _size(c: Candidate) -> int:
     """A constant counts as three nodes, so ``x + x + x`` is no way to save one."""
     return c.nodes + 2 * c.constants
-
-
-def _dominates(one: Candidate, other: Candidate) -> bool:
-    """Whether ``one`` is at least as good and as small everywhere, and better somewhere."""
-    a = (-one.selection_return, one.constants, one.nodes)
-    b = (-other.selection_return, other.constants, other.nodes)
-    return a != b and all(p <= q for p, q in zip(a, b, strict=True))

@@ -19,15 +19,18 @@ from gymnasium import spaces
 from gymnasium.utils import seeding
 from numpy.typing import NDArray
 
+from nprl.distill.machine import Machine, machine_module
+from nprl.distill.workers import play_all
 from nprl.env.plant import Plant
 from nprl.env.policy import Policy as Policy
 from nprl.env.sampling import Uniform
 from nprl.env.spaces import observation_space
 from nprl.env.task import Task
-from nprl.lang.terms import Term
+from nprl.lang.floats import compile_batch
+from nprl.lang.terms import Clip, Num, Term
 from nprl.model import Coordinate
 from nprl.program import Input, Program, program_for
-from nprl.search.constants import ZERO
+from nprl.search.constants import ZERO, fill, hole, simplify
 
 Floats = NDArray[np.float64]
 Act = Callable[[Floats], NDArray[Any]]
@@ -74,8 +77,8 @@ def blank(task: Task) -> Program:
         ValueError: for observations that are no vector, or actions that are neither a bounded box
             nor an index.
     """
-    if task.model is not None:
-        return program_for(task.model, [ZERO] * len(task.model.action), task.name)
+    if task.rolled is not None:
+        return program_for(task.rolled, [ZERO] * len(task.rolled.action), task.name)
     env = task.make()
     try:
         seen, acted = env.observation_space, env.action_space
@@ -159,23 +162,24 @@ class Rollouts:
     chosen for it.
     """
 
-    def __init__(self, task: Task, seeds: Sequence[int]) -> None:
-        """Draw every start and disturbance once.
+    def __init__(self, task: Task, seeds: Sequence[int], jobs: int = 1) -> None:
+        """Draw every start and disturbance once; without a model, ``jobs`` processes play programs.
 
         Raises:
             ValueError: without seeds.
         """
         if not seeds:
             raise ValueError("at least one seed is needed")
-        self.task, self.seeds = task, tuple(int(s) for s in seeds)
+        self.task, self.seeds, self._jobs = task, tuple(int(s) for s in seeds), jobs
         self.steps = 0
         """Environment steps so far."""
-        model = task.model
+        model = task.rolled
         self._plant: Plant | None = None
+        self._machine: Machine | None = None
         self._envs: list[Any] = []
         if model is None:
             return
-        self._plant = Plant(model)
+        self._plant = Plant(model, native=True)
         start = Uniform([model.init[n] for n in model.state_names], model.arithmetic.state)
         noise = Uniform([(c.low, c.high) for c in model.disturbance])
         generators = [seeding.np_random(s)[0] for s in self.seeds]
@@ -187,6 +191,9 @@ class Rollouts:
         )
         box = observation_space(model)
         self._low, self._high = box.low, box.high
+        module = machine_module(model, own=task.is_own, rounded=task.twin is not None)
+        if module is not None:
+            self._machine = Machine(module, self._starts, self._noise, task.horizon)
 
     def run(
         self, act: Act, copies: int = 1, record: bool = False, in_units: bool = False
@@ -209,17 +216,52 @@ class Rollouts:
     def run_many(self, programs: Sequence[Program]) -> list[Episodes]:
         """`run` for each of several programs; with a model in one batch, on the same episodes."""
         if not self.batched:
-            return [self.run(act_of(p)) for p in programs]
-        n, in_units = len(self.seeds), all(p.choices is None for p in programs)
-        acts: list[Act] = [p.batch if in_units else act_of(p) for p in programs]
+            rows = play_all(self.task, programs, self.seeds, self._jobs)
+            found = [np.asarray(row, dtype=np.float64).T for row in rows]
+            self.steps += int(sum(lengths.sum() for _, lengths in found))
+            return [Episodes(r, lengths.astype(np.int64), None) for r, lengths in found]
+        none = np.empty((1, 0))
+        return [
+            Episodes(returns[0], lengths[0], None)
+            for returns, lengths in (self.settings(p, p.output, none) for p in programs)
+        ]
+
+    def settings(
+        self, program: Program, skeletons: Sequence[Term], table: Floats
+    ) -> tuple[Floats, NDArray[np.int64]]:
+        """Returns and lengths (s, n) with ``skeletons`` as the outputs of ``program``.
+
+        The rows of ``table`` (s, h) are the values of their holes ``c:0`` to ``c:h-1``.
+        """
+        names = [i.name for i in program.inputs]
+        if self._machine is not None:
+            returns, lengths = self._machine.play(skeletons, names, table)
+            self.steps += int(lengths.sum())
+            return returns, lengths
+        s, n = len(table), len(self.seeds)
+        if not self.batched:
+            filled = [[Fraction(v) for v in row] for row in table.tolist()]
+            programs = [
+                with_terms(program, [simplify(fill(t, row)) for t in skeletons]) for row in filled
+            ]
+            played = self.run_many(programs)
+            return np.stack([e.returns for e in played]), np.stack([e.lengths for e in played])
+        holes = [hole(k).name for k in range(table.shape[1])]
+        clipped = [
+            Clip(t, Num(c.low), Num(c.high))
+            for c, t in zip(program.outputs, skeletons, strict=True)
+        ]
+        run = compile_batch(clipped, [names, holes])
+        rows, plain = np.repeat(table, n, axis=0), program.choices is None
 
         def act(observations: Floats) -> NDArray[Any]:
-            parts = observations.reshape(len(acts), n, -1)
-            return np.concatenate([one(part) for one, part in zip(acts, parts, strict=True)])
+            units = np.stack(
+                [np.broadcast_to(v, len(observations)) for v in run(observations, rows)], axis=1
+            )
+            return units if plain else program.to_action(units)
 
-        played = self.run(act, copies=len(acts), in_units=in_units)
-        rows = zip(played.returns.reshape(-1, n), played.lengths.reshape(-1, n), strict=True)
-        return [Episodes(returns, lengths, None) for returns, lengths in rows]
+        whole = self.run(act, copies=s, in_units=plain)
+        return whole.returns.reshape(s, n), whole.lengths.reshape(s, n)
 
     @property
     def batched(self) -> bool:
@@ -238,6 +280,8 @@ class Rollouts:
         penalty = None if model.unsafe_reward is None else float(model.unsafe_reward)
         for t in range(self.task.horizon):
             obs = np.minimum(np.maximum(plant.observe_batch(x), self._low), self._high)
+            if self.task.twin is not None:  # as Gymnasium's own environments round them
+                obs = obs.astype(np.float32).astype(np.float64)
             if record:
                 seen.append(obs[alive])
             actions = act(obs)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import importlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from nprl.env.lanes import BatchShield
 from nprl.env.plant import Plant
 from nprl.env.source import read_model
 from nprl.env.vector import ModelVecEnv
+from nprl.envs.twins import TWINS
 from nprl.model import Model
 
 MODEL_ENV = "nprl.env.environment:ModelEnv"
@@ -50,11 +51,28 @@ class Task:
     """How the running environment and the model fit together; None without a model."""
     kwargs: Mapping[str, Any] = field(default_factory=dict)
     """What `gymnasium.make` is called with besides."""
+    twin: Model | None = None
+    """A model that steps as the environment does, for searches only (`nprl.envs.twins`)."""
 
     @property
     def is_own(self) -> bool:
         """Whether the environment is made from the model, and not bound to it."""
         return registry[self.env_id].entry_point == MODEL_ENV
+
+    @property
+    def rolled(self) -> Model | None:
+        """The model whose batches a search plays: the twin, or the model; None without either."""
+        return self.model if self.twin is None else self.twin
+
+    def unbound(self) -> Task:
+        """A foreign environment as Gymnasium makes it, with all its resets and without a model.
+
+        What is learned there is compared with what others publish. Our own tasks stay as they are.
+        """
+        if self.is_own:
+            return self
+        twin = TWINS.get(self.env_id)
+        return replace(self, name=self.env_id, model=None, binding=None, twin=twin)
 
     def make(self, render_mode: str | None = None) -> Env:
         """One environment, with its time limit, started inside the model's initial box."""

@@ -28,7 +28,7 @@ from nprl.lang.terms import (
     UnaryOp,
     Var,
     Where,
-    subterms,
+    distinct,
 )
 
 ULPS = 4
@@ -73,10 +73,9 @@ def float_intervals(
         ValueError: as `float_interval`.
     """
     known: dict[Term, Interval] = {}
-    for t in terms:
-        for s in subterms(t):
-            if isinstance(s, Term) and s not in known:
-                known[s] = _outward(_compute(s, known, box))
+    for s in distinct(*terms):
+        if isinstance(s, Term):
+            known[s] = _outward(_compute(s, known, box))
     return known
 
 
@@ -97,7 +96,7 @@ def _widen(x: Interval, relative: Fraction, absolute: Fraction) -> Interval:
 def _compute(
     t: Term, known: dict[Term, Interval], box: Mapping[str, tuple[float, float]]
 ) -> Interval:
-    """The interval of ``t`` before the last rounding; its subterms are known."""
+    """The interval of ``t`` before the last rounding; its distinct are known."""
     match t:
         case Var(name):
             if name not in box or not box[name][0] <= box[name][1]:

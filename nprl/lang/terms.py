@@ -323,6 +323,21 @@ def subterms(t: Term | Formula) -> Iterator[Term | Formula]:
     yield t
 
 
+def distinct(*roots: Term | Formula) -> tuple[Term | Formula, ...]:
+    """Every different part once, children before parents."""
+    seen: dict[Term | Formula, None] = {}
+
+    def visit(part: Term | Formula) -> None:
+        if part not in seen:
+            for child in children(part):
+                visit(child)
+            seen[part] = None
+
+    for root in roots:
+        visit(root)
+    return tuple(seen)
+
+
 def check_depth(t: Term | Formula) -> None:
     """Refuse a term too deep for the recursion of the meanings.
 
@@ -339,7 +354,7 @@ def check_depth(t: Term | Formula) -> None:
 
 def variables(t: Term | Formula) -> frozenset[str]:
     """The names that occur."""
-    return frozenset(s.name for s in subterms(t) if isinstance(s, Var))
+    return frozenset(s.name for s in distinct(t) if isinstance(s, Var))
 
 
 def nodes(t: Term | Formula) -> int:

@@ -1,4 +1,4 @@
-"""Tables: as aligned text for a terminal, and as HTML for a page."""
+"""Tables: as aligned text for a terminal, as Markdown for the docs, and as HTML for a page."""
 
 from __future__ import annotations
 
@@ -39,6 +39,20 @@ def text_table(columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
     ]
     lines.insert(1, "  ".join("-" * w for w in widths))
     return "\n".join(lines)
+
+
+def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
+    """A table as Markdown has it; a bar inside a cell is escaped.
+
+    Raises:
+        ValueError: for a row of another length.
+    """
+    if any(len(row) != len(columns) for row in rows):
+        raise ValueError(f"each row has {len(columns)} cells")
+    cells = [list(columns), ["---"] * len(columns), *([show(v) for v in row] for row in rows)]
+    return "\n".join(
+        f"| {' | '.join(c.replace('|', chr(92) + '|') for c in row)} |" for row in cells
+    )
 
 
 def html_table(columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:

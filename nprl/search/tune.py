@@ -13,19 +13,15 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from nprl.distill.rollout import Act, Episodes, Floats, Rollouts, act_of, with_terms
-from nprl.lang.floats import compile_batch
-from nprl.lang.terms import Clip, Num, Term
+from nprl.distill.rollout import Episodes, Floats, Rollouts, act_of, with_terms
+from nprl.lang.terms import Term
 from nprl.program import Program
 from nprl.search.constants import (
     decimal,
     fill,
-    hole,
     lift,
     shortest_decimals,
     simplify,
@@ -53,41 +49,16 @@ class Tuned:
 class Returns:
     """The episodes of one skeleton's programs, for many settings of its constants at once."""
 
-    def __init__(
-        self, program: Program, skeletons: Sequence[Term], count: int, rollouts: Rollouts
-    ) -> None:
-        """Compile the skeletons with holes ``c:0`` to ``c:count-1``, clipped to the bounds."""
+    def __init__(self, program: Program, skeletons: Sequence[Term], rollouts: Rollouts) -> None:
+        """The skeletons of the outputs of ``program``, constants as holes ``c:0``, ``c:1``, ...."""
         self._program, self._skeletons, self._rollouts = program, tuple(skeletons), rollouts
-        self._names = [i.name for i in program.inputs]
-        self._count = count
-        clipped = [
-            Clip(t, Num(c.low), Num(c.high))
-            for c, t in zip(program.outputs, skeletons, strict=True)
-        ]
-        holes = [hole(k).name for k in range(count)]
-        self._run = compile_batch(clipped, [self._names, holes])
         self.evaluations = 0
 
     def means(self, constants: Floats) -> Floats:
         """The mean return (s,) for each row of ``constants`` (s, count)."""
         self.evaluations += len(constants)
-        n = len(self._rollouts.seeds)
-        if not self._rollouts.batched:
-            return np.asarray([self._rollouts.run(self._act(row[None])).mean for row in constants])
-        act = self._act(np.repeat(constants, n, axis=0))
-        plain = self._program.choices is None
-        played = self._rollouts.run(act, copies=len(constants), in_units=plain)
-        return np.asarray(played.returns.reshape(len(constants), n).mean(axis=1))
-
-    def _act(self, constants: Floats) -> Act:
-        def act(observations: Floats) -> NDArray[Any]:
-            rows = np.broadcast_to(constants, (len(observations), self._count))
-            units = np.stack(self._run(observations, rows), axis=1)
-            if self._rollouts.batched and self._program.choices is None:
-                return units
-            return self._program.to_action(units)
-
-        return act
+        played, _ = self._rollouts.settings(self._program, self._skeletons, constants)
+        return np.asarray(played.mean(axis=1))
 
     def program(self, constants: Sequence[Fraction]) -> Program:
         """The program with these constants."""
@@ -110,7 +81,7 @@ def tune(
     """
     skeletons, values = lift(program.output)
     first = np.asarray([float(v) for v in values])
-    judge = Returns(program, skeletons, len(values), rollouts)
+    judge = Returns(program, skeletons, rollouts)
     if len(values) == 0:
         return Tuned(program, rollouts.run(act_of(program)), 1)
     best, best_mean = first, float(judge.means(first[None])[0])
@@ -133,7 +104,7 @@ def shorten(program: Program, rollouts: Rollouts) -> Program:
     skeletons, values = lift(program.output)
     if not values:
         return program
-    judge = Returns(program, skeletons, len(values), rollouts)
+    judge = Returns(program, skeletons, rollouts)
     return _shorten(judge, np.asarray([float(v) for v in values]), rollouts)
 
 

@@ -1,0 +1,200 @@
+"""Learn programs for an environment from its return: ``python -m experiments.programs --env ID``.
+
+For each seed the search finds a front of programs, the best of each size. ``--freeze`` writes the
+best within the size of each target, with the return on the report's seeds, to
+``experiments/results/ID.json``, which ``python -m experiments.replay`` runs again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+import joblib
+
+from experiments.targets import REPORT, TARGETS, Target
+from nprl.distill.rollout import blank, with_terms
+from nprl.env.task import Task, load_task
+from nprl.evaluate import Evaluation, evaluate, paired_ci95
+from nprl.files import write_atomic
+from nprl.lang.text import parse
+from nprl.program import Program, program_from_json
+from nprl.report.front import draw_front
+from nprl.report.tables import text_table
+from nprl.search.ars import ars
+from nprl.search.evolve import evolve
+from nprl.search.front import COLUMNS, Front, load_front
+from nprl.search.grammar import Grammar
+from nprl.search.work import Work
+
+RESULTS = Path(__file__).parent / "results"
+METHODS: dict[str, Callable[..., Front]] = {"evolution": evolve, "ars": ars}
+"""Each learns from the return alone."""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"programs: {message}; --help lists what is accepted\n")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Learn; 0 when it is done, 2 for bad input."""
+    parser = _Parser(prog="python -m experiments.programs", allow_abbrev=False)
+    parser.add_argument("--env", required=True, help="an environment's id, such as Pendulum-v1")
+    parser.add_argument("--method", choices=list(METHODS), default="evolution")
+    parser.add_argument("--budget", type=float, default=2.0, metavar="MINUTES")
+    parser.add_argument("--seed", type=int, nargs="+", default=[0], help="one run for each")
+    parser.add_argument("--nodes", type=int, help="of the largest program, over all outputs")
+    parser.add_argument("--jobs", type=int, help="processes (all processors)")
+    parser.add_argument("--out", type=Path, default=Path("runs/programs"))
+    parser.add_argument("--freeze", action="store_true", help="write experiments/results/ID.json")
+    args = parser.parse_args(argv)
+    targets = TARGETS.get(args.env, ())
+    if args.freeze and not targets:
+        parser.error(f"--freeze: there is no target for {args.env}; there are {', '.join(TARGETS)}")
+    limits = [t.nodes for t in targets if t.nodes is not None]
+    try:
+        task = load_task(args.env).unbound()
+        work = Work.of(task, args.budget, args.jobs)
+        size = args.nodes or max(limits, default=15)
+        grammar = Grammar(tuple(i.name for i in blank(task).inputs), max_nodes=size)
+    except ValueError as error:
+        print(f"programs: {error}", file=sys.stderr)
+        return 2
+    folders = {
+        seed: args.out / args.env.replace("/", "_") / f"{args.method}-{args.budget:g}-{seed}"
+        for seed in args.seed
+    }
+    side = work.jobs if task.rolled is not None else 1  # else a search takes all processes itself
+    learned = joblib.Parallel(side, return_as="generator")(
+        joblib.delayed(learn)(task, grammar, work, args.method, *item) for item in folders.items()
+    )
+    runs: list[Run] = []
+    for run in learned:
+        print(f"{args.env}, seed {run.seed}, {run.wall_s:.0f} s:", flush=True)
+        print(text_table(COLUMNS, run.front.rows()), flush=True)
+        runs.append(run)
+    command = f"python -m experiments.programs --env {args.env} --method {args.method}"
+    command += f" --budget {args.budget:g} --nodes {size} --seed"
+    rows = [r for t in targets for r in reported(task, t, runs, args.method, command)]
+    if rows:
+        print(text_table(ROW, [row_cells(r) for r in rows]))
+    if args.freeze:
+        path = write_atomic(RESULTS / f"{args.env}.json", json.dumps(rows, indent=1) + "\n")
+        print(f"frozen: {path}", file=sys.stderr)
+    return 0
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """The front of one seed."""
+
+    seed: int
+    front: Front
+    wall_s: float
+
+
+def learn(task: Task, grammar: Grammar, work: Work, method: str, seed: int, folder: Path) -> Run:
+    """The front of one seed, left in ``folder``; a front that is there already is taken as it is."""
+    told = folder / "wall_s.txt"
+    if told.exists():
+        return Run(seed, load_front(folder / "front.json"), float(told.read_text()))
+
+    def say(text: str) -> None:
+        print(f"{task.name}, seed {seed}: {text}", file=sys.stderr, flush=True)
+
+    began = time.monotonic()
+    front = METHODS[method](task, grammar, work, seed, progress=say)
+    wall = time.monotonic() - began
+    front.save(folder / "front.json")
+    if len(front):
+        draw_front(front, task.name).savefig(folder / "front.png")
+    write_atomic(told, f"{wall:.1f}\n")
+    return Run(seed, front, wall)
+
+
+def reported(
+    task: Task, target: Target, runs: Sequence[Run], method: str, command: str
+) -> list[dict[str, Any]]:
+    """The best program of each run within the target's size, on the report's seeds; the best first."""
+    rows = []
+    for run in runs:
+        try:
+            entry = run.front.best(target.nodes, target.constants)
+        except ValueError:
+            continue
+        result = report(task, entry.program, target.episodes)
+        rows.append(
+            {
+                "env": task.name,
+                "program": entry.program.to_json(),
+                "method": method,
+                "command": f"{command} {run.seed}",
+                "wall_s": run.wall_s,
+                "teacher": None,
+                "return": result.mean,
+                "ci95": list(result.ci95),
+                "episodes": target.episodes,
+                "nodes": entry.nodes,
+                "constants": entry.constants,
+                "claim": claim(target),
+                "holds": holds(task, target, entry.program, result),
+            }
+        )
+    return sorted(rows, key=lambda r: -float(r["return"]))
+
+
+def report(task: Task, program: Program, episodes: int) -> Evaluation:
+    """What ``program`` does on the report's seeds, in the environment itself."""
+    return evaluate(task, program, range(REPORT, REPORT + episodes), timed=False)
+
+
+def claim(target: Target) -> dict[str, Any]:
+    """The target as it stands in a row."""
+    return {"return": target.mean, "nodes": target.nodes, "constants": target.constants}
+
+
+def holds(task: Task, target: Target, program: Program, result: Evaluation) -> bool:
+    """Whether the return is reached within the size.
+
+    A mean below the target still counts if the paired 95 % interval of the difference to the
+    reference program, where that can be written down, excludes a loss.
+    """
+    small = (target.nodes is None or program.nodes <= target.nodes) and (
+        target.constants is None or program.constants <= target.constants
+    )
+    if not small or result.mean >= target.mean or not target.reference:
+        return small and result.mean >= target.mean
+    reference = with_terms(blank(task), [parse(target.reference)])
+    low, _ = paired_ci95(result, report(task, reference, target.episodes))
+    return low >= 0
+
+
+ROW = ("program", "nodes", "constants", "return", "95 %", "claim", "holds", "seconds")
+
+
+def row_cells(row: dict[str, Any]) -> list[str | int | float | None]:
+    """A row as cells of a table."""
+    low, high = row["ci95"]
+    limit = row["claim"]
+    size = f"{limit['nodes']} nodes" if limit["nodes"] else f"{limit['constants']} constants"
+    return [
+        "; ".join(map(str, program_from_json(row["program"]).output)),
+        row["nodes"],
+        row["constants"],
+        row["return"],
+        f"[{low:.5g}, {high:.5g}]",
+        f"{limit['return']:g} with {size}",
+        "yes" if row["holds"] else "no",
+        row["wall_s"],
+    ]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,78 @@
+"""Run every frozen program again: ``python -m experiments.replay [--env ID] [--quick] [--json]``.
+
+Each row of ``experiments/results`` is a program with its claim. It is played on the seeds of the
+report, in the environment itself; the claim must hold again, and the return must be the one that
+stands in the row. The same Gymnasium and, where physics is simulated, the same simulator give the
+same return; others may not, and are told by their claims.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from experiments.programs import RESULTS, ROW, holds, report, row_cells
+from experiments.targets import Target
+from nprl.env.task import load_task
+from nprl.program import program_from_json
+from nprl.report.tables import markdown_table, text_table
+
+QUICK = ("CartPole-v1", "MountainCar-v0", "Pendulum-v1")
+"""What takes seconds."""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"replay: {message}; --help lists what is accepted\n")
+
+
+def replayed(row: dict[str, Any]) -> dict[str, Any]:
+    """The row with the return of now; ``holds`` says whether its claim does."""
+    task = load_task(row["env"]).unbound()
+    program = program_from_json(row["program"])
+    limit = row["claim"]
+    target = Target(limit["return"], limit["nodes"], limit["constants"], row["episodes"])
+    result = report(task, program, target.episodes)
+    now = {"return": result.mean, "ci95": list(result.ci95)}
+    return row | now | {"holds": holds(task, target, program, result)}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """0 if every claim that was frozen as held holds, 1 if one does not, 2 for bad input."""
+    parser = _Parser(prog="python -m experiments.replay", allow_abbrev=False)
+    known = sorted(path.stem for path in RESULTS.glob("*.json"))
+    parser.add_argument("--env", nargs="+", choices=known, metavar="ID")
+    parser.add_argument("--quick", action="store_true", help=f"{', '.join(QUICK)} only")
+    shape = parser.add_mutually_exclusive_group()
+    shape.add_argument("--json", action="store_true", help="print one JSON object")
+    shape.add_argument(
+        "--markdown", action="store_true", help="print the table of docs/programs.md"
+    )
+    args = parser.parse_args(argv)
+    chosen = args.env or [e for e in known if e in QUICK or not args.quick]
+    frozen = [r for e in chosen for r in json.loads((RESULTS / f"{e}.json").read_text())]
+    rows = []
+    lost = 0
+    for row in frozen:
+        now = replayed(row)
+        rows.append(now)
+        broken = row["holds"] and not now["holds"]
+        lost += broken
+        if broken or abs(now["return"] - row["return"]) > 1e-9 * max(1.0, abs(row["return"])):
+            what = "NO LONGER HOLDS" if broken else "another return"
+            print(
+                f"{row['env']}: {what}: {row['return']} then, {now['return']} now", file=sys.stderr
+            )
+    if args.json:
+        print(json.dumps({"programs": rows}, indent=1))
+    else:
+        table = markdown_table if args.markdown else text_table
+        print(table(("environment", *ROW), [[r["env"], *row_cells(r)] for r in rows]))
+    return 1 if lost else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

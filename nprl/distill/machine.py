@@ -1,0 +1,213 @@
+"""Whole episodes in machine code: a model's step is compiled, a program is code for a small stack.
+
+That makes a search of thousands of programs on the return affordable: some ten million steps a
+second. Where nothing can be compiled there is no machine, and NumPy plays the batches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from typing import Any, assert_never
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nprl.distill.machine_c import TEXT
+from nprl.env.plant import sharp
+from nprl.env.spaces import observation_space
+from nprl.lang.c import PRELUDE, literal, statements
+from nprl.lang.native import build, compiler
+from nprl.lang.terms import (
+    And,
+    Binary,
+    BinaryOp,
+    Clip,
+    Compare,
+    Formula,
+    Not,
+    Num,
+    Or,
+    Pi,
+    Power,
+    Relation,
+    Term,
+    Truth,
+    Unary,
+    UnaryOp,
+    Var,
+    Where,
+)
+from nprl.lang.writer import MAX, constant
+from nprl.model import NEXT, Model
+from nprl.search.constants import is_hole
+
+Floats = NDArray[np.float64]
+DEEP = 64
+"""Numbers that a program's stack holds."""
+BINARY = {
+    BinaryOp.ADD: "ADD", BinaryOp.SUB: "SUB", BinaryOp.MUL: "MUL", BinaryOp.DIV: "DIV",
+    BinaryOp.MIN: "MIN", BinaryOp.MAX: "MAX",
+}  # fmt: skip
+COMPARE = {Relation.LE: "LE", Relation.LT: "LT", Relation.GE: "GE", Relation.GT: "GT"}
+CODES = {
+    name: number
+    for number, name in enumerate(
+        (
+            *("END", "OUT", "VAR", "HOLE", "POW", "CLIP", "AND", "OR", "NOT", "WHERE"),
+            *(op.name for op in UnaryOp),
+            *BINARY.values(),
+            *COMPARE.values(),
+        )
+    )
+}
+
+
+class Code:
+    """Programs as code, and the numbers that stand in it."""
+
+    def __init__(self, terms: Sequence[Term], names: Sequence[str], holes: int) -> None:
+        """The code of ``terms`` over inputs ``names``; hole k is number k, literals come after.
+
+        Raises:
+            ValueError: for a name that is no input, or a term that needs more than `DEEP` numbers.
+        """
+        self.numbers: list[float] = []
+        self._places = {name: k for k, name in enumerate(names)}
+        self._holes, self._deep = holes, 0
+        whole: list[int] = []
+        for j, t in enumerate(terms):
+            self._emit(t, whole, 0)
+            whole += [CODES["OUT"], j]
+        if self._deep > DEEP:
+            raise ValueError(f"the program needs {self._deep} numbers at once; at most {DEEP}")
+        self.whole = np.asarray([*whole, CODES["END"]], dtype=np.int32)
+
+    def _emit(self, t: Term | Formula, to: list[int], held: int) -> None:
+        """Append the code that leaves the value of ``t`` above ``held`` others."""
+        self._deep = max(self._deep, held + 1)
+        match t:
+            case Var(name) if is_hole(t):
+                to += [CODES["HOLE"], int(name.partition(":")[2])]
+            case Var(name):
+                if name not in self._places:
+                    raise ValueError(f"unknown name {name!r}; the inputs are {list(self._places)}")
+                to += [CODES["VAR"], self._places[name]]
+            case Num(value):
+                self._number(constant(value), to)
+            case Pi():
+                self._number(float(np.pi), to)
+            case Truth(truth):
+                self._number(float(truth), to)
+            case Unary(op, arg):
+                self._all([arg], CODES[op.name], to, held)
+            case Binary(op, left, right):
+                self._all([left, right], CODES[BINARY[op]], to, held)
+            case Power(base, exponent):
+                self._all([base], CODES["POW"], to, held)
+                to.append(exponent)
+            case Clip(arg, low, high):
+                self._all([arg, low, high], CODES["CLIP"], to, held)
+            case Compare(relation, left, right):
+                self._all([left, right], CODES[COMPARE[relation]], to, held)
+            case Not(part):
+                self._all([part], CODES["NOT"], to, held)
+            case Where(condition, then, other):
+                self._all([condition, then, other], CODES["WHERE"], to, held)
+            case And(parts) | Or(parts):
+                self._emit(parts[0], to, held)
+                for part in parts[1:]:
+                    self._emit(part, to, held + 1)
+                    to.append(CODES["AND" if isinstance(t, And) else "OR"])
+            case _:
+                assert_never(t)
+
+    def _all(self, parts: Iterable[Term | Formula], code: int, to: list[int], held: int) -> None:
+        for k, part in enumerate(parts):
+            self._emit(part, to, held + k)
+        to.append(code)
+
+    def _number(self, value: float, to: list[int]) -> None:
+        to += [CODES["HOLE"], self._holes + len(self.numbers)]
+        self.numbers.append(value)
+
+
+class Machine:
+    """Episodes of one model, from given starts under given disturbances."""
+
+    def __init__(self, module: Any, starts: Floats, noise: Floats, horizon: int) -> None:
+        """Starts (n, d), noise (horizon, n, k)."""
+        self._module, self._horizon = module, horizon
+        self._starts, self._noise = np.ascontiguousarray(starts), np.ascontiguousarray(noise)
+
+    def play(
+        self, terms: Sequence[Term], names: Sequence[str], holes: Floats
+    ) -> tuple[Floats, NDArray[np.int64]]:
+        """Returns and lengths (s, n) of the program ``terms`` with each setting (s, h) of its holes.
+
+        Raises:
+            ValueError: as `Code`.
+        """
+        s, h = holes.shape
+        code = Code(terms, names, h)
+        table = np.empty((s, max(1, h + len(code.numbers))))
+        table[:, :h] = holes
+        table[:, h : h + len(code.numbers)] = code.numbers
+        returns = np.empty((s, len(self._starts)))
+        lengths = np.empty(returns.shape, dtype=np.int64)
+        self._module.play(
+            code.whole, table, self._starts, self._noise, self._horizon, returns, lengths
+        )
+        return returns, lengths
+
+
+def machine_module(model: Model, own: bool, rounded: bool) -> Any:
+    """The compiled episodes of ``model``; None where nothing can be compiled.
+
+    With ``own`` an unsafe state ends the episode; ``rounded`` observations are float32.
+    """
+    command = compiler()
+    return None if command is None else _built(command, _text(model, own, rounded))
+
+
+_built = lru_cache(32)(build)
+
+
+def _text(model: Model, own: bool, rounded: bool) -> str:
+    x, u, w = model.state_names, model.action_names, model.disturbance_names
+    at = {name: f"x[{k}]" for k, name in enumerate(x)}
+    at |= {name: f"u[{k}]" for k, name in enumerate(u)}
+    at |= {name: f"w[{k}]" for k, name in enumerate(w)}
+    at |= {NEXT + name: f"next[{k}]" for k, name in enumerate(x)}
+    box = dict.fromkeys(at, (-MAX, MAX))
+
+    def body(terms: Sequence[Term | Formula], places: Sequence[str]) -> str:
+        lines, results = statements(terms, at, box)
+        lines += [p % r for p, r in zip(places, results, strict=True)]
+        return "\n".join("    " + line for line in lines)
+
+    def numbers(values: Iterable[float]) -> str:
+        return ", ".join([*map(literal, values), "0.0"])
+
+    space = observation_space(model)
+    penalty = model.unsafe_reward
+    choices = model.choices or ()
+    return TEXT % {
+        "prelude": PRELUDE,
+        "states": len(x), "actions": len(u), "noises": len(w), "seen": len(model.observation),
+        "choices": len(choices), "single": model.arithmetic.state == "float32",
+        "rounded": rounded, "own": own,
+        "low": numbers(float(c.low) for c in model.action),
+        "high": numbers(float(c.high) for c in model.action),
+        "seen_low": numbers(space.low.tolist()), "seen_high": numbers(space.high.tolist()),
+        "table": numbers(float(v) for c in choices for v in c),
+        "penalty": "NAN" if penalty is None else literal(float(penalty)),
+        "codes": ", ".join(f"{name} = {number}" for name, number in CODES.items()),
+        "step": body(model.steps, [f"next[{k}] = %s;" for k in range(len(x))]),
+        "observe": body(
+            [o.value for o in model.observation],
+            [f"seen[{k}] = %s;" for k in range(len(model.observation))],
+        ),
+        "reward": body([model.reward_term], ["return %s;"]),
+        "verdict": body([sharp(model.safe), model.terminal], ["*safe = %s;", "*terminal = %s;"]),
+    }  # fmt: skip

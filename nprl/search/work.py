@@ -1,0 +1,91 @@
+"""How much work a search may do, counted in environment steps; the clock only guards.
+
+So the same seed gives the same programs on a slow machine and on a fast one, with one process and
+with many. What the clock cuts is said.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from nprl.env.task import Task
+
+FIRST_TUNING, FIRST_CHOOSING = 3_000_000, 500_000
+"""Where the seeds of tuning and of choosing begin; those of reports are others."""
+APART = 1_000
+"""Between the tuning seeds of one run and of the next."""
+RATE = {True: 150_000_000, False: 600_000}
+"""Environment steps that count as a minute: in batches, and one by one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """The work of one search; `of` has the defaults."""
+
+    search_steps: int
+    """Environment steps of the search for structures."""
+    tuning_steps: int
+    """Environment steps of the last tuning of constants."""
+    evaluations: int = 300
+    """Settings of constants that CMA-ES plays for each program it tunes."""
+    settings: int = 16
+    """Settings of constants that each new structure is tried with."""
+    tuning: int = 32
+    """Episodes that programs are tuned on."""
+    choosing: int = 100
+    """Episodes that decide between programs."""
+    guard_s: float = 600.0
+    """Seconds after which the rest is cut, loudly."""
+    jobs: int = 1
+    """Processes, where environments are stepped one by one."""
+
+    @classmethod
+    def of(cls, task: Task, minutes: float, jobs: int | None = None) -> Work:
+        """What fills so many minutes on two cores; four times as long is never taken.
+
+        Raises:
+            ValueError: for no time.
+        """
+        if not minutes > 0:
+            raise ValueError(f"a budget is a positive number of minutes; got {minutes}")
+        batched = task.rolled is not None
+        steps = int(minutes * RATE[batched])
+        jobs = jobs or os.cpu_count() or 1
+        some = (300, 16, 32, 100) if batched else (120, 8, 8, 30)
+        return cls(int(0.6 * steps), int(0.4 * steps), *some, 240 * minutes, jobs)
+
+    def tuning_seeds(self, seed: int) -> range:
+        """The tuning seeds of the run with this seed."""
+        first = FIRST_TUNING + APART * seed
+        return range(first, first + self.tuning)
+
+    @property
+    def choosing_seeds(self) -> range:
+        """The choosing seeds, the same for every run."""
+        return range(FIRST_CHOOSING, FIRST_CHOOSING + self.choosing)
+
+
+class Clock:
+    """The guard of one search: `late` says once what it cut."""
+
+    def __init__(self, work: Work, say: Callable[[str], None]) -> None:
+        """Begin to count."""
+        self.deadline = time.monotonic() + work.guard_s
+        self.cut: list[str] = []
+        self._say = say
+
+    def late(self, what: str) -> bool:
+        """Whether the time is over; then ``what`` is cut."""
+        late = time.monotonic() > self.deadline
+        if late:
+            self.tell(what)
+        return late
+
+    def tell(self, what: str) -> None:
+        """Note that ``what`` was cut."""
+        if what not in self.cut:
+            self.cut.append(what)
+            self._say(f"CUT SHORT: {what}; the same seed may give another program elsewhere")
