@@ -20,7 +20,7 @@ from nprl.env.task import load_task
 from nprl.program import program_from_json
 from nprl.report.tables import markdown_table, text_table
 
-QUICK = ("CartPole-v1", "MountainCar-v0", "Pendulum-v1")
+QUICK = ("CartPole-v1", "MountainCar-v0")
 """What takes seconds."""
 
 

@@ -161,6 +161,14 @@ def test_programs_are_learned_frozen_and_replayed(
     assert "NO LONGER HOLDS" in capsys.readouterr().err
 
 
+@pytest.mark.slow
+def test_what_is_frozen_in_the_repository_holds_again(capsys: pytest.CaptureFixture[str]) -> None:
+    assert replay.main(["--quick", "--json"]) == 0
+    played = capsys.readouterr()
+    assert "another return" not in played.err
+    assert json.loads(played.out)["programs"]
+
+
 def test_wrong_questions_get_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert programs.main(["--env", "CartPole-v9"]) == 2
     assert programs.main(["--env", "CartPole-v1", "--budget", "-1"]) == 2

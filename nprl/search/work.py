@@ -17,7 +17,7 @@ FIRST_TUNING, FIRST_CHOOSING = 3_000_000, 500_000
 """Where the seeds of tuning and of choosing begin; those of reports are others."""
 APART = 1_000
 """Between the tuning seeds of one run and of the next."""
-RATE = {True: 150_000_000, False: 600_000}
+RATE = {True: 300_000_000, False: 600_000}
 """Environment steps that count as a minute: in batches, and one by one."""
 
 

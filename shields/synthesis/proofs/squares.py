@@ -161,12 +161,10 @@ def _solve(
     squares = _squares(_shifted(rest, centre), order, centre, width)
     if squares is None:
         return None
-    if strict:  # what is left when all is a sum of squares is 0: a number must stay
-        without = [(d, q) for d, q in squares if not isinstance(q, Num)]
-        if len(without) == len(squares):
-            return None
-        squares = without
-    return Squares(tuple(chosen), tuple(squares))
+    used = [s for s in squares if not (strict and isinstance(s[1], Num))]
+    if strict and len(used) == len(squares):
+        return None  # all of it is squares, which may be 0: no number stays
+    return Squares(tuple(chosen), tuple(used))
 
 
 def _programmed(target: Floats, forms: Sequence[Floats], seconds: float) -> list[float] | None:

@@ -64,8 +64,8 @@ def truths(f: Formula, at: Mapping[str, Range]) -> tuple[Mask, Mask]:
             return ~surely, ~perhaps
         case And(parts) | Or(parts):
             join = np.logical_and if isinstance(f, And) else np.logical_or
-            perhaps, surely = zip(*(truths(p, at) for p in parts), strict=True)
-            return reduce(join, perhaps), reduce(join, surely)
+            some = [truths(p, at) for p in parts]
+            return reduce(join, [a for a, _ in some]), reduce(join, [b for _, b in some])
         case _:
             assert_never(f)
 
