@@ -27,12 +27,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import metadata, resources
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
 import z3
 
+from experiments.options import Parser
 from experiments.run_folder import RunError, RunFolder
 from nprl.distill.budget import Budget
 from nprl.distill.learn import learn_program
@@ -90,14 +91,9 @@ class Effort:
         return cls(1000 if task.is_own else 200, learn, 60.0, 60.0, 1_500_000)
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"pipeline: {message}; --help lists what is accepted\n")
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the main job; 0 when it is done, 1 for a failure, 2 for bad input, 130 for Ctrl-C."""
-    parser = _Parser(
+    parser = Parser(
         prog="python -m experiments.pipeline",
         description=__doc__.split("\n")[0],
         allow_abbrev=False,

@@ -7,17 +7,17 @@ best within the size of each target, with the return on the report's seeds, to
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import joblib
 
+from experiments.options import Parser
 from experiments.targets import REPORT, TARGETS, Target
 from nprl.distill.rollout import blank, with_terms
 from nprl.env.task import Task, load_task
@@ -38,14 +38,9 @@ METHODS: dict[str, Callable[..., Front]] = {"evolution": evolve, "ars": ars}
 """Each learns from the return alone."""
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"programs: {message}; --help lists what is accepted\n")
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Learn; 0 when it is done, 2 for bad input."""
-    parser = _Parser(prog="python -m experiments.programs", allow_abbrev=False)
+    parser = Parser(prog="python -m experiments.programs", allow_abbrev=False)
     parser.add_argument("--env", required=True, help="an environment's id, such as Pendulum-v1")
     parser.add_argument("--method", choices=list(METHODS), default="evolution")
     parser.add_argument("--budget", type=float, default=2.0, metavar="MINUTES")

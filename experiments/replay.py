@@ -8,14 +8,15 @@ same return; others may not, and are told by their claims.
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from dataclasses import replace
+from typing import Any
 
-from experiments.programs import RESULTS, ROW, holds, report, row_cells
-from experiments.targets import Target
+from experiments.options import Parser
+from experiments.programs import RESULTS, ROW, claim, holds, report, row_cells
+from experiments.targets import TARGETS, Target
 from nprl.env.task import load_task
 from nprl.program import program_from_json
 from nprl.report.tables import markdown_table, text_table
@@ -24,17 +25,14 @@ QUICK = ("CartPole-v1", "MountainCar-v0")
 """What takes seconds."""
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"replay: {message}; --help lists what is accepted\n")
-
-
 def replayed(row: dict[str, Any]) -> dict[str, Any]:
     """The row with the return of now; ``holds`` says whether its claim does."""
     task = load_task(row["env"]).unbound()
     program = program_from_json(row["program"])
     limit = row["claim"]
-    target = Target(limit["return"], limit["nodes"], limit["constants"], row["episodes"])
+    same = (t for t in TARGETS.get(row["env"], ()) if claim(t) == limit)
+    bare = Target(limit["return"], limit["nodes"], limit["constants"])
+    target = replace(next(same, bare), episodes=row["episodes"])  # with its reference, if any
     result = report(task, program, target.episodes)
     now = {"return": result.mean, "ci95": list(result.ci95)}
     return row | now | {"holds": holds(task, target, program, result)}
@@ -42,7 +40,7 @@ def replayed(row: dict[str, Any]) -> dict[str, Any]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """0 if every claim that was frozen as held holds, 1 if one does not, 2 for bad input."""
-    parser = _Parser(prog="python -m experiments.replay", allow_abbrev=False)
+    parser = Parser(prog="python -m experiments.replay", allow_abbrev=False)
     known = sorted(path.stem for path in RESULTS.glob("*.json"))
     parser.add_argument("--env", nargs="+", choices=known, metavar="ID")
     parser.add_argument("--quick", action="store_true", help=f"{', '.join(QUICK)} only")

@@ -26,7 +26,6 @@ from nprl.env.lanes import BatchShield
 from nprl.env.plant import Plant
 from nprl.env.source import read_model
 from nprl.env.vector import ModelVecEnv
-from nprl.envs.twins import TWINS
 from nprl.model import Model
 
 MODEL_ENV = "nprl.env.environment:ModelEnv"
@@ -71,6 +70,8 @@ class Task:
         """
         if self.is_own:
             return self
+        from nprl.envs.twins import TWINS  # made when they are first asked for
+
         twin = TWINS.get(self.env_id)
         return replace(self, name=self.env_id, model=None, binding=None, twin=twin)
 
