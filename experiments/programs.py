@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,15 +27,12 @@ from nprl.lang.text import parse
 from nprl.program import Program, program_from_json
 from nprl.report.front import draw_front
 from nprl.report.tables import text_table
-from nprl.search.ars import ars
-from nprl.search.evolve import evolve
 from nprl.search.front import COLUMNS, Front, load_front
 from nprl.search.grammar import Grammar
+from nprl.search.methods import METHODS
 from nprl.search.work import Work
 
 RESULTS = Path(__file__).parent / "results"
-METHODS: dict[str, Callable[..., Front]] = {"evolution": evolve, "ars": ars}
-"""Each learns from the return alone."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:

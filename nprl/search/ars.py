@@ -10,20 +10,20 @@ reinforcement learning", NeurIPS 2018, algorithm 2 (V2-t).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
 
 from nprl.distill.rollout import Floats, Rollouts, act_of, blank, with_terms
-from nprl.env.task import Task
 from nprl.lang.terms import Num, Term, Var
 from nprl.program import Program
 from nprl.search.constants import decimal, linear
 from nprl.search.front import Front
 from nprl.search.grammar import Grammar
 from nprl.search.judge import judged
+from nprl.search.learner import Progress, Source, task_of
 from nprl.search.work import Clock, Work
 
 METHOD = "augmented random search"
@@ -65,11 +65,11 @@ class _Normaliser:
 
 
 def ars(
-    task: Task,
+    source: Source,
     grammar: Grammar,
     work: Work,
     seed: int = 0,
-    progress: Callable[[str], None] | None = None,
+    progress: Progress | None = None,
 ) -> Front:
     """The front of affine programs that the search meets, over the grammar's variables.
 
@@ -78,7 +78,7 @@ def ars(
     Raises:
         ValueError: for spaces that programs do not know (see `blank`).
     """
-    say = progress or (lambda text: None)
+    task, say = task_of(source), progress or (lambda text: None)
     rng, template, clock = np.random.default_rng(seed), blank(task), Clock(work, say)
     names = [i.name for i in template.inputs]
     used = [names.index(v) for v in grammar.variables]
