@@ -70,8 +70,11 @@ def ars(
     work: Work,
     seed: int = 0,
     progress: Callable[[str], None] | None = None,
+    scores: bool = False,
 ) -> Front:
     """The front of affine programs that the search meets, over the grammar's variables.
+
+    With ``scores`` they have an affine term for each action (see `blank`).
 
     The same seed gives the same front, whatever ``work.jobs`` is, unless the clock cut it short.
 
@@ -79,11 +82,14 @@ def ars(
         ValueError: for spaces that programs do not know (see `blank`).
     """
     say = progress or (lambda text: None)
-    rng, template, clock = np.random.default_rng(seed), blank(task), Clock(work, say)
+    rng, template, clock = np.random.default_rng(seed), blank(task, scores), Clock(work, say)
     names = [i.name for i in template.inputs]
     used = [names.index(v) for v in grammar.variables]
-    half = np.asarray([float(c.high - c.low) / 2 for c in template.outputs])
-    middle = np.asarray([float(c.high + c.low) / 2 for c in template.outputs])
+    bounds = [(-1.0, 1.0)] * len(template.output)  # the highest score is so in any unit
+    if not scores:
+        bounds = [(float(c.low), float(c.high)) for c in template.outputs]
+    half = np.asarray([(high - low) / 2 for low, high in bounds])
+    middle = np.asarray([(high + low) / 2 for low, high in bounds])
     weights = np.zeros((len(half), len(used)))
     normal = _Normaliser(0, np.zeros(len(names)), np.zeros(len(names)))
 
