@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,15 +27,12 @@ from nprl.lang.text import parse
 from nprl.program import Program, program_from_json
 from nprl.report.front import draw_front
 from nprl.report.tables import text_table
-from nprl.search.ars import ars
-from nprl.search.evolve import evolve
 from nprl.search.front import COLUMNS, Front, load_front
 from nprl.search.grammar import Grammar
+from nprl.search.methods import METHODS
 from nprl.search.work import Work
 
 RESULTS = Path(__file__).parent / "results"
-METHODS: dict[str, Callable[..., Front]] = {"evolution": evolve, "ars": ars}
-"""Each learns from the return alone."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -62,7 +59,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         work = Work.of(task, args.budget, args.jobs)
         size = args.nodes or max(limits, default=15)
         template = blank(task, args.scores)
-        grammar = Grammar(tuple(i.name for i in template.inputs), max_nodes=size)
+        names = tuple(i.name for i in template.inputs)
+        grammar = Grammar(names, max_nodes=size, scores=args.scores)
     except ValueError as error:
         print(f"programs: {error}", file=sys.stderr)
         return 2
@@ -73,8 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     }
     side = work.jobs if task.rolled is not None else 1  # else a search takes all processes itself
     learned = joblib.Parallel(side, return_as="generator")(
-        joblib.delayed(learn)(task, grammar, work, args.method, *item, args.scores)
-        for item in folders.items()
+        joblib.delayed(learn)(task, grammar, work, args.method, *item) for item in folders.items()
     )
     runs: list[Run] = []
     for run in learned:
@@ -101,15 +98,7 @@ class Run:
     wall_s: float
 
 
-def learn(
-    task: Task,
-    grammar: Grammar,
-    work: Work,
-    method: str,
-    seed: int,
-    folder: Path,
-    scores: bool = False,
-) -> Run:
+def learn(task: Task, grammar: Grammar, work: Work, method: str, seed: int, folder: Path) -> Run:
     """The front of one seed, left in ``folder``; a front that is there already is taken as it is."""
     told = folder / "wall_s.txt"
     if told.exists():
@@ -119,7 +108,7 @@ def learn(
         print(f"{task.name}, seed {seed}: {text}", file=sys.stderr, flush=True)
 
     began = time.monotonic()
-    front = METHODS[method](task, grammar, work, seed, progress=say, scores=scores)
+    front = METHODS[method](task, grammar, work, seed, progress=say)
     wall = time.monotonic() - began
     front.save(folder / "front.json")
     if len(front):

@@ -181,12 +181,12 @@ def test_scores_are_played_alike_in_machine_code_in_batches_and_by_processes() -
 
 def test_searches_find_scores() -> None:
     work = Work(2_000_000, 500_000, evaluations=30, tuning=8, choosing=20)
-    grammar = Grammar(("x", "v", "theta", "omega"), max_nodes=7)
-    best = evolve(CART, grammar, work, seed=0, scores=True).best(max_size=7)
+    grammar = Grammar(("x", "v", "theta", "omega"), max_nodes=7, scores=True)
+    best = evolve(CART, grammar, work, seed=0).best(max_size=7)
     assert best.mean > 300
     assert best.program.scores
     assert best.nodes <= 7
-    found = ars(CART, grammar, replace(work, search_steps=60_000), seed=0, scores=True).best()
+    found = ars(CART, grammar, replace(work, search_steps=60_000), seed=0).best()
     assert found.program.scores
     assert found.mean > 150
 

@@ -10,20 +10,20 @@ reinforcement learning", NeurIPS 2018, algorithm 2 (V2-t).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
 
 from nprl.distill.rollout import Floats, Rollouts, act_of, blank, with_terms
-from nprl.env.task import Task
 from nprl.lang.terms import Num, Term, Var
 from nprl.program import Program
 from nprl.search.constants import decimal, linear
 from nprl.search.front import Front
 from nprl.search.grammar import Grammar
 from nprl.search.judge import judged
+from nprl.search.learner import Progress, Source, task_of
 from nprl.search.work import Clock, Work
 
 METHOD = "augmented random search"
@@ -65,28 +65,28 @@ class _Normaliser:
 
 
 def ars(
-    task: Task,
+    source: Source,
     grammar: Grammar,
     work: Work,
     seed: int = 0,
-    progress: Callable[[str], None] | None = None,
-    scores: bool = False,
+    progress: Progress | None = None,
 ) -> Front:
     """The front of affine programs that the search meets, over the grammar's variables.
 
-    With ``scores`` they have an affine term for each action (see `blank`).
+    Where the grammar has scores they have an affine term for each action.
 
     The same seed gives the same front, whatever ``work.jobs`` is, unless the clock cut it short.
 
     Raises:
         ValueError: for spaces that programs do not know (see `blank`).
     """
-    say = progress or (lambda text: None)
-    rng, template, clock = np.random.default_rng(seed), blank(task, scores), Clock(work, say)
+    task, say = task_of(source), progress or (lambda text: None)
+    rng, template = np.random.default_rng(seed), blank(task, grammar.scores)
+    clock = Clock(work, say)
     names = [i.name for i in template.inputs]
     used = [names.index(v) for v in grammar.variables]
     bounds = [(-1.0, 1.0)] * len(template.output)  # the highest score is so in any unit
-    if not scores:
+    if not template.scores:
         bounds = [(float(c.low), float(c.high)) for c in template.outputs]
     half = np.asarray([(high - low) / 2 for low, high in bounds])
     middle = np.asarray([(high + low) / 2 for low, high in bounds])

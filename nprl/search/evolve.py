@@ -13,7 +13,7 @@ mapping elites", 2015.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,6 +26,7 @@ from nprl.search.constants import decimal, lift, simplify
 from nprl.search.front import Front
 from nprl.search.grammar import Grammar
 from nprl.search.judge import judged
+from nprl.search.learner import Progress, Source, task_of
 from nprl.search.mutate import Mutator, near
 from nprl.search.tune import Returns, tune
 from nprl.search.work import Clock, Work
@@ -92,14 +93,13 @@ class _Islands:
 
 
 def evolve(
-    task: Task,
+    source: Source,
     grammar: Grammar,
     work: Work,
     seed: int = 0,
-    progress: Callable[[str], None] | None = None,
-    scores: bool = False,
+    progress: Progress | None = None,
 ) -> Front:
-    """The front that evolution finds in ``task``; with ``scores``, a term for each action.
+    """The front that evolution finds in the task of ``source``, whose teacher is not asked.
 
     ``grammar.max_nodes`` limits whole programs, over all outputs. The same seed gives the same
     front, whatever ``work.jobs`` is, unless the clock cut it short (``progress`` is told).
@@ -108,9 +108,9 @@ def evolve(
     Raises:
         ValueError: for spaces that programs do not know (see `blank`).
     """
-    say = progress or (lambda text: None)
+    task, say = task_of(source), progress or (lambda text: None)
     clock = Clock(work, say)
-    search = _Search(blank(task, scores), task, grammar, work, seed)
+    search = _Search(task, grammar, work, seed)
     try:
         while search.spent < work.search_steps and not clock.late("evolution"):
             search.step()
@@ -128,11 +128,9 @@ def evolve(
 class _Search:
     """One evolution: its populations, the episodes they play, and the next child."""
 
-    def __init__(
-        self, template: Program, task: Task, grammar: Grammar, work: Work, seed: int
-    ) -> None:
-        self._template, self._work = template, work
-        self._most = grammar.max_nodes - int(template.scores)
+    def __init__(self, task: Task, grammar: Grammar, work: Work, seed: int) -> None:
+        self._template, self._work = blank(task, grammar.scores), work
+        self._most = grammar.max_nodes - int(grammar.scores)
         self._rng = np.random.default_rng(seed)
         self._mutator = Mutator(grammar, self._rng)
         self._tuning = Rollouts(task, work.tuning_seeds(seed), work.jobs)
@@ -179,7 +177,7 @@ class _Search:
         played = self._tuning.run_many([with_terms(self._template, found)])[0]
         self._islands.add(_Member(found, played.returns))
 
-    def tuned(self, seed: int, clock: Clock, say: Callable[[str], None]) -> list[Program]:
+    def tuned(self, seed: int, clock: Clock, say: Progress) -> list[Program]:
         """All populations, and the best two of each size, if no smaller is better, tuned by CMA-ES."""
         best, chosen = -np.inf, []
         for size in sorted(self._islands.by_size):

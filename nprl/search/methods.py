@@ -1,0 +1,13 @@
+"""The learners, by name."""
+
+from __future__ import annotations
+
+from nprl.search.ars import ars
+from nprl.search.evolve import evolve
+from nprl.search.learner import Learner
+
+FROM_RETURN: dict[str, Learner] = {"evolution": evolve, "ars": ars}
+"""They need a task only."""
+FROM_TEACHER: dict[str, Learner] = {}
+"""They need a teacher or demonstrations."""
+METHODS = FROM_RETURN | FROM_TEACHER
