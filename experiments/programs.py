@@ -56,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         task = load_task(args.env).unbound()
         work = Work.of(task, args.budget, args.jobs)
-        grammar = grammar_of(args, task, blank(task), max(limits, default=15))
+        grammar = grammar_of(args, task, blank(task, args.scores), max(limits, default=15))
     except ValueError as error:
         print(f"programs: {error}", file=sys.stderr)
         return 2
@@ -181,7 +181,7 @@ def row_cells(row: dict[str, Any]) -> list[str | int | float | None]:
     limit = row["claim"]
     size = f"{limit['nodes']} nodes" if limit["nodes"] else f"{limit['constants']} constants"
     return [
-        "; ".join(map(str, program_from_json(row["program"]).output)),
+        program_from_json(row["program"]).formula,
         row["nodes"],
         row["constants"],
         row["return"],

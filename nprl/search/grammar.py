@@ -65,6 +65,8 @@ class Grammar:
     """What every program must keep, for all inputs in the ``ranges``."""
     ranges: tuple[tuple[str, Interval], ...] = ()
     """Of inputs; one that is not listed may be any number."""
+    scores: bool = False
+    """Whether programs have a term for each of finitely many actions, of which the highest counts."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot be searched."""
