@@ -93,7 +93,9 @@ def tune(
     best, best_mean = first, float(judge.means(first[None])[0])
     scale = np.where(first == 0, SMALLEST, np.abs(first))
     error = _played(program, rollouts).error
-    z, mean = _search(judge, first, scale, seed, evaluations, deadline, spread, FLAT * error)
+    z, mean = search_constants(
+        judge, first, scale, seed, evaluations, deadline, spread, FLAT * error
+    )
     if mean > best_mean:
         best = first + scale * z
     chosen = judge.program([decimal(v, 6) for v in best])
@@ -127,7 +129,7 @@ def _shorten(judge: Returns, best: Floats, rollouts: Rollouts) -> Program:
     return judge.program(found)
 
 
-def _search(
+def search_constants(
     judge: Returns,
     first: Floats,
     scale: Floats,
@@ -137,7 +139,10 @@ def _search(
     spread: float,
     flat: float,
 ) -> tuple[Floats, float]:
-    """The best of CMA-ES, relative to ``first`` in units of ``scale``, and its mean return."""
+    """The best of CMA-ES, relative to ``first`` in units of ``scale``, and its mean return.
+
+    It ends when its generations differ by less than ``flat``, or at ``deadline``.
+    """
     best, best_mean = np.zeros(len(first)), -np.inf
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # cma warns of one dimension, of missing plots and the like
