@@ -16,7 +16,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from nprl.distill.rollout import Episodes, Floats, Rollouts, act_of, with_terms
+from nprl.distill.rollout import Episodes, Floats, Rollouts, with_terms
 from nprl.lang.terms import Term
 from nprl.program import Program
 from nprl.search.constants import (
@@ -50,7 +50,7 @@ class Returns:
     """The episodes of one skeleton's programs, for many settings of its constants at once."""
 
     def __init__(self, program: Program, skeletons: Sequence[Term], rollouts: Rollouts) -> None:
-        """The skeletons of the outputs of ``program``, constants as holes ``c:0``, ``c:1``, ...."""
+        """The skeletons of the terms of ``program``, constants as holes ``c:0``, ``c:1``, ...."""
         self._program, self._skeletons, self._rollouts = program, tuple(skeletons), rollouts
         self.evaluations = 0
 
@@ -79,21 +79,21 @@ def tune(
     ``deadline`` is a value of ``time.monotonic()``; when it has passed, the best so far is taken. A
     program without constants comes back as it is.
     """
-    skeletons, values = lift(program.output)
+    skeletons, values = lift(program.terms)
     first = np.asarray([float(v) for v in values])
     judge = Returns(program, skeletons, rollouts)
     if len(values) == 0:
-        return Tuned(program, rollouts.run(act_of(program)), 1)
+        return Tuned(program, rollouts.run_many([program])[0], 1)
     best, best_mean = first, float(judge.means(first[None])[0])
     scale = np.where(first == 0, SMALLEST, np.abs(first))
-    error = rollouts.run(act_of(program)).error
+    error = rollouts.run_many([program])[0].error
     z, mean = _search(judge, first, scale, seed, evaluations, deadline, spread, FLAT * error)
     if mean > best_mean:
         best = first + scale * z
     chosen = judge.program([decimal(v, 6) for v in best])
     if shorten:
         chosen = _shorten(judge, best, rollouts)
-    return Tuned(chosen, rollouts.run(act_of(chosen)), judge.evaluations, not _late(deadline))
+    return Tuned(chosen, rollouts.run_many([chosen])[0], judge.evaluations, not _late(deadline))
 
 
 def shorten(program: Program, rollouts: Rollouts) -> Program:
@@ -101,7 +101,7 @@ def shorten(program: Program, rollouts: Rollouts) -> Program:
 
     What is multiplied by 0 or by 1 disappears from the text.
     """
-    skeletons, values = lift(program.output)
+    skeletons, values = lift(program.terms)
     if not values:
         return program
     judge = Returns(program, skeletons, rollouts)
@@ -110,7 +110,7 @@ def shorten(program: Program, rollouts: Rollouts) -> Program:
 
 def _shorten(judge: Returns, best: Floats, rollouts: Rollouts) -> Program:
     exact = judge.program([decimal(v, 9) for v in best])
-    played = rollouts.run(act_of(exact))
+    played = rollouts.run_many([exact])[0]
     limit = -played.mean + NOISE * played.error
 
     def losses(trials: Sequence[tuple[Fraction, ...]]) -> list[float]:
