@@ -105,7 +105,7 @@ def test_a_barrier_may_speak_of_the_registers(
     good: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Path("model.json").write_text(json.dumps(cart().to_json()))
-    Path("set.txt").write_text("x**2 <= 0.36\ni <= 0.1\ni >= -0.1\n")
+    Path("set.txt").write_text("x <= 0.6\nx >= -0.6\ni <= 0.052\ni >= -0.052\n")
     little = controller("-2 * x - i", replace(INTEGRAL, low=F(-1, 20), high=F(1, 20)))
     command = ["--model", "model.json", "--barrier", "set.txt", "--policy"]
     assert main([*command, str(little.save("little.json"))]) == 0
