@@ -35,6 +35,10 @@ SMALLEST = 0.05
 """The size of a constant that is 0, for the search."""
 
 
+Lifted = tuple[tuple[Term, ...], tuple[Fraction, ...]]
+"""Skeletons, and the numbers of their holes."""
+
+
 @dataclass(frozen=True, slots=True)
 class Tuned:
     """The program with its new constants, its episodes, and how many candidates were played."""
@@ -73,27 +77,29 @@ def tune(
     deadline: float | None = None,
     spread: float = 0.3,
     shorten: bool = True,
+    lifted: Lifted | None = None,
 ) -> Tuned:
     """``program`` with the constants that CMA-ES finds best on these rollouts, as short decimals.
 
     ``deadline`` is a value of ``time.monotonic()``; when it has passed, the best so far is taken. A
-    program without constants comes back as it is.
+    program without constants comes back as it is. ``lifted`` are the skeletons of its terms and
+    its constants, where not all of its numbers are to be tuned.
     """
-    skeletons, values = lift(program.terms)
+    skeletons, values = lifted or lift(program.terms)
     first = np.asarray([float(v) for v in values])
     judge = Returns(program, skeletons, rollouts)
     if len(values) == 0:
-        return Tuned(program, rollouts.run_many([program])[0], 1)
+        return Tuned(program, _played(program, rollouts), 1)
     best, best_mean = first, float(judge.means(first[None])[0])
     scale = np.where(first == 0, SMALLEST, np.abs(first))
-    error = rollouts.run_many([program])[0].error
+    error = _played(program, rollouts).error
     z, mean = _search(judge, first, scale, seed, evaluations, deadline, spread, FLAT * error)
     if mean > best_mean:
         best = first + scale * z
     chosen = judge.program([decimal(v, 6) for v in best])
     if shorten:
         chosen = _shorten(judge, best, rollouts)
-    return Tuned(chosen, rollouts.run_many([chosen])[0], judge.evaluations, not _late(deadline))
+    return Tuned(chosen, _played(chosen, rollouts), judge.evaluations, not _late(deadline))
 
 
 def shorten(program: Program, rollouts: Rollouts) -> Program:
@@ -110,7 +116,7 @@ def shorten(program: Program, rollouts: Rollouts) -> Program:
 
 def _shorten(judge: Returns, best: Floats, rollouts: Rollouts) -> Program:
     exact = judge.program([decimal(v, 9) for v in best])
-    played = rollouts.run_many([exact])[0]
+    played = _played(exact, rollouts)
     limit = -played.mean + NOISE * played.error
 
     def losses(trials: Sequence[tuple[Fraction, ...]]) -> list[float]:
@@ -150,6 +156,10 @@ def _search(
             if means[top] > best_mean:
                 best, best_mean = asked[top], float(means[top])
     return best, best_mean
+
+
+def _played(program: Program, rollouts: Rollouts) -> Episodes:
+    return rollouts.run_many([program])[0]
 
 
 def _late(deadline: float | None) -> bool:
