@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections import deque
 from dataclasses import replace
 from fractions import Fraction as F
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -197,6 +199,14 @@ def test_memory_as_text() -> None:
     assert str(by_hand) == SHOWN
 
 
+def test_the_programs_in_the_docs_are_programs() -> None:
+    page = (Path(__file__).parent.parent / "docs" / "programs.md").read_text()
+    shown = [b for b in textwrap.dedent(page).split("\n\n") if b.startswith("    nprl-program 1")]
+    assert len(shown) == 2
+    for block in map(textwrap.dedent, shown):
+        assert str(program_from_text(block)).strip() == block
+
+
 def test_a_window_that_is_no_fold_is_shown_register_by_register() -> None:
     policy = program_from_text(SHOWN)
     changed = replace(policy.registers[4], update=parse("w_1 / 2"))
@@ -250,6 +260,18 @@ def test_memory_is_played_alike_in_machine_code_in_batches_and_by_processes() ->
         assert three[0].returns.min() > -200
         seen = evaluate(HILL, p, range(2), timed=False)
         assert seen.returns.tolist() == three[0].returns.tolist()
+
+
+def test_memory_is_played_in_mujoco_by_machine_code_as_by_processes() -> None:
+    task = load_task("InvertedPendulum-v5").unbound()
+    place = Coordinate("before", "rad", F(-1), F(1))
+    bare = replace(blank(task), registers=(previous(place, Var("angle")),))
+    some = [replace(bare, output=(parse(f"{k} * (angle - before) + angle"),)) for k in (20, 200)]
+    fast, slow = Rollouts(task, range(2)), Rollouts(task, range(2))
+    slow._machine = None
+    for one, other in zip(fast.run_many(some), slow.run_many(some), strict=True):
+        assert one.returns.tolist() == other.returns.tolist()
+        assert one.lengths.tolist() == other.lengths.tolist()
 
 
 def test_constants_in_updates_are_tuned_too() -> None:

@@ -14,6 +14,7 @@ import pytest
 from checked_examples import X, cart, proved
 from hypothesis import given
 from hypothesis import strategies as st
+from lang_strategies import few
 from runtime_examples import box_certificate
 
 from nprl.env.plant import Plant
@@ -116,6 +117,7 @@ def test_a_barrier_may_speak_of_the_registers(
 STEPS = st.lists(st.tuples(st.floats(-1, 1), st.floats(-0.01, 0.01)), min_size=1, max_size=8)
 
 
+@few
 @given(STEPS)
 def test_the_model_with_memory_steps_as_program_and_plant_do(
     rows: list[tuple[float, float]],
