@@ -279,6 +279,11 @@ class Rollouts:
         """Whether programs are played many at once, in machine code or in batches."""
         return self._plant is not None or self._machine is not None
 
+    @property
+    def compiled(self) -> bool:
+        """Whether programs are played in machine code."""
+        return self._machine is not None
+
     def _batched(
         self, plant: Plant, act: Act, copies: int, record: bool, in_units: bool
     ) -> Episodes:

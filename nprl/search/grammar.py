@@ -59,6 +59,8 @@ class Grammar:
     """Whether ``where(a <= b, c, d)`` occurs."""
     max_nodes: int = 11
     max_holes: int = 3
+    max_constants: int | None = None
+    """Of whole programs, for searches that have a constant for each input; None: as many as come."""
     sketch: Sketch | None = None
     """What is given of the program; None leaves each output free."""
     constraints: tuple[Constraint, ...] = ()
