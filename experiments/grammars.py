@@ -26,6 +26,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "the grammar", "what programs may be, and what they must keep"
     )
     group.add_argument("--nodes", type=int, help="of the largest program, over all outputs")
+    group.add_argument(
+        "--scores", action="store_true", help="a score for each of finitely many actions"
+    )
+    group.add_argument("--constants", type=int, help="at most, for the method ars")
     group.add_argument("--only", nargs="+", metavar="INPUT", help="the inputs that are used")
     group.add_argument(
         "--sketch",
@@ -52,8 +56,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def grammar_of(args: argparse.Namespace, task: Task, template: Program, nodes: int) -> Grammar:
-    """The grammar of programs like ``template``.
+def grammar_of(
+    args: argparse.Namespace,
+    task: Task,
+    template: Program,
+    nodes: int,
+    constants: int | None = None,
+) -> Grammar:
+    """The grammar of programs like ``template``, so large if the command line does not say it.
 
     Raises:
         ValueError: for names that are no inputs, or what is no sketch.
@@ -77,6 +87,8 @@ def grammar_of(args: argparse.Namespace, task: Task, template: Program, nodes: i
     return Grammar(
         tuple(args.only or names),
         max_nodes=args.nodes or nodes,
+        max_constants=args.constants or constants,
+        scores=args.scores,
         sketch=sketch(*args.sketch) if args.sketch else None,
         constraints=tuple(kept),
         ranges=ranges(task, names) if kept else (),
@@ -85,7 +97,7 @@ def grammar_of(args: argparse.Namespace, task: Task, template: Program, nodes: i
 
 def said(args: argparse.Namespace, grammar: Grammar) -> str:
     """The options that say this grammar again."""
-    words = ["--nodes", str(grammar.max_nodes)]
+    words = ["--nodes", str(grammar.max_nodes), *(["--scores"] if grammar.scores else [])]
     for option in ("only", "sketch", "rising", "falling", "odd", "even", "within", "steady"):
         value = getattr(args, option)
         if value:

@@ -53,10 +53,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.freeze and not targets:
         parser.error(f"--freeze: there is no target for {args.env}; there are {', '.join(TARGETS)}")
     limits = [t.nodes for t in targets if t.nodes is not None]
+    most = max((t.constants for t in targets if t.constants is not None), default=None)
     try:
         task = load_task(args.env).unbound()
         work = Work.of(task, args.budget, args.jobs)
-        grammar = grammar_of(args, task, blank(task), max(limits, default=15))
+        template = blank(task, args.scores)
+        grammar = grammar_of(args, task, template, max(limits, default=15), most)
     except ValueError as error:
         print(f"programs: {error}", file=sys.stderr)
         return 2
@@ -181,7 +183,7 @@ def row_cells(row: dict[str, Any]) -> list[str | int | float | None]:
     limit = row["claim"]
     size = f"{limit['nodes']} nodes" if limit["nodes"] else f"{limit['constants']} constants"
     return [
-        "; ".join(map(str, program_from_json(row["program"]).output)),
+        program_from_json(row["program"]).formula,
         row["nodes"],
         row["constants"],
         row["return"],

@@ -2,9 +2,9 @@
 
 The search sees observations with their running mean and deviation taken off; in the program these
 stand inside its constants, one for each observation and one more for each output. Where fewer are
-allowed the means stay in, and the program is linear. No setting of the search suits all tasks, and
-luck is part of it: several searches begin, each with a setting of `SETTINGS`, and after equal work
-the better half of them goes on.
+allowed the means stay in, the program is linear, and small weights are left out. No setting of the
+search suits all tasks, and luck is part of it: several searches begin, each with a setting of
+`SETTINGS`, and after equal work the better half of them goes on.
 
 Source: Mania, Guy, Recht, "Simple random search of static linear policies is competitive for
 reinforcement learning", NeurIPS 2018, algorithm 2 (V2-t); Jamieson, Talwalkar, "Non-stochastic best
@@ -19,7 +19,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from nprl.distill.rollout import Floats, Rollouts, act_of, blank, with_terms
-from nprl.env.task import Task
 from nprl.lang.terms import Term, Var
 from nprl.program import Program
 from nprl.search.constants import ONE, decimal, hole, linear
@@ -93,20 +92,24 @@ class _Search:
     """One search from the origin, with one setting."""
 
     def __init__(
-        self, task: Task, grammar: Grammar, setting: Setting, work: Work, seed: int, index: int
+        self, tuning: Rollouts, grammar: Grammar, setting: Setting, seed: int, index: int
     ) -> None:
-        self.setting, self._task, self._jobs = setting, task, work.jobs
-        self._template = template = blank(task)
+        self.setting, self._tuning, task = setting, tuning, tuning.task
+        self._template = template = blank(task, grammar.scores)
         names = [i.name for i in template.inputs]
         self._used = [names.index(v) for v in grammar.variables]
         self._features = [*map(Var, grammar.variables), ONE]
-        self._half = np.asarray([float(c.high - c.low) / 2 for c in template.outputs])
-        self._middle = np.asarray([float(c.high + c.low) / 2 for c in template.outputs])
+        bounds = [(-1.0, 1.0)] * len(template.output)  # the highest score is so in any unit
+        if not template.scores:
+            bounds = [(float(c.low), float(c.high)) for c in template.outputs]
+        self._half = np.asarray([(high - low) / 2 for low, high in bounds])
+        self._middle = np.asarray([(high + low) / 2 for low, high in bounds])
         self._weights = np.zeros((len(self._half), len(self._used)))
         rows = np.arange(self._weights.size + len(self._half)).reshape(len(self._half), -1)
         self._skeletons = [_sum(map(hole, row), self._features) for row in rows.tolist()]
-        most = grammar.max_constants
-        self._centred = most is None or rows.size <= most
+        most = rows.size if grammar.max_constants is None else grammar.max_constants
+        self._centred, self._most = rows.size <= most, most
+        self._kept = np.ones(self._weights.shape, dtype=np.bool_)
         self._normal = _Normaliser(0, np.zeros(len(names)), np.zeros(len(names)))
         self._rng = np.random.default_rng([seed, index])
         self._first = FIRST + 1_000_000 * seed
@@ -127,15 +130,15 @@ class _Search:
         bias = self._middle - scaled @ mean
         return np.concatenate([scaled, bias[..., None]], axis=-1)
 
-    def look(self, tuning: Rollouts) -> None:
+    def look(self) -> None:
         """Play the centre on the tuning seeds, and count in what it observes."""
         rows = [[decimal(v, DIGITS) for v in row] for row in self.constants(self._weights).tolist()]
         program = with_terms(self._template, [linear(row, self._features) for row in rows])
-        played = tuning.run_many([program])[0]
+        played = self._tuning.run_many([program])[0]
         if not self.looks and self.setting.bare:
             self._idle = float(played.returns.sum() / played.lengths.sum())
         self.looks.append((played.mean, program))
-        watched = Rollouts(self._task, [self._first + self._number])
+        watched = self._tuning.seeded([self._first + self._number])
         seen = watched.run(act_of(program), record=True).observations
         assert seen is not None
         self._normal.add(seen)
@@ -146,12 +149,11 @@ class _Search:
     def step(self) -> None:
         """A step along the directions with the best returns, by the differences of their returns."""
         s = self.setting
-        deltas = self._rng.standard_normal((s.directions, *self._weights.shape))
+        deltas = self._kept * self._rng.standard_normal((s.directions, *self._weights.shape))
         tried = self._weights + s.noise * np.stack([deltas, -deltas], axis=1)
         table = self.constants(tried).reshape(2 * s.directions, -1)
-        rollouts = Rollouts(self._task, [self._first + self._number], self._jobs)
+        rollouts = self._tuning.seeded([self._first + self._number])
         whole, lengths = rollouts.settings(self._template, self._skeletons, table)
-        rollouts.close()
         returns = (whole - self._idle * lengths).mean(axis=1).reshape(-1, 2)
         top = np.argsort(-returns.max(axis=1), kind="stable")[: s.top]
         spread = returns[top].std()
@@ -162,12 +164,20 @@ class _Search:
         self._played += len(table)
         self.spent += rollouts.steps
 
-    def go(self, steps: float, tuning: Rollouts, clock: Clock) -> None:
+    def prune(self, part: float) -> None:
+        """Leave out the smallest weights, ``part`` of the way to the number that is allowed."""
+        size = self._weights.size
+        most = round(size * min(1.0, self._most / size) ** part)
+        apart = np.sort(np.abs(self._weights), axis=None)[size - max(1, most)]
+        self._kept = np.abs(self._weights) >= apart
+        self._weights = self._weights * self._kept
+
+    def go(self, steps: float, clock: Clock) -> None:
         """Search for so many environment steps."""
         until = self.spent + steps
         while self.spent < until and not clock.late("the search"):
             if self._played >= EPISODES:
-                self.look(tuning)
+                self.look()
             self.step()
 
 
@@ -180,29 +190,34 @@ def ars(
 ) -> Front:
     """The front of affine programs that the search meets, over the grammar's variables.
 
+    Where the grammar has scores they have an affine term for each action.
+
     The same seed gives the same front, whatever ``work.jobs`` is, unless the clock cut it short.
 
     Raises:
-        ValueError: for spaces that programs do not know (see `blank`), or fewer constants allowed
-            than there are weights.
+        ValueError: for spaces that programs do not know (see `blank`).
     """
     task, say = task_of(source), progress or (lambda text: None)
     clock = Clock(work, say)
-    all_of = [_Search(task, grammar, s, work, seed, k) for k, s in enumerate(SETTINGS)]
-    searches, rounds = all_of, len(SETTINGS).bit_length()
     tuning = Rollouts(task, work.tuning_seeds(seed), work.jobs)
+    all_of = [_Search(tuning, grammar, s, seed, k) for k, s in enumerate(SETTINGS)]
+    searches, rounds = all_of, len(SETTINGS).bit_length()
     try:
-        for _ in range(rounds):
+        for k in range(1, rounds + 1):
             for search in searches:
-                search.go(work.search_steps / rounds / len(searches), tuning, clock)
+                search.go(work.search_steps / rounds / len(searches), clock)
                 say(f"{search.setting}, {search.spent} steps: {search.best:.5g}")
             searches = sorted(searches, key=lambda s: -s.best)[: max(1, len(searches) // 2)]
+            for search in searches:
+                search.prune(min(1.0, k / max(1, rounds - 1)))
     except KeyboardInterrupt:
         clock.tell(INTERRUPTED)
     finally:
         tuning.close()
     looks = sorted((look for s in all_of for look in s.looks), key=lambda look: -look[0])
-    return judged(task, [p for _, p in looks[:KEPT]], METHOD, grammar, work, clock)
+    programs, most = [p for _, p in looks], grammar.max_constants
+    programs = [p for p in programs if most is None or p.constants <= most] or programs
+    return judged(task, programs[:KEPT], METHOD, grammar, work, clock)
 
 
 def _sum(constants: Iterable[Term], features: Sequence[Term]) -> Term:

@@ -83,7 +83,8 @@ class _Search:
     """One evolution: its populations, the episodes they play, and the next child."""
 
     def __init__(self, task: Task, grammar: Grammar, work: Work, seed: int) -> None:
-        self._template = blank(task)
+        self._template = blank(task, grammar.scores)
+        self._most = grammar.max_nodes - int(grammar.scores)
         self._sketch = grammar.sketch or free(len(self._template.output))
         inputs = [i.name for i in self._template.inputs]
         self._sketch.check(inputs, len(self._template.output))
@@ -161,7 +162,7 @@ class _Search:
         skeleton = lift(found)[0]
         self.born += 1
         size = self._sketch.size(found)
-        if size > self._grammar.max_nodes:
+        if size > self._most:
             return
         known = int.from_bytes(hashlib.sha256(repr(skeleton).encode()).digest()[:6])
         if known in self._seen and self._rng.random() < 0.9:
@@ -202,7 +203,7 @@ class _Search:
         rng, places, numbers = self._rng, self._sketch.places, self._sketch.numbers
         members = self._islands.all()
         if len(members) < 2 * KEPT or rng.random() < FRESH:
-            each = max(1, self._grammar.max_nodes // places)
+            each = max(1, self._most // places)
             return [
                 self._mutator.number()
                 if k in numbers
@@ -212,7 +213,7 @@ class _Search:
         result = list(self._parent(members).parts)
         for _ in range(1 + int(rng.random() < TWICE)):
             k = int(rng.integers(places))
-            room = self._grammar.max_nodes - self._sketch.size(result) + nodes(result[k])
+            room = self._most - self._sketch.size(result) + nodes(result[k])
             if k in numbers:
                 result[k] = self._mutator.number()
             elif rng.random() < CROSSED:

@@ -67,6 +67,8 @@ class Grammar:
     """What every program must keep, for all inputs in the ``ranges``."""
     ranges: tuple[tuple[str, Interval], ...] = ()
     """Of inputs; one that is not listed may be any number."""
+    scores: bool = False
+    """Whether programs have a term for each of finitely many actions, of which the highest counts."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot be searched."""
@@ -75,6 +77,8 @@ class Grammar:
                 "a grammar has variables, one node or more and no negative number of holes; "
                 f"got {self.variables}, {self.max_nodes}, {self.max_holes}"
             )
+        if self.max_constants is not None and self.max_constants < 1:
+            raise ValueError(f"max_constants is at least 1, or None; got {self.max_constants}")
         for name in (o.value for o in self.unary if o not in UNARY):
             raise ValueError(f"operators searched are neg abs sin cos tanh; got {name!r}")
 
