@@ -98,7 +98,7 @@ class _Search:
         self._template = template = blank(task, grammar.scores)
         names = [i.name for i in template.inputs]
         self._used = [names.index(v) for v in grammar.variables]
-        self._features = [*map(Var, grammar.variables), ONE]
+        self._features: list[Term] = [*map(Var, grammar.variables), ONE]
         bounds = [(-1.0, 1.0)] * len(template.output)  # the highest score is so in any unit
         if not template.scores:
             bounds = [(float(c.low), float(c.high)) for c in template.outputs]
