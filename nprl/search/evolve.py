@@ -18,7 +18,7 @@ import numpy as np
 
 from nprl.distill.rollout import Rollouts, blank, with_terms
 from nprl.env.task import Task
-from nprl.lang.terms import Term, nodes
+from nprl.lang.terms import Term, constants, nodes
 from nprl.program import Program
 from nprl.search.constants import decimal, fill, lift, simplify
 from nprl.search.front import Front
@@ -163,7 +163,7 @@ class _Search:
         skeleton = lift(found)[0]
         self.born += 1
         size = self._sketch.size(found)
-        if size > self._most:
+        if size > self._most or not self._few_constants(found):
             return
         known = int.from_bytes(hashlib.sha256(repr(skeleton).encode()).digest()[:6])
         if known in self._seen and self._rng.random() < 0.9:
@@ -177,6 +177,10 @@ class _Search:
         if self._grammar.admits(program):
             played = self._tuning.run_many([program])[0]
             self._islands.add(Member(found, size, played.returns))
+
+    def _few_constants(self, parts: Parts) -> bool:
+        most = self._grammar.max_constants
+        return most is None or sum(map(constants, self._sketch.plug(parts))) <= most
 
     def tuned(self, seed: int, clock: Clock, say: Progress) -> list[Program]:
         """All populations, and the best two of each size, if no smaller is better, tuned by CMA-ES."""
