@@ -56,10 +56,10 @@ class Setting:
 
 
 SETTINGS = (
-    Setting(16, 8, 0.02, 0.03),
-    Setting(16, 8, 0.02, 0.03, bare=True),
-    Setting(4, 2, 0.02, 0.02),
-    Setting(4, 2, 0.02, 0.02, bare=True),
+    Setting(8, 8, 0.05, 0.03),
+    Setting(8, 8, 0.05, 0.03, bare=True),
+    Setting(8, 4, 0.02, 0.03),
+    Setting(8, 4, 0.02, 0.03, bare=True),
 )
 
 
