@@ -28,6 +28,7 @@ from nprl.envs.mujoco_twins import Simulated, place
 from nprl.lang.floats import compile_scalar
 from nprl.lang.native import compiler
 from nprl.lang.terms import Clip, Num, Term, Var
+from nprl.memory import Register
 from nprl.search.constants import decimal, linear
 
 FUNCTIONS = ("mj_resetData", "mj_forward", "mj_step", "mj_rnePostConstraint")
@@ -55,8 +56,8 @@ STEPS = """    for (int j = 0; j < ACTIONS; j++) ((double *)world[CTRL])[j] = u[
     look(world, next);"""
 CHECKED = 20
 """Steps that are compared before a machine is used."""
-Play = tuple[Sequence[Term], Sequence[str], Floats]
-"""A program's terms, the names of its inputs, and the settings (s, h) of its holes."""
+Play = tuple[Sequence[Term], Sequence[str], Floats, Sequence[Register]]
+"""A program's terms, the names of its inputs, the settings (s, h) of its holes, its registers."""
 
 
 class SimulatedMachine:
@@ -79,10 +80,14 @@ class SimulatedMachine:
         return other
 
     def play(
-        self, terms: Sequence[Term], names: Sequence[str], holes: Floats
+        self,
+        terms: Sequence[Term],
+        names: Sequence[str],
+        holes: Floats,
+        registers: Sequence[Register] = (),
     ) -> tuple[Floats, NDArray[np.int64]]:
         """As `nprl.distill.machine.Machine.play`."""
-        return self.play_all([(terms, names, holes)])[0]
+        return self.play_all([(terms, names, holes, registers)])[0]
 
     def play_all(self, plays: Sequence[Play]) -> list[tuple[Floats, NDArray[np.int64]]]:
         """`play` for each; the results do not depend on the number of threads.
