@@ -28,9 +28,9 @@ def found(task: Task, steps: int, jobs: int = 1, most: int | None = None, seed: 
 
 
 def test_it_balances_the_pole_and_repeats_itself() -> None:
-    front = found(CART, 200_000)
+    front = found(CART, 100_000)
     assert front.best().mean == 500.0
-    assert [(e.mean, e.program) for e in found(CART, 200_000)] == [
+    assert [(e.mean, e.program) for e in found(CART, 100_000)] == [
         (e.mean, e.program) for e in front
     ]
 
@@ -44,9 +44,9 @@ def test_the_number_of_threads_makes_no_difference_where_mujoco_steps() -> None:
 def test_where_no_constant_is_left_for_a_bias_there_is_none() -> None:
     for entry in found(CART, 20_000, most=4):
         assert entry.constants <= 4
-    front = found(CART, 60_000, most=2)
+    front = found(CART, 100_000, most=2)
     assert front.best().constants <= 2
-    assert front.best().mean > 100
+    assert front.best().mean == 500.0
 
 
 def test_scores_have_an_affine_term_for_each_action() -> None:
