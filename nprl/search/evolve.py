@@ -13,12 +13,15 @@ EuroGP 2022.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from nprl.distill.rollout import Rollouts, blank, with_terms
+from nprl.distill.rollout import Rollouts, blank
 from nprl.env.task import Task
 from nprl.lang.terms import Term, nodes
+from nprl.memory import needed
 from nprl.program import Program
 from nprl.search.constants import decimal, fill, lift, simplify
 from nprl.search.front import Front
@@ -86,7 +89,7 @@ class _Search:
         self._template = blank(task, grammar.scores)
         self._most = grammar.max_nodes - int(grammar.scores)
         self._sketch = grammar.sketch or free(len(self._template.output))
-        inputs = [i.name for i in self._template.inputs]
+        inputs = [i.name for i in self._template.inputs] + [r.name for r in grammar.registers]
         self._sketch.check(inputs, len(self._template.output))
         self._grammar, self._work = grammar, work
         self._rng = np.random.default_rng(seed)
@@ -154,14 +157,26 @@ class _Search:
             rollouts.close()
 
     def _program(self, parts: Parts) -> Program:
-        return with_terms(self._template, self._sketch.plug(parts))
+        output = self._sketch.plug(parts)
+        return replace(
+            self._template, output=output, registers=needed(output, self._grammar.registers)
+        )
+
+    def _size(self, parts: Sequence[Term]) -> int:
+        """The nodes of the program, with the registers that it reads and without the argmax."""
+        held = needed(self._sketch.plug(parts), self._grammar.registers)
+        return self._sketch.size(parts) + sum(nodes(r.update) for r in held)
+
+    def _terms(self, parts: Sequence[Term], program: Program) -> tuple[Term, ...]:
+        """The terms of ``program`` with other parts; its updates stay as they are."""
+        return (*self._sketch.plug(parts), *(r.update for r in program.registers))
 
     def step(self) -> None:
         """A child: its constants are tried on more and more episodes, as long as it is worth it."""
         found = tuple(simplify(t) for t in self._child())
         skeleton = lift(found)[0]
         self.born += 1
-        size = self._sketch.size(found)
+        size = self._size(found)
         if size > self._most:
             return
         known = int.from_bytes(hashlib.sha256(repr(skeleton).encode()).digest()[:6])
@@ -185,18 +200,20 @@ class _Search:
             if self._tuning.steps > limit or clock.late("tuning"):
                 break
             skeletons, values = lift(member.parts)
+            program = self._program(member.parts)
             found = tune(
-                self._program(member.parts),
+                program,
                 self._tuning,
                 seed,
                 self._work.evaluations,
                 clock.deadline,
-                lifted=(self._sketch.plug(skeletons), values),
+                lifted=(self._terms(skeletons, program), values),
             )
             say(
                 f"tuned {found.program.nodes} nodes: {member.mean:.5g} -> {found.episodes.mean:.5g}"
             )
-            result.append(found.program)
+            better = found.program  # a register whose factor became 0 is read no more
+            result.append(replace(better, registers=needed(better.output, better.registers)))
         return result
 
     def _child(self) -> list[Term]:
@@ -213,7 +230,7 @@ class _Search:
         result = list(self._parent(members).parts)
         for _ in range(1 + int(rng.random() < TWICE)):
             k = int(rng.integers(places))
-            room = self._most - self._sketch.size(result) + nodes(result[k])
+            room = self._most - self._size(result) + nodes(result[k])
             if k in numbers:
                 result[k] = self._mutator.number()
             elif rng.random() < CROSSED:
@@ -235,7 +252,7 @@ class _Search:
         program = self._program(parts)
         if not values:
             return parts, rollouts.run_many([program])[0].mean
-        judge = Returns(program, self._sketch.plug(skeletons), rollouts)
+        judge = Returns(program, self._terms(skeletons, program), rollouts)
         table = near(values, self._work.settings, self._rng)
         means = judge.means(table)
         top = int(np.argmax(means))
