@@ -29,11 +29,14 @@ from nprl.lang.text import parse
 from nprl.program import Program, program_from_json
 from nprl.report.front import draw_front
 from nprl.report.tables import text_table
+from nprl.search.direct import AFFINE, CUBIC
 from nprl.search.front import COLUMNS, Front, load_front
 from nprl.search.grammar import Grammar
 from nprl.search.methods import METHODS
 from nprl.search.work import INTERRUPTED, Work
 
+WHOLE, WIDE = (AFFINE, CUBIC, "ars"), 1000
+"""Methods that find forms of many terms, and how many nodes these may have."""
 RESULTS = Path(__file__).parent / "results"
 
 
@@ -56,7 +59,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         task = load_task(args.env).unbound()
         work = Work.of(task, args.budget, args.jobs)
-        grammar = grammar_of(args, task, blank(task, args.scores), max(limits, default=15))
+        nodes = max(limits, default=15) if args.method not in WHOLE else WIDE
+        grammar = grammar_of(args, task, blank(task, args.scores), nodes)
     except ValueError as error:
         print(f"programs: {error}", file=sys.stderr)
         return 2

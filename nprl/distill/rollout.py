@@ -153,11 +153,6 @@ def with_terms(program: Program, terms: Sequence[Term]) -> Program:
     return replace(program, output=tuple(terms[:split]), registers=held)
 
 
-def _for_machine(program: Program, terms: Sequence[Term]) -> Sequence[Term]:
-    """What machine code computes of them: it clips outputs, and chooses the nearest, itself."""
-    return program.applied(terms) if program.scores or program.registers else terms
-
-
 def units_of(program: Program, actions: NDArray[Any]) -> Floats:
     """Actions of the environment that ``program`` is for, in units, shape (n, outputs)."""
     if program.choices is not None:
@@ -259,10 +254,7 @@ class Rollouts:
             return [Episodes(r, lengths.astype(np.int64), None) for r, lengths in found]
         none = np.empty((1, 0))
         if isinstance(self._machine, SimulatedMachine):
-            plays = [
-                (_for_machine(p, p.terms), [i.name for i in p.inputs], none, p.registers)
-                for p in programs
-            ]
+            plays = [(*_code(p, p.terms), none, p.registers) for p in programs]
             many = self._machine.play_all(plays)
             self.steps += int(sum(lengths.sum() for _, lengths in many))
             return [Episodes(returns[0], lengths[0], None) for returns, lengths in many]
@@ -278,9 +270,8 @@ class Rollouts:
 
         The rows of ``table`` (s, h) are the values of their holes ``c:0`` to ``c:h-1``.
         """
-        names = [i.name for i in program.inputs]
         if self._machine is not None:
-            terms = _for_machine(program, skeletons)
+            terms, names = _code(program, skeletons)
             returns, lengths = self._machine.play(terms, names, table, program.registers)
             self.steps += int(lengths.sum())
             return returns, lengths
@@ -293,6 +284,7 @@ class Rollouts:
             played = self.run_many(programs)
             return np.stack([e.returns for e in played]), np.stack([e.lengths for e in played])
         holes = [hole(k).name for k in range(table.shape[1])]
+        names = [i.name for i in program.inputs]
         held, split = [r.name for r in program.registers], len(program.outputs)
         run = compile_batch(program.applied(skeletons), [names, held, holes])
         rows, plain = np.repeat(table, n, axis=0), program.choices is None
@@ -375,3 +367,9 @@ class Rollouts:
         for env in self._envs:
             env.close()
         self._envs = []
+
+
+def _code(program: Program, skeletons: Sequence[Term]) -> tuple[Sequence[Term], list[str]]:
+    """The terms that machine code computes, which clips and chooses itself, and the inputs' names."""
+    plain = not (program.scores or program.registers)
+    return skeletons if plain else program.applied(skeletons), [i.name for i in program.inputs]

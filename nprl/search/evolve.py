@@ -97,6 +97,7 @@ class _Search:
         self._tuning = Rollouts(task, work.tuning_seeds(seed), work.jobs)
         few = [Rollouts(task, self._tuning.seeds[:k], work.jobs) for k in SCREENS]
         self._screens = [*few, self._tuning]
+        self._refining = Rollouts(task, work.refining_seeds(seed), work.jobs)
         self._islands = Islands()
         self._seen: set[int] = set()
         self.born = 0
@@ -153,7 +154,7 @@ class _Search:
 
     def close(self) -> None:
         """Let go of the environments."""
-        for rollouts in self._screens:
+        for rollouts in (*self._screens, self._refining):
             rollouts.close()
 
     def _program(self, parts: Parts) -> Program:
@@ -194,16 +195,15 @@ class _Search:
 
     def tuned(self, seed: int, clock: Clock, say: Progress) -> list[Program]:
         """All populations, and the best two of each size, if no smaller is better, tuned by CMA-ES."""
-        result = self.programs
-        limit = self._tuning.steps + self._work.tuning_steps
+        result, most = self.programs, self._work.tuning_steps
         for member in self._islands.promising():
-            if self._tuning.steps > limit or clock.late("tuning"):
+            if self._refining.steps > most or clock.late("tuning"):
                 break
             skeletons, values = lift(member.parts)
             program = self._program(member.parts)
             found = tune(
                 program,
-                self._tuning,
+                self._refining,
                 seed,
                 self._work.evaluations,
                 clock.deadline,

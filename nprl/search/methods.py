@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from nprl.search.ars import ars
+from nprl.search.direct import AFFINE, CUBIC, forms
 from nprl.search.evolve import evolve
 from nprl.search.learner import Learner
 
-FROM_RETURN: dict[str, Learner] = {"evolution": evolve, "ars": ars}
+FROM_RETURN: dict[str, Learner] = {
+    "evolution": evolve,
+    "ars": ars,
+    "affine": forms(AFFINE),
+    "cubic": forms(CUBIC),
+}
 """They need a task only."""
 FROM_TEACHER: dict[str, Learner] = {}
 """They need a teacher or demonstrations."""

@@ -37,7 +37,9 @@ class Work:
     settings: int = 16
     """Settings of constants that each new structure is tried with."""
     tuning: int = 32
-    """Episodes that programs are tuned on."""
+    """Episodes that a search plays."""
+    refining: int = 256
+    """Episodes that what was found is tuned on, the search's among them."""
     choosing: int = 100
     """Episodes that decide between programs."""
     guard_s: float = 600.0
@@ -64,13 +66,18 @@ class Work:
         batched = task.rolled is not None
         steps = int(minutes * RATE[batched])
         jobs = jobs or os.cpu_count() or 1
-        some = (300, 16, 32, 100) if batched else (120, 8, 8, 30)
+        some = (300, 16, 32, 256, 100) if batched else (120, 8, 8, 16, 30)
         return cls(int(0.6 * steps), int(0.4 * steps), *some, 240 * minutes, jobs)
 
     def tuning_seeds(self, seed: int) -> range:
-        """The tuning seeds of the run with this seed."""
+        """The seeds that the run with this seed searches on."""
         first = FIRST_TUNING + APART * seed
         return range(first, first + self.tuning)
+
+    def refining_seeds(self, seed: int) -> range:
+        """The seeds that the run with this seed tunes on."""
+        first = FIRST_TUNING + APART * seed
+        return range(first, first + max(self.tuning, self.refining))
 
     @property
     def choosing_seeds(self) -> range:
