@@ -36,6 +36,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="LINE",
         help="registers: 'last [rad] in -1 .. 1 from 0: previous theta', as in a program's text",
     )
+    group.add_argument("--constants", type=int, help="at most, for the method ars")
     group.add_argument("--only", nargs="+", metavar="INPUT", help="the inputs that are used")
     group.add_argument(
         "--sketch",
@@ -62,8 +63,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def grammar_of(args: argparse.Namespace, task: Task, template: Program, nodes: int) -> Grammar:
-    """The grammar of programs like ``template``.
+def grammar_of(
+    args: argparse.Namespace,
+    task: Task,
+    template: Program,
+    nodes: int,
+    constants: int | None = None,
+) -> Grammar:
+    """The grammar of programs like ``template``, so large if the command line does not say it.
 
     Raises:
         ValueError: for names that are no inputs, or what is no sketch.
@@ -93,6 +100,7 @@ def grammar_of(args: argparse.Namespace, task: Task, template: Program, nodes: i
     return Grammar(
         tuple(args.only or names),
         max_nodes=args.nodes or nodes,
+        max_constants=args.constants or constants,
         scores=args.scores,
         registers=registers,
         sketch=sketch(*args.sketch) if args.sketch else None,

@@ -56,11 +56,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.freeze and not targets:
         parser.error(f"--freeze: there is no target for {args.env}; there are {', '.join(TARGETS)}")
     limits = [t.nodes for t in targets if t.nodes is not None]
+    most = max((t.constants for t in targets if t.constants is not None), default=None)
     try:
         task = load_task(args.env).unbound()
         work = Work.of(task, args.budget, args.jobs)
         nodes = max(limits, default=15) if args.method not in WHOLE else WIDE
-        grammar = grammar_of(args, task, blank(task, args.scores), nodes)
+        grammar = grammar_of(args, task, blank(task, args.scores), nodes, most)
     except ValueError as error:
         print(f"programs: {error}", file=sys.stderr)
         return 2

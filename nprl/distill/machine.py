@@ -191,7 +191,10 @@ class Machine:
 
 
 def coded(
-    terms: Sequence[Term], names: Sequence[str], holes: Floats, registers: Sequence[Register] = ()
+    terms: Sequence[Term],
+    names: Sequence[str],
+    holes: Floats,
+    registers: Sequence[Register] = (),
 ) -> tuple[NDArray[np.int32], Floats]:
     """The code of a program, and a table of its numbers: a row for each row (s, h) of ``holes``."""
     s, h = holes.shape
@@ -262,10 +265,9 @@ def _text(model: Model | Simulated, physics: Mapping[str, str], own: bool, round
         penalty, safe = model.unsafe_reward, sharp(model.safe)
         single = model.arithmetic.state == "float32"
     return TEXT % {
-        "prelude": PRELUDE, **physics,
+        "prelude": PRELUDE, **physics, "deep": DEEP, "kept": KEPT,
         "states": len(x), "actions": len(u), "noises": noises, "seen": seen,
-        "choices": len(choices), "deep": DEEP, "kept": KEPT, "single": single,
-        "rounded": rounded, "own": own,
+        "choices": len(choices), "single": single, "rounded": rounded, "own": own,
         "low": numbers(float(c.low) for c in model.action),
         "high": numbers(float(c.high) for c in model.action),
         "seen_low": numbers(low), "seen_high": numbers(high),

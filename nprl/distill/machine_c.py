@@ -103,8 +103,8 @@ static double episode(const int *code, const double *holes, const double *start,
                       long apart, void *const *world, long horizon, long *length)
 {
     double a[STATES], b[STATES], *x = a, *next = b, seen[SEEN], u[ACTIONS], held[KEPT], total = 0.0;
-    answer(code + 1, seen, holes, u, held);
     begin(world, start, x);
+    answer(code + 1, seen, holes, u, held);
     long t = 0;
     while (t < horizon) {
         int safe, terminal;

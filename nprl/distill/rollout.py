@@ -10,6 +10,7 @@ no evaluation.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
@@ -153,6 +154,11 @@ def with_terms(program: Program, terms: Sequence[Term]) -> Program:
     return replace(program, output=tuple(terms[:split]), registers=held)
 
 
+def _for_machine(program: Program, terms: Sequence[Term]) -> Sequence[Term]:
+    """What machine code computes of them: it clips outputs, and chooses the nearest, itself."""
+    return program.applied(terms) if program.scores or program.registers else terms
+
+
 def units_of(program: Program, actions: NDArray[Any]) -> Floats:
     """Actions of the environment that ``program`` is for, in units, shape (n, outputs)."""
     if program.choices is not None:
@@ -199,33 +205,50 @@ class Rollouts:
         Raises:
             ValueError: without seeds.
         """
-        if not seeds:
-            raise ValueError("at least one seed is needed")
-        self.task, self.seeds, self._jobs = task, tuple(int(s) for s in seeds), jobs
-        self.steps = 0
-        """Environment steps so far."""
+        self.task, self._jobs = task, jobs
         model = task.rolled
         self._plant: Plant | None = None
         self._machine: Machine | SimulatedMachine | None = None
-        self._envs: list[Any] = []
+        self._module: Any = None
         if model is None:
-            self._machine = simulated_machine(task, self.seeds, jobs)
+            self._machine = simulated_machine(task, seeds, jobs)
+        else:
+            self._plant = Plant(model, native=True)
+            box = observation_space(model)
+            self._low, self._high = box.low, box.high
+            self._module = machine_module(model, own=task.is_own, rounded=task.twin is not None)
+        self._draw(seeds)
+
+    def seeded(self, seeds: Sequence[int]) -> Rollouts:
+        """Episodes of the same task from other seeds; steps are counted anew.
+
+        Raises:
+            ValueError: without seeds.
+        """
+        other = copy(self)
+        if isinstance(self._machine, SimulatedMachine):
+            other._machine = self._machine.seeded(seeds)
+        other._draw(seeds)
+        return other
+
+    def _draw(self, seeds: Sequence[int]) -> None:
+        if not seeds:
+            raise ValueError("at least one seed is needed")
+        self.seeds = tuple(int(s) for s in seeds)
+        self.steps = 0
+        """Environment steps so far."""
+        self._envs: list[Any] = []
+        if self._plant is None:
             return
-        self._plant = Plant(model, native=True)
+        model, horizon = self._plant.model, self.task.horizon
         start = Uniform([model.init[n] for n in model.state_names], model.arithmetic.state)
         noise = Uniform([(c.low, c.high) for c in model.disturbance])
         generators = [seeding.np_random(s)[0] for s in self.seeds]
         self._starts = np.stack([start.place(g.random(start.dim)) for g in generators])
-        shape = (task.horizon, noise.dim)
-        drawn = [noise.place(g.random(shape)) for g in generators] if noise.dim else []
-        self._noise = (
-            np.stack(drawn, axis=1) if drawn else np.empty((task.horizon, len(self.seeds), 0))
-        )
-        box = observation_space(model)
-        self._low, self._high = box.low, box.high
-        module = machine_module(model, own=task.is_own, rounded=task.twin is not None)
-        if module is not None:
-            self._machine = Machine(module, self._starts, self._noise, task.horizon)
+        drawn = [noise.place(g.random((horizon, noise.dim))) for g in generators if noise.dim]
+        self._noise = np.stack(drawn, axis=1) if drawn else np.empty((horizon, len(self.seeds), 0))
+        if self._module is not None:
+            self._machine = Machine(self._module, self._starts, self._noise, horizon)
 
     def run(
         self, act: Act, copies: int = 1, record: bool = False, in_units: bool = False
@@ -254,7 +277,10 @@ class Rollouts:
             return [Episodes(r, lengths.astype(np.int64), None) for r, lengths in found]
         none = np.empty((1, 0))
         if isinstance(self._machine, SimulatedMachine):
-            plays = [(*_code(p, p.terms), none, p.registers) for p in programs]
+            plays = [
+                (_for_machine(p, p.terms), [i.name for i in p.inputs], none, p.registers)
+                for p in programs
+            ]
             many = self._machine.play_all(plays)
             self.steps += int(sum(lengths.sum() for _, lengths in many))
             return [Episodes(returns[0], lengths[0], None) for returns, lengths in many]
@@ -271,7 +297,7 @@ class Rollouts:
         The rows of ``table`` (s, h) are the values of their holes ``c:0`` to ``c:h-1``.
         """
         if self._machine is not None:
-            terms, names = _code(program, skeletons)
+            terms, names = _for_machine(program, skeletons), [i.name for i in program.inputs]
             returns, lengths = self._machine.play(terms, names, table, program.registers)
             self.steps += int(lengths.sum())
             return returns, lengths
@@ -304,6 +330,11 @@ class Rollouts:
     def batched(self) -> bool:
         """Whether programs are played many at once, in machine code or in batches."""
         return self._plant is not None or self._machine is not None
+
+    @property
+    def compiled(self) -> bool:
+        """Whether programs are played in machine code."""
+        return self._machine is not None
 
     def _batched(
         self, plant: Plant, act: Act, copies: int, record: bool, in_units: bool
@@ -367,9 +398,3 @@ class Rollouts:
         for env in self._envs:
             env.close()
         self._envs = []
-
-
-def _code(program: Program, skeletons: Sequence[Term]) -> tuple[Sequence[Term], list[str]]:
-    """The terms that machine code computes, which clips and chooses itself, and the inputs' names."""
-    plain = not (program.scores or program.registers)
-    return skeletons if plain else program.applied(skeletons), [i.name for i in program.inputs]

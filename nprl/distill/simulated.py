@@ -12,6 +12,7 @@ import ctypes
 import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from copy import copy
 from functools import cache, lru_cache
 from itertools import pairwise
 from queue import SimpleQueue
@@ -67,10 +68,16 @@ class SimulatedMachine:
     ) -> None:
         """Draw the starts, and make what each thread works on."""
         self._twin, self._module, self._horizon, self._jobs = twin, module, horizon, jobs
-        self._starts = np.asarray([[*q, *v] for q, v in map(twin.start, seeds)])
+        self._starts = _starts(twin, seeds)
         self._worlds: SimpleQueue[tuple[NDArray[np.uintp], Any]] = SimpleQueue()
         for _ in range(jobs):
             self._worlds.put(_world(twin))
+
+    def seeded(self, seeds: Sequence[int]) -> SimulatedMachine:
+        """The same from other seeds, on the same ``mjData``."""
+        other = copy(self)
+        other._starts = _starts(self._twin, seeds)
+        return other
 
     def play(
         self,
@@ -159,6 +166,10 @@ def _library() -> Any:
         return library if all(hasattr(library, name) for name in FUNCTIONS) else None
     except OSError:
         return None
+
+
+def _starts(twin: Simulated, seeds: Sequence[int]) -> Floats:
+    return np.asarray([[*q, *v] for q, v in map(twin.start, seeds)])
 
 
 def _fields(twin: Simulated) -> list[str]:

@@ -80,7 +80,9 @@ def _learn(
     finally:
         search.rollouts.close()
         search.refining.close()
-    fits = [p for p in found if p.nodes <= grammar.max_nodes and grammar.admits(p)]
+    most = math.inf if grammar.max_constants is None else grammar.max_constants
+    fits = [p for p in found if p.nodes <= grammar.max_nodes and p.constants <= most]
+    fits = list(filter(grammar.admits, fits))
     return judged(task, fits, kind, grammar, work, clock)
 
 

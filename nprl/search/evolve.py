@@ -20,7 +20,7 @@ import numpy as np
 
 from nprl.distill.rollout import Rollouts, blank
 from nprl.env.task import Task
-from nprl.lang.terms import Term, nodes
+from nprl.lang.terms import Term, constants, nodes
 from nprl.memory import needed
 from nprl.program import Program
 from nprl.search.constants import decimal, fill, lift, simplify
@@ -163,14 +163,14 @@ class _Search:
             self._template, output=output, registers=needed(output, self._grammar.registers)
         )
 
-    def _size(self, parts: Sequence[Term]) -> int:
-        """The nodes of the program, with the registers that it reads and without the argmax."""
-        held = needed(self._sketch.plug(parts), self._grammar.registers)
-        return self._sketch.size(parts) + sum(nodes(r.update) for r in held)
+    def _terms(self, parts: Sequence[Term]) -> tuple[Term, ...]:
+        """The outputs, or scores, with these parts, and the updates of the registers they read."""
+        output = self._sketch.plug(parts)
+        return (*output, *(r.update for r in needed(output, self._grammar.registers)))
 
-    def _terms(self, parts: Sequence[Term], program: Program) -> tuple[Term, ...]:
-        """The terms of ``program`` with other parts; its updates stay as they are."""
-        return (*self._sketch.plug(parts), *(r.update for r in program.registers))
+    def _size(self, parts: Sequence[Term]) -> int:
+        """The nodes of the program without the argmax."""
+        return sum(map(nodes, self._terms(parts)))
 
     def step(self) -> None:
         """A child: its constants are tried on more and more episodes, as long as it is worth it."""
@@ -178,7 +178,7 @@ class _Search:
         skeleton = lift(found)[0]
         self.born += 1
         size = self._size(found)
-        if size > self._most:
+        if size > self._most or not self._few_constants(found):
             return
         known = int.from_bytes(hashlib.sha256(repr(skeleton).encode()).digest()[:6])
         if known in self._seen and self._rng.random() < 0.9:
@@ -193,6 +193,10 @@ class _Search:
             played = self._tuning.run_many([program])[0]
             self._islands.add(Member(found, size, played.returns))
 
+    def _few_constants(self, parts: Parts) -> bool:
+        most = self._grammar.max_constants
+        return most is None or sum(map(constants, self._terms(parts))) <= most
+
     def tuned(self, seed: int, clock: Clock, say: Progress) -> list[Program]:
         """All populations, and the best two of each size, if no smaller is better, tuned by CMA-ES."""
         result, most = self.programs, self._work.tuning_steps
@@ -200,14 +204,13 @@ class _Search:
             if self._refining.steps > most or clock.late("tuning"):
                 break
             skeletons, values = lift(member.parts)
-            program = self._program(member.parts)
             found = tune(
-                program,
+                self._program(member.parts),
                 self._refining,
                 seed,
                 self._work.evaluations,
                 clock.deadline,
-                lifted=(self._terms(skeletons, program), values),
+                lifted=(self._terms(skeletons), values),
             )
             say(
                 f"tuned {found.program.nodes} nodes: {member.mean:.5g} -> {found.episodes.mean:.5g}"
@@ -252,7 +255,7 @@ class _Search:
         program = self._program(parts)
         if not values:
             return parts, rollouts.run_many([program])[0].mean
-        judge = Returns(program, self._terms(skeletons, program), rollouts)
+        judge = Returns(program, self._terms(skeletons), rollouts)
         table = near(values, self._work.settings, self._rng)
         means = judge.means(table)
         top = int(np.argmax(means))

@@ -20,8 +20,9 @@ APART = 1_000
 """Between the tuning seeds of one run and of the next."""
 INTERRUPTED = "the search, interrupted"
 """What is cut by Ctrl-C."""
-RATE = {True: 300_000_000, False: 600_000}
-"""Environment steps that count as a minute: in batches, and one by one."""
+RATE = {"model": 300_000_000, "simulated": 1_000_000, "environment": 600_000}
+"""Environment steps that count as a minute, on two cores: of a model or a twin; of MuJoCo between
+our terms (`Task.simulated`); of environments stepped one by one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ class Work:
     guard_s: float = 600.0
     """Seconds after which the rest is cut, loudly."""
     jobs: int = 1
-    """Processes, where environments are stepped one by one."""
+    """Processes or threads, where environments or simulators are stepped one by one."""
     saved: Path | None = None
     """Where a long search leaves its state, and goes on from."""
 
@@ -64,7 +65,8 @@ class Work:
         if not minutes > 0:
             raise ValueError(f"a budget is a positive number of minutes; got {minutes}")
         batched = task.rolled is not None
-        steps = int(minutes * RATE[batched])
+        simulated = "environment" if task.simulated() is None else "simulated"
+        steps = int(minutes * RATE["model" if batched else simulated])
         jobs = jobs or os.cpu_count() or 1
         some = (300, 16, 32, 256, 100) if batched else (120, 8, 8, 16, 30)
         return cls(int(0.6 * steps), int(0.4 * steps), *some, 240 * minutes, jobs)
