@@ -18,9 +18,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from nprl.distill.rollout import Rollouts, blank, with_terms
+from nprl.distill.rollout import Rollouts, blank
 from nprl.env.task import Task
 from nprl.lang.terms import Term, nodes
+from nprl.memory import needed
 from nprl.program import Program
 from nprl.search.constants import decimal, fill, lift, simplify
 from nprl.search.front import Front
@@ -85,7 +86,7 @@ class _Search:
     """One evolution: its populations, the episodes they play, and the next child."""
 
     def __init__(self, task: Task, grammar: Grammar, work: Work, seed: int) -> None:
-        self._template = blank(task, grammar.scores)
+        self._template = replace(blank(task, grammar.scores), registers=grammar.registers)
         self._sketch = grammar.sketch or free(len(self._template.output))
         self._grammar, self._work = grammar, work
         self._rng = np.random.default_rng(seed)
@@ -159,6 +160,17 @@ class _Search:
     def _program(self, parts: Sequence[Term]) -> Program:
         return self._sketch.program(self._template, parts)
 
+    def _terms(self, parts: Sequence[Term]) -> tuple[Term, ...]:
+        """The outputs, or scores, with these parts, and the updates of the registers they read."""
+        output = self._sketch.plug(self._template, parts)
+        return (*output, *(r.update for r in needed(output, self._template.registers)))
+
+    def _plain(self, parts: Sequence[Term]) -> Program:
+        """The program as terms, whatever it was made from."""
+        output = self._sketch.plug(self._template, parts)
+        held = needed(output, self._template.registers)
+        return replace(self._template, output=output, registers=held)
+
     def step(self) -> None:
         """A child: its constants are tried on more and more episodes, as long as it is worth it."""
         found = tuple(simplify(t) for t in self._child())
@@ -189,12 +201,12 @@ class _Search:
                 break
             skeletons, values = lift(member.parts)
             found = tune(
-                with_terms(self._template, self._sketch.plug(self._template, member.parts)),
+                self._plain(member.parts),
                 self._refining,
                 seed,
                 self._work.evaluations,
                 clock.deadline,
-                lifted=(self._sketch.plug(self._template, skeletons), values),
+                lifted=(self._terms(skeletons), values),
             )
             program = self._program([simplify(fill(t, found.constants)) for t in skeletons])
             say(f"tuned {program.nodes} nodes: {member.mean:.5g} -> {found.episodes.mean:.5g}")
@@ -241,8 +253,8 @@ class _Search:
     def _best_constants(self, parts: Parts, rollouts: Rollouts) -> tuple[Parts, float]:
         skeletons, values = lift(parts)
         if not values:
-            return parts, rollouts.run_many([self._program(parts)])[0].mean
-        judge = Returns(self._template, self._sketch.plug(self._template, skeletons), rollouts)
+            return parts, rollouts.run_many([self._plain(parts)])[0].mean
+        judge = Returns(self._plain(parts), self._terms(skeletons), rollouts)
         table = near(values, self._work.settings, self._rng)
         means = judge.means(table)
         top = int(np.argmax(means))

@@ -34,6 +34,7 @@ from nprl.lang.terms import (
     Var,
     Where,
 )
+from nprl.memory import Register
 from nprl.program import Program
 from nprl.search.constraints import Claim, Constraint, proved, refuted
 from nprl.search.sketch import AnySketch
@@ -69,6 +70,8 @@ class Grammar:
     """Of inputs; one that is not listed may be any number."""
     scores: bool = False
     """Whether programs have a term for each of finitely many actions, of which the highest counts."""
+    registers: tuple[Register, ...] = ()
+    """What programs may remember; ``variables`` name those that terms may read."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot be searched."""

@@ -17,6 +17,7 @@ from nprl.lang.terms import Term, Var, variables
 from nprl.lang.terms import replace as replaced
 from nprl.lang.text import parse
 from nprl.loops import Loop, loop_from_text
+from nprl.memory import needed
 from nprl.program import Program
 from nprl.search.constants import ZERO
 
@@ -48,8 +49,9 @@ class Sketch:
         return tuple(_filled(self.outputs, parts))
 
     def program(self, template: Program, parts: Sequence[Term]) -> Program:
-        """The program with part k in place k."""
-        return replace(template, output=self.plug(template, parts))
+        """The program with part k in place k, and the registers that it reads."""
+        output = self.plug(template, parts)
+        return replace(template, output=output, registers=needed(output, template.registers))
 
     def readable(self, template: Program) -> list[tuple[str, ...] | None]:
         """The names that the term in each place may read; None for all of the grammar's.
