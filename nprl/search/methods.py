@@ -5,9 +5,10 @@ from __future__ import annotations
 from nprl.search.ars import ars
 from nprl.search.evolve import evolve
 from nprl.search.learner import Learner
+from nprl.search.near import near
 
 FROM_RETURN: dict[str, Learner] = {"evolution": evolve, "ars": ars}
 """They need a task only."""
-FROM_TEACHER: dict[str, Learner] = {}
+FROM_TEACHER: dict[str, Learner] = {"near": near}
 """They need a teacher or demonstrations."""
 METHODS = FROM_RETURN | FROM_TEACHER
