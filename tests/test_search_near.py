@@ -15,7 +15,7 @@ from nprl.lang.floats import compile_batch
 from nprl.lang.terms import BinaryOp, UnaryOp, nodes
 from nprl.lang.text import parse
 from nprl.search.constants import hole
-from nprl.search.finish import joined
+from nprl.search.finish import Pool
 from nprl.search.grammar import Grammar
 from nprl.search.learner import Taught
 from nprl.search.near import Guided, fitted, near
@@ -105,11 +105,15 @@ def test_of_two_actions_only_the_sign_counts() -> None:
 
 
 def test_outputs_are_joined_at_one_price() -> None:
-    rows = joined([[(0.0, 9), (0.1, 1)], [(0.0, 3), (0.5, 1)]])
-    assert rows[0] == (0, 0)
-    assert (1, 0) in rows
-    assert joined([[(0.5, 1), (0.1, 3)]]) == [(1,), (0,)]
-    assert joined([[], [(0.0, 1)]]) == []
+    template = blank(load_task("LunarLanderContinuous-v3").unbound())
+    pool = Pool(template, Grammar(("o0",), max_nodes=9))
+    for j, t, loss in [(0, "o0", 0.5), (0, "2 * o0", 0.0), (1, "o0", 0.2), (1, "sin(o0)", 0.1)]:
+        pool.add(j, parse(t), loss)
+    pool.add(1, parse("o0 + o0 + o0 + o0 + o0"), 0.0)  # leaves no room for the other output
+    texts = ["; ".join(map(str, p.output)) for p in pool.programs()]
+    assert texts[0] == "2 * o0; sin(o0)"
+    assert texts[-1] == "2 * o0; o0"
+    assert pool.least == 0.1
 
 
 def test_a_teacher_is_imitated_and_the_return_decides() -> None:

@@ -7,15 +7,16 @@ that no search has seen.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import numpy as np
 
 from nprl.distill.dagger import dagger
 from nprl.distill.dataset import Dataset
 from nprl.distill.learn import fit_student
-from nprl.distill.rollout import Rollouts
+from nprl.distill.rollout import Rollouts, with_terms
 from nprl.env.task import Task
+from nprl.lang.terms import Term, constants, nodes
 from nprl.program import Program
 from nprl.search.front import Front
 from nprl.search.grammar import Grammar
@@ -26,6 +27,8 @@ from nprl.search.work import RATE, Clock, Work
 
 OF_EACH_SIZE = 2
 """Programs of each size that are tuned, and kept."""
+KEPT = 3
+"""Terms of each size and number of constants that are played."""
 AT_ONCE = 16
 ROUNDS, EPISODES = 4, {True: 16, False: 6}
 """DAgger's rounds, and the episodes of each: in batches, and one by one."""
@@ -104,21 +107,49 @@ def _best(means: dict[Program, float]) -> list[Program]:
     return result
 
 
-def joined(found: Sequence[Sequence[tuple[float, int]]]) -> list[tuple[int, ...]]:
-    """Which candidates of several outputs stand together: a row of positions for each program.
+class Pool:
+    """What was proposed for each output of ``template``: the nearest few of each size.
 
-    ``found[j]`` are losses and sizes of the candidates of output j. A single output's stand alone,
-    in the order of their losses; else those that are best together at one of several prices of a
-    node.
+    Terms are told apart by their nodes and constants, and those too large for ``grammar`` left out.
     """
-    if not all(found):
-        return []
-    if len(found) == 1:
-        return [(k,) for k in sorted(range(len(found[0])), key=lambda k: found[0][k])]
-    rows = []
-    for price in (0.0, *np.geomspace(1e-6, 0.1, 40).tolist()):
-        best = [
-            min(range(len(some)), key=lambda k: some[k][0] + price * some[k][1]) for some in found
-        ]
-        rows.append(tuple(best))
-    return list(dict.fromkeys(rows))
+
+    def __init__(self, template: Program, grammar: Grammar) -> None:
+        """Nothing yet."""
+        self._template, self._grammar = template, grammar
+        self._found: list[dict[tuple[int, int], dict[Term, float]]] = [{} for _ in template.outputs]
+
+    def add(self, output: int, t: Term, loss: float) -> None:
+        """One more term of this output, of this imitation loss."""
+        size, holes = nodes(t), constants(t)
+        room = self._grammar.max_nodes - len(self._found) + 1
+        if not np.isfinite(loss) or size > room or holes > self._grammar.max_holes:
+            return
+        some = self._found[output].setdefault((size, holes), {})
+        some[t] = loss
+        if len(some) > KEPT:
+            del some[max(some, key=lambda u: (some[u], str(u)))]
+
+    @property
+    def least(self) -> float:
+        """The least loss, of the worst output."""
+        return max(
+            min((x for s in f.values() for x in s.values()), default=np.inf) for f in self._found
+        )
+
+    def programs(self) -> list[Program]:
+        """Whole programs, the nearest first; several outputs join at one price of a node."""
+        ranked: list[list[tuple[float, int, Term]]] = []
+        for found in self._found:
+            some = [(loss, size, t) for (size, _), s in found.items() for t, loss in s.items()]
+            ranked.append(sorted(some, key=lambda entry: (entry[0], str(entry[2]))))
+        if len(ranked) == 1:
+            rows = [(entry,) for entry in ranked[0]]
+        else:
+            prices = (0.0, *np.geomspace(1e-6, 0.1, 40).tolist())
+            rows = [
+                tuple(min(some, key=lambda entry: entry[0] + p * entry[1]) for some in ranked)
+                for p in prices
+                if all(ranked)
+            ]
+        joined = [with_terms(self._template, [t for _, _, t in row]) for row in rows]
+        return list(dict.fromkeys(joined))

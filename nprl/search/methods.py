@@ -6,9 +6,10 @@ from nprl.search.ars import ars
 from nprl.search.evolve import evolve
 from nprl.search.learner import Learner
 from nprl.search.near import near
+from nprl.search.relaxed import relaxed
 
 FROM_RETURN: dict[str, Learner] = {"evolution": evolve, "ars": ars}
 """They need a task only."""
-FROM_TEACHER: dict[str, Learner] = {"near": near}
+FROM_TEACHER: dict[str, Learner] = {"near": near, "relaxation": relaxed}
 """They need a teacher or demonstrations."""
 METHODS = FROM_RETURN | FROM_TEACHER

@@ -21,11 +21,11 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from nprl.distill.dataset import Dataset
-from nprl.distill.rollout import Floats, blank, with_terms
+from nprl.distill.rollout import Floats, blank
 from nprl.lang.terms import Term, nodes
 from nprl.program import Program
 from nprl.search.constants import HOLE, decimal, fill, hole, simplify
-from nprl.search.finish import demonstrated, finished, joined, steps_of
+from nprl.search.finish import Pool, demonstrated, finished, steps_of
 from nprl.search.front import Front
 from nprl.search.grammar import Grammar
 from nprl.search.holes import fit_general, polish, predictions, starts
@@ -198,7 +198,7 @@ def near(
     data = Dataset(data.observations[:, used], data.actions)
     most = work.search_steps // steps_of(task, SECONDS) // len(template.outputs)
     room = grammar.max_nodes - len(template.outputs) + 1
-    found: list[list[Complete]] = []
+    pool = Pool(template, grammar)
     for j in range(len(template.outputs)):
         search = guided(template, data, j, replace(grammar, max_nodes=max(1, room)), seed)
         try:
@@ -209,13 +209,9 @@ def near(
             f"{template.outputs[j].name}: {search.expanded} partial programs expanded, "
             f"{search.trained} trained, least loss {search.least:.4g}"
         )
-        found.append(polished(search, data.sample(POLISHED_ROWS, seed), j, template))
-    rows = joined([[(c.loss, nodes(c.term)) for c in some] for some in found])
-    proposed = [
-        with_terms(template, [some[k].term for some, k in zip(found, row, strict=True)])
-        for row in rows
-    ]
-    return finished(task, proposed, grammar, METHOD, work, seed, clock, say)
+        for c in polished(search, data.sample(POLISHED_ROWS, seed), j, template):
+            pool.add(j, c.term, c.loss)
+    return finished(task, pool.programs(), grammar, METHOD, work, seed, clock, say)
 
 
 def guided(template: Program, data: Dataset, output: int, grammar: Grammar, seed: int) -> Guided:
