@@ -117,7 +117,9 @@ def key(t: Term) -> Term:
     def anonymous(leaf: Term) -> Term:
         return open_place() if is_open(leaf) else hole() if is_hole(leaf) else leaf
 
-    return _sorted(map_leaves(t, anonymous))
+    found = _sorted(map_leaves(t, anonymous))
+    assert isinstance(found, Term)
+    return found
 
 
 def _sorted(t: Term | Formula) -> Term | Formula:
