@@ -118,26 +118,14 @@ def losses(
     search = guided(template, Dataset(data.observations, data.actions), 0, small, seed)
     began = time.process_time()
     search.run(lambda: time.process_time() - began > spent)
-    found = [(nodes(c.term), c) for cs in search.found.values() for c in cs]
+    guided_by = []
+    for c in (c for some_size in search.found.values() for c in some_size):
+        done = with_terms(template, [c.term, *template.output[1:]]).batch(some.observations)
+        loss = float(goal.loss(done[:, 0]))
+        guided_by.append((nodes(c.term), loss))
     tables = [
         ("enumeration", plain.skeletons, [(f.nodes, f.loss) for f in plain.found[0]]),
-        (
-            "near",
-            search.trained,
-            [
-                (
-                    n,
-                    float(
-                        goal.loss(
-                            with_terms(template, [c.term, *template.output[1:]]).batch(
-                                some.observations
-                            )[:, 0]
-                        )
-                    ),
-                )
-                for n, c in found
-            ],
-        ),
+        ("near", search.trained, guided_by),
     ]
     return [
         [name, count, *(min((x for n, x in pairs if n <= s), default=None) for s in SIZES)]
