@@ -11,16 +11,15 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import torch
 
 from experiments.options import Parser
-from nprl.distill.dataset import Dataset
 from nprl.distill.rollout import blank, with_terms
 from nprl.env.task import Task, load_task
-from nprl.lang.terms import nodes
+from nprl.lang.terms import Term, nodes
 from nprl.lang.text import parse
 from nprl.program import Program
 from nprl.report.tables import text_table
@@ -31,7 +30,7 @@ from nprl.search.front import Front
 from nprl.search.gradient import policy_gradient
 from nprl.search.grammar import Grammar
 from nprl.search.learner import Progress, Source, Taught
-from nprl.search.near import guided, near
+from nprl.search.near import guided, lesson_of, near
 from nprl.search.relaxed import relaxed
 from nprl.search.work import Clock, Work
 
@@ -112,20 +111,24 @@ def losses(
     some = data.sample(ROWS, seed)
     small = replace(grammar, max_nodes=11, max_holes=3)
     began = time.process_time()
-    goal = some.targets(template)[0]
-    plain = enumerate_terms(small, some.observations, [goal], seed, Effort().times(0.5))
+    lesson = lesson_of(template, some, 0, small, seed)
+    plain = enumerate_terms(small, some.observations, [lesson.goal], seed, Effort().times(0.5))
     spent = time.process_time() - began
-    search = guided(template, Dataset(data.observations, data.actions), 0, small, seed)
+    search = guided(template, data, 0, small, seed)
     began = time.process_time()
     search.run(lambda: time.process_time() - began > spent)
-    guided_by = []
-    for c in (c for some_size in search.found.values() for c in some_size):
-        done = with_terms(template, [c.term, *template.output[1:]]).batch(some.observations)
-        loss = float(goal.loss(done[:, 0]))
-        guided_by.append((nodes(c.term), loss))
+
+    def lost(terms: Iterable[Term]) -> list[tuple[int, float]]:
+        found = []
+        for t in terms:
+            done = with_terms(template, [t, *template.output[1:]]).batch(some.observations)
+            found.append((nodes(t), lesson.loss(done[:, 0])))
+        return found
+
+    complete = [c.term for kept in search.found.values() for c in kept]
     tables = [
-        ("enumeration", plain.skeletons, [(f.nodes, f.loss) for f in plain.found[0]]),
-        ("near", search.trained, guided_by),
+        ("enumeration", plain.skeletons, lost(f.term for f in plain.found[0])),
+        ("near", search.trained, lost(complete)),
     ]
     return [
         [name, count, *(min((x for n, x in pairs if n <= s), default=None) for s in SIZES)]

@@ -72,6 +72,7 @@ def test_lanes_are_those_of_the_twin() -> None:
     assert float(batch.advantages.mean()) == pytest.approx(0, abs=1e-9)
 
 
+@pytest.mark.slow
 def test_a_pole_is_balanced_by_gradient_alone() -> None:
     grammar = Grammar(("x", "v", "theta", "omega"), max_nodes=15, max_holes=6)
     with mock.patch.multiple(gradient, LEVELS=(1,), LEAST=25):
@@ -90,3 +91,21 @@ def test_the_same_seed_trains_the_same_front_and_the_grammar_is_obeyed() -> None
     assert all(e.nodes <= 7 for e in one)
     assert all("x" not in str(e.program.output[0]).split() for e in one)
     assert len(late) > 0
+
+
+def test_interrupted_it_returns_what_was_trained_so_far() -> None:
+    collect, calls = Actors.collect, []
+
+    def interrupted(self: Actors, *arguments: object) -> object:
+        calls.append(1)
+        if len(calls) > 2:
+            raise KeyboardInterrupt
+        return collect(self, *arguments)  # type: ignore[arg-type]
+
+    said: list[str] = []
+    few = mock.patch.multiple(gradient, STEPS={True: 8, False: 8})
+    with few, mock.patch.object(Actors, "collect", interrupted):
+        front = policy_gradient(PENDULUM, Grammar(NAMES), LITTLE, 0, said.append)
+    assert len(front) > 0
+    assert len(calls) == 3
+    assert any("a training, interrupted" in line for line in said)

@@ -84,7 +84,7 @@ class Actors:
         self.noise = torch.full(
             (count, len(low)), FIRST_NOISE, dtype=torch.float64, requires_grad=True
         )
-        self._weights = []
+        self._weights: list[Tensor] = []
         for a, b in itertools.pairwise(sizes):
             drawn = torch.randn(a, b, generator=generator, dtype=torch.float64) / np.sqrt(a)
             self._weights.append(drawn.requires_grad_())
@@ -109,7 +109,7 @@ class Actors:
         a = (observations - self._normal[0]) / self._normal[1]
         w = self._weights
         a = torch.tanh(torch.tanh(a @ w[0] + w[1]) @ w[2] + w[3]) @ w[4] + w[5]
-        return a[torch.arange(len(a)), policy]
+        return torch.gather(a, 1, policy[:, None])[:, 0]
 
     def likelihood(self, means: Tensor, actions: Tensor, policy: Tensor) -> Tensor:
         """The logarithm of the density of ``actions`` (n, outputs), up to a constant, (n,)."""
@@ -139,10 +139,14 @@ class Actors:
                 seen, reward, done, infos = env.step(self._program.to_action(units.numpy()))
                 raw[t] = reward
                 rewards[t], ended[t] = raw[t] / scale, done
-                cut = [i for i in np.flatnonzero(done) if infos[i].get("TimeLimit.truncated")]
+                cut = [
+                    i for i in np.flatnonzero(done).tolist() if infos[i].get("TimeLimit.truncated")
+                ]
                 if cut:
                     last = np.stack([infos[i]["terminal_observation"] for i in cut])
-                    later = self.critics(torch.as_tensor(last.astype(np.float64)), policy[cut])
+                    later = self.critics(
+                        torch.as_tensor(last.astype(np.float64)), policy[torch.as_tensor(cut)]
+                    )
                     rewards[t, cut] += GAMMA * later.numpy()
             x = torch.as_tensor(np.asarray(seen, dtype=np.float64))
             values[steps] = self.critics(x, policy).numpy()

@@ -142,6 +142,7 @@ class Pool:
         for found in self._found:
             some = [(loss, size, t) for (size, _), s in found.items() for t, loss in s.items()]
             ranked.append(sorted(some, key=lambda entry: (entry[0], str(entry[2]))))
+        rows: list[tuple[tuple[float, int, Term], ...]]
         if len(ranked) == 1:
             rows = [(entry,) for entry in ranked[0]]
         else:

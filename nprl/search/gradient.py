@@ -73,7 +73,7 @@ def policy_gradient(
     updates = max(LEAST, work.search_steps // (_price(task) * len(LEVELS)))
     try:
         for levels in LEVELS:
-            if found and clock.late("a training"):
+            if found and (clock.cut or clock.late("a training")):
                 break
             first = FIRST + 10_000 * seed + 1000 * levels
             found += _trained(task, grammar, levels, updates, first, clock, say)
@@ -101,6 +101,7 @@ def _trained(
     names = [i.name for i in template.inputs]
     used = [names.index(v) for v in grammar.variables]
     env = lanes_of(task, LANES[batched], seed)
+    rng, batch = np.random.default_rng(seed), None
     try:
         met = _watched(env, template, seed)
         half = np.asarray([float(c.high - c.low) / 2 for c in template.outputs])
@@ -109,8 +110,7 @@ def _trained(
         actors = Actors(soft, template, used, normal, POLICIES, seed)
         price = torch.as_tensor(np.repeat(np.geomspace(*PRICES, POLICIES), len(half)))
         adam = torch.optim.Adam(actors.parameters, lr=RATE)
-        rng, scale, seen = np.random.default_rng(seed), 1.0, env.reset()
-        batch = None
+        scale, seen = 1.0, env.reset()
         for number in range(updates):
             if batch is not None and clock.late("a training"):
                 break
@@ -124,6 +124,10 @@ def _trained(
             _update(actors, adam, batch, price, rng)
             if number % 20 == 0:
                 say(f"depth {levels}, update {number}: reward {np.round(batch.mean, 4).tolist()}")
+    except KeyboardInterrupt:
+        if batch is None:
+            raise
+        clock.tell("a training, interrupted")
     finally:
         env.close()
     assert batch is not None
@@ -153,7 +157,7 @@ def _update(
     """Some epochs of clipped steps."""
     for _ in range(EPOCHS):
         order = torch.as_tensor(rng.permutation(len(batch.policy)))
-        for rows in order.split(BATCH):
+        for rows in torch.split(order, BATCH):
             policy, x = batch.policy[rows], batch.observations[rows]
             means = actors.means(x, policy)
             likelihood = actors.likelihood(means, batch.actions[rows], policy)
@@ -164,7 +168,7 @@ def _update(
             wrong = ((actors.critics(x, policy) - batch.returns[rows]) ** 2).mean()
             size = (price * actors.soft.sizes()).sum() / POLICIES
             adam.zero_grad()
-            (WEIGHT * wrong + size - gained).backward()
+            torch.autograd.backward([WEIGHT * wrong + size - gained])
             finite_gradients(actors.parameters)
             torch.nn.utils.clip_grad_norm_(actors.parameters, LONGEST)
             adam.step()

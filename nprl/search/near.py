@@ -17,6 +17,7 @@ import heapq
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 
@@ -202,7 +203,7 @@ def near(
     for j in range(len(template.outputs)):
         search = guided(template, data, j, replace(grammar, max_nodes=max(1, room)), seed)
         try:
-            search.run(lambda search=search: search.trained >= most or clock.late("the search"))
+            search.run(partial(_is_done, search, most, clock))
         except KeyboardInterrupt:
             clock.tell("the search, interrupted")
         say(
@@ -214,13 +215,20 @@ def near(
     return finished(task, pool.programs(), grammar, METHOD, work, seed, clock, say)
 
 
+def _is_done(search: Guided, most: int, clock: Clock) -> bool:
+    return search.trained >= most or clock.late("the search")
+
+
 def guided(template: Program, data: Dataset, output: int, grammar: Grammar, seed: int) -> Guided:
     """The search for one output of ``template``."""
     some = data.sample(ROWS, seed)
-    return Guided(grammar, some.observations, _lesson(template, some, output, grammar, seed), seed)
+    return Guided(
+        grammar, some.observations, lesson_of(template, some, output, grammar, seed), seed
+    )
 
 
-def _lesson(template: Program, data: Dataset, output: int, grammar: Grammar, seed: int) -> Lesson:
+def lesson_of(template: Program, data: Dataset, output: int, grammar: Grammar, seed: int) -> Lesson:
+    """What one output of ``template`` is to imitate, columns as the grammar's variables."""
     goal = data.targets(template)[output]
     single = template.choices is not None and len(template.outputs) == 1
     levels = [float(c[0]) for c in template.choices or ()] if single else None
@@ -229,7 +237,7 @@ def _lesson(template: Program, data: Dataset, output: int, grammar: Grammar, see
 
 def polished(search: Guided, data: Dataset, output: int, template: Program) -> list[Complete]:
     """What was found, the nearest first, its constants fitted again to more of the data."""
-    lesson = _lesson(template, data, output, search.grammar, search.seed)
+    lesson = lesson_of(template, data, output, search.grammar, search.seed)
     names, x = search.grammar.variables, data.observations
     again = [
         fitted(c.skeleton, names, x, lesson, search.seed, c.holes)

@@ -101,7 +101,7 @@ class Lesson:
         kind = SmoothTensors if smooth else Tensors
         with torch.no_grad():
             found = kind(self.columns | at).of(t).expand(len(self.features))
-        return np.clip(found.numpy(), -LARGEST, LARGEST)
+        return np.asarray(np.clip(found.numpy(), -LARGEST, LARGEST))
 
 
 def trained_loss(t: Term, lesson: Lesson, seed: int) -> float:

@@ -118,7 +118,7 @@ def imitated(
         lost = torch.mean(torch.clamp(r, -LARGEST, LARGEST) ** 2, dim=0)
         total = (lost + price * relaxation.sizes()).sum()
         adam.zero_grad()
-        total.backward()
+        torch.autograd.backward([total])
         finite_gradients(relaxation.parameters)
         adam.step()
     relaxation.cool(1.0)
