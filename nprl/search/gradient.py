@@ -101,7 +101,8 @@ def _trained(
     names = [i.name for i in template.inputs]
     used = [names.index(v) for v in grammar.variables]
     env = lanes_of(task, LANES[batched], seed)
-    rng, batch = np.random.default_rng(seed), None
+    rng = np.random.default_rng(seed)
+    batch: Batch | None = None
     try:
         met = _watched(env, template, seed)
         half = np.asarray([float(c.high - c.low) / 2 for c in template.outputs])
