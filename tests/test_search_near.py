@@ -107,7 +107,7 @@ def test_of_two_actions_only_the_sign_counts() -> None:
 def test_outputs_are_joined_at_one_price() -> None:
     template = blank(load_task("nprl/PointMass-v0"))
     pool = Pool(template, Grammar(("vx",), max_nodes=9))
-    for j, t, loss in [(0, "vx", 0.5), (0, "2 * vx", 0.0), (1, "vx", 0.2), (1, "sin(vx)", 0.1)]:
+    for j, t, loss in [(0, "vx", 0.5), (0, "2 * vx", 0.0), (1, "vx", 0.15), (1, "sin(vx)", 0.1)]:
         pool.add(j, parse(t), loss)
     pool.add(1, parse("vx + vx + vx + vx + vx"), 0.0)  # leaves no room for the other output
     texts = ["; ".join(map(str, p.output)) for p in pool.programs()]
