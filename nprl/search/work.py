@@ -25,6 +25,13 @@ RATE = {"model": 300_000_000, "simulated": 1_000_000, "environment": 600_000}
 our terms (`Task.simulated`); of environments stepped one by one."""
 
 
+def rate(task: Task) -> int:
+    """The environment steps of ``task`` that count as a minute."""
+    if task.rolled is not None:
+        return RATE["model"]
+    return RATE["environment" if task.simulated() is None else "simulated"]
+
+
 @dataclass(frozen=True, slots=True)
 class Work:
     """The work of one search; `of` has the defaults."""
@@ -64,9 +71,7 @@ class Work:
         """
         if not minutes > 0:
             raise ValueError(f"a budget is a positive number of minutes; got {minutes}")
-        batched = task.rolled is not None
-        simulated = "environment" if task.simulated() is None else "simulated"
-        steps = int(minutes * RATE["model" if batched else simulated])
+        batched, steps = task.rolled is not None, int(minutes * rate(task))
         jobs = jobs or os.cpu_count() or 1
         some = (300, 16, 32, 256, 100) if batched else (120, 8, 8, 16, 30)
         return cls(int(0.6 * steps), int(0.4 * steps), *some, 240 * minutes, jobs)
