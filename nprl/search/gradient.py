@@ -25,7 +25,7 @@ from nprl.search.grammar import Grammar
 from nprl.search.learner import Progress, Source, task_of
 from nprl.search.relaxation import Relaxation, spread_of
 from nprl.search.sparse import thinned
-from nprl.search.tensors import finite_gradients
+from nprl.search.tensors import finite_gradients, one_thread
 from nprl.search.work import INTERRUPTED, Clock, Work
 
 METHOD = "policy gradient"
@@ -52,6 +52,7 @@ FIRST = 50_000_000
 """Where the seeds of the search's own episodes begin."""
 
 
+@one_thread()
 def policy_gradient(
     source: Source,
     grammar: Grammar,

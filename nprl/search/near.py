@@ -33,6 +33,7 @@ from nprl.search.holes import fit_general, polish, predictions, starts
 from nprl.search.learner import Progress, Source, Taught
 from nprl.search.neural import Lesson, trained_loss
 from nprl.search.partial import OPEN, count, expansions, key, numbered, open_place
+from nprl.search.tensors import one_thread
 from nprl.search.work import INTERRUPTED, Clock, Work
 
 METHOD = "NEAR"
@@ -173,6 +174,7 @@ def fitted(
     return Complete(t, c, loss) if np.isfinite(loss) else None
 
 
+@one_thread()
 def near(
     source: Source,
     grammar: Grammar,

@@ -24,7 +24,7 @@ from nprl.search.grammar import Grammar
 from nprl.search.learner import Progress, Source, Taught
 from nprl.search.relaxation import Relaxation, spread_of
 from nprl.search.sparse import thinned
-from nprl.search.tensors import finite_gradients
+from nprl.search.tensors import finite_gradients, one_thread
 from nprl.search.work import INTERRUPTED, Clock, Work
 
 METHOD = "relaxation"
@@ -43,6 +43,7 @@ SECONDS = 4.0
 """What one training counts as."""
 
 
+@one_thread()
 def relaxed(
     source: Source,
     grammar: Grammar,

@@ -9,7 +9,8 @@ who follows gradients takes that for 0 (`finite_gradients`).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import reduce
 from typing import assert_never
 
@@ -171,6 +172,17 @@ def binary(op: BinaryOp, a: Tensor, b: Tensor) -> Tensor:
             return torch.maximum(a, b)
         case _:
             assert_never(op)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Torch computes in one thread, so that sums are the same on any number of processors."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def saturated(a: Tensor) -> Tensor:
