@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from nprl.distill.fitters import FITTERS, SLOW
+from nprl.distill.imitation import Imitation
 from nprl.search.ars import ars
 from nprl.search.evolve import evolve
 from nprl.search.learner import Learner
 
 FROM_RETURN: dict[str, Learner] = {"evolution": evolve, "ars": ars}
 """They need a task only."""
-FROM_TEACHER: dict[str, Learner] = {}
+FROM_TEACHER: dict[str, Learner] = {
+    name: Imitation(name, fitter, quick=name not in SLOW) for name, fitter in FITTERS.items()
+}
 """They need a teacher or demonstrations."""
 METHODS = FROM_RETURN | FROM_TEACHER

@@ -1,0 +1,80 @@
+"""A learner for one kind of program: DAgger with its fitter, then play, tune and judge."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from nprl.distill.budget import Budget, Guard
+from nprl.distill.fitter import Fitter
+from nprl.distill.imitate import Imitating, nearest
+from nprl.distill.learn import STUDENT_ROWS, fit_student
+from nprl.distill.rollout import Rollouts, blank
+from nprl.search.enumerate import Effort
+from nprl.search.front import Front
+from nprl.search.grammar import Grammar
+from nprl.search.judge import judged
+from nprl.search.learner import Progress, Source, Taught
+from nprl.search.work import RATE, Work
+
+
+@dataclass(frozen=True, slots=True)
+class Imitation:
+    """The learner of what ``fitter`` fits; in DAgger it fits the students too, if it is quick."""
+
+    method: str
+    fitter: Fitter
+    quick: bool = True
+
+    def __call__(
+        self,
+        source: Source,
+        grammar: Grammar,
+        work: Work,
+        seed: int = 0,
+        progress: Progress | None = None,
+    ) -> Front:
+        """The front of programs that imitate the teacher, as they are and tuned on the return.
+
+        Raises:
+            ValueError: for a source without a teacher and without data, or spaces that programs do
+                not know (see `blank`).
+        """
+        if not isinstance(source, Taught):
+            raise ValueError(
+                f"{self.method} learns from a teacher or from demonstrations; give one"
+            )
+        say = progress or (lambda text: None)
+        task = source.task
+        template = blank(task)
+        budget = of_work(work, task.rolled is not None)
+        guard = Guard(work.guard_s, say)
+        tuning = Rollouts(task, work.tuning_seeds(seed), work.jobs)
+        run = Imitating(source, template, grammar, budget, tuning, seed, guard, say)
+        student = fit_student
+        if self.quick:
+            student = nearest(self.fitter, grammar, fit_student, STUDENT_ROWS)
+        try:
+            run.gather(student, work.jobs)
+            run.fit({self.method: self.fitter})
+            played = run.play()
+            run.tune(played)
+        except KeyboardInterrupt:
+            guard.tell("learning, interrupted")
+        finally:
+            tuning.close()
+        chosen = [p.program for p in played] if run.tuned else []
+        return judged(task, [p for p, _ in run.tuned] + chosen, self.method, work)
+
+
+def of_work(work: Work, batched: bool) -> Budget:
+    """The budget of an imitation that may do so much."""
+    minutes = work.search_steps / (0.6 * RATE[batched])
+    some = Budget.of(batched)
+    return replace(
+        some,
+        rounds=min(20, 3 + round(minutes)),
+        enumeration=Effort().times(minutes / 3),
+        evaluations=work.evaluations,
+        steps=max(1, work.tuning_steps),
+        guard_s=work.guard_s,
+    )
