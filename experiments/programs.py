@@ -43,6 +43,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--budget", type=float, default=2.0, metavar="MINUTES")
     parser.add_argument("--seed", type=int, nargs="+", default=[0], help="one run for each")
     parser.add_argument("--nodes", type=int, help="of the largest program, over all outputs")
+    parser.add_argument(
+        "--scores", action="store_true", help="a score for each of finitely many actions"
+    )
     parser.add_argument("--jobs", type=int, help="processes (all processors)")
     parser.add_argument("--out", type=Path, default=Path("runs/programs"))
     parser.add_argument("--freeze", action="store_true", help="write experiments/results/ID.json")
@@ -55,12 +58,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         task = load_task(args.env).unbound()
         work = Work.of(task, args.budget, args.jobs)
         size = args.nodes or max(limits, default=15)
-        grammar = Grammar(tuple(i.name for i in blank(task).inputs), max_nodes=size)
+        template = blank(task, args.scores)
+        names = tuple(i.name for i in template.inputs)
+        grammar = Grammar(names, max_nodes=size, scores=args.scores)
     except ValueError as error:
         print(f"programs: {error}", file=sys.stderr)
         return 2
+    name = args.method + ("-scores" if args.scores else "")
     folders = {
-        seed: args.out / args.env.replace("/", "_") / f"{args.method}-{args.budget:g}-{seed}"
+        seed: args.out / args.env.replace("/", "_") / f"{name}-{args.budget:g}-{seed}"
         for seed in args.seed
     }
     side = work.jobs if task.rolled is not None else 1  # else a search takes all processes itself
@@ -73,7 +79,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(text_table(COLUMNS, run.front.rows()), flush=True)
         runs.append(run)
     command = f"python -m experiments.programs --env {args.env} --method {args.method}"
-    command += f" --budget {args.budget:g} --nodes {size} --seed"
+    command += f" --budget {args.budget:g} --nodes {size}{' --scores' * args.scores} --seed"
     rows = [r for t in targets for r in reported(task, t, runs, args.method, command)]
     if rows:
         print(text_table(ROW, [row_cells(r) for r in rows]))
@@ -177,7 +183,7 @@ def row_cells(row: dict[str, Any]) -> list[str | int | float | None]:
     limit = row["claim"]
     size = f"{limit['nodes']} nodes" if limit["nodes"] else f"{limit['constants']} constants"
     return [
-        "; ".join(map(str, program_from_json(row["program"]).output)),
+        program_from_json(row["program"]).formula,
         row["nodes"],
         row["constants"],
         row["return"],

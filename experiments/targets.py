@@ -39,6 +39,7 @@ TARGETS: dict[str, tuple[Target, ...]] = {
     "Hopper-v5": (Target(3292.0, constants=36),),
     "HalfCheetah-v5": (Target(4500.0, constants=108),),
     "Walker2d-v5": (Target(1107.0, constants=108),),
+    "LunarLander-v3": (Target(250.0, constants=36),),
 }
 """By environment. Sources: the best programs that were published or measured before, with returns
 re-measured on Gymnasium 1.4."""

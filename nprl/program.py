@@ -1,7 +1,8 @@
 """Programs: policies as terms, with names and units, that a person reads and the checker proves.
 
 A `Program` maps an observation to an action in physical units; what it computes is clipped to the
-bounds of its outputs, and the clip is part of what is executed, exported and proved.
+bounds of its outputs, and the clip is part of what is executed, exported and proved. Where the
+actions are finitely many, it may hold a score for each of them instead; the highest is chosen.
 `Program.predict` is the policy that Stable-Baselines3 and Gymnasium expect: it returns the
 environment's action, in float64, so that the number that was computed is the number that is
 applied. Registers (memory) are reserved: the format has them, and this version accepts none.
@@ -23,6 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nprl.files import write_atomic
+from nprl.lang.build import highest
 from nprl.lang.floats import compile_batch, compile_scalar
 from nprl.lang.schema import FLAG, OBJECT, TERM, TEXT, many, record
 from nprl.lang.serial import loads
@@ -54,10 +56,12 @@ class Program:
 
     ``scaled`` says that the environment's action lies in [-1, 1] and stands for the outputs'
     bounds; ``choices`` that it is an index of these actions, of which the nearest (the first of
-    equals) is meant.
+    equals) is meant. With ``scores``, ``output[k]`` is the score of ``choices[k]``, and the choice
+    of the highest score, the first of equals, is meant.
 
     Raises:
-        ProgramError: for unknown names, or other numbers of terms than of outputs.
+        ProgramError: for unknown names, other numbers of terms than of outputs (of choices, for
+            scores), or scores of actions that are not finitely many, each once, within the bounds.
     """
 
     name: str
@@ -67,31 +71,64 @@ class Program:
     scaled: bool = True
     choices: tuple[tuple[Fraction, ...], ...] | None = None
     registers: tuple[()] = ()
+    scores: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what is not well formed."""
         names = [i.name for i in self.inputs]
         if len(set(names)) != len(names):
             raise ProgramError(f"input names differ from each other; got {names}")
-        if len(self.output) != len(self.outputs):
+        if self.scores:
+            self._check_choices()
+        wanted, of = self.labels, "choice" if self.scores else "output"
+        if len(self.output) != len(wanted):
             raise ProgramError(
-                f"one term for each output is needed; got {len(self.output)} for {len(self.outputs)}"
+                f"one term for each {of} is needed; got {len(self.output)} for {len(wanted)}"
             )
         if self.registers:
             raise ProgramError("registers are reserved; this version runs programs without memory")
         for c in self.outputs:
             if not c.low < c.high:
                 raise ProgramError(f"output {c.name}: low < high is needed")
-        for c, t in zip(self.outputs, self.output, strict=True):
+        for label, t in zip(wanted, self.output, strict=True):
             for name in sorted(variables(t) - set(names)):
                 raise ProgramError(
-                    f"{c.name} = {t}: unknown name {name!r}; the inputs are {', '.join(names)}"
+                    f"{label} = {t}: unknown name {name!r}; the inputs are {', '.join(names)}"
+                )
+
+    def _check_choices(self) -> None:
+        """Refuse scores of anything but different actions within the bounds."""
+        choices = self.choices or ()
+        if not choices or len(set(choices)) != len(choices):
+            raise ProgramError(
+                "scores are of finitely many actions: give each as a choice, and once"
+            )
+        for choice in choices:
+            inside = len(choice) == len(self.outputs) and all(
+                c.low <= v <= c.high for v, c in zip(choice, self.outputs, strict=True)
+            )
+            if not inside:
+                raise ProgramError(
+                    f"choice {_shown(choice)}: a number within the bounds of each output is needed"
                 )
 
     @property
+    def labels(self) -> tuple[str, ...]:
+        """What each term of ``output`` is: an output's name, or whose score."""
+        if self.scores:
+            return tuple(f"score of {_shown(c)}" for c in self.choices or ())
+        return tuple(c.name for c in self.outputs)
+
+    @property
+    def formula(self) -> str:
+        """The terms on one line."""
+        terms = [str(t) for t in self.output]
+        return f"argmax({', '.join(terms)})" if self.scores else "; ".join(terms)
+
+    @property
     def nodes(self) -> int:
-        """The size: each occurrence of an operator, a variable or a constant."""
-        return sum(nodes(t) for t in self.output)
+        """The size: each occurrence of an operator (argmax is one), a variable or a constant."""
+        return sum(nodes(t) for t in self.output) + self.scores
 
     @property
     def constants(self) -> int:
@@ -100,18 +137,27 @@ class Program:
 
     @property
     def clipped(self) -> tuple[Term, ...]:
-        """What is executed: each output clipped to its bounds."""
+        """What is executed, a term for each output: clipped, or the choice of the highest score."""
+        return self.applied(self.output)
+
+    def applied(self, terms: Sequence[Term]) -> tuple[Term, ...]:
+        """What is executed where ``terms``, which may hold other names, stand for `output`."""
+        if self.scores:
+            return highest(terms, self.choices or ())
         return tuple(
-            Clip(t, Num(c.low), Num(c.high)) for c, t in zip(self.outputs, self.output, strict=True)
+            Clip(t, Num(c.low), Num(c.high)) for c, t in zip(self.outputs, terms, strict=True)
         )
 
     @functools.cached_property
     def _scalar(self) -> Callable[..., tuple[float, ...]]:
-        return compile_scalar(self.clipped, [[i.name for i in self.inputs]])
+        """The scores, each computed once, or what is executed."""
+        terms = self.output if self.scores else self.clipped
+        return compile_scalar(terms, [[i.name for i in self.inputs]])
 
     @functools.cached_property
     def _batch(self) -> Callable[..., list[FloatArray]]:
-        return compile_batch(self.clipped, [[i.name for i in self.inputs]])
+        terms = self.output if self.scores else self.clipped
+        return compile_batch(terms, [[i.name for i in self.inputs]])
 
     def __call__(self, observation: Sequence[float]) -> tuple[float, ...]:
         """The action in units, for one observation given as Python floats.
@@ -119,6 +165,11 @@ class Program:
         Raises:
             ValueError: for an observation that is not finite or has another length.
         """
+        values = self._one(observation)
+        return tuple(self._floats[_first_highest(values)]) if self.scores else values
+
+    def _one(self, observation: Sequence[float]) -> tuple[float, ...]:
+        """The scores, or the action in units."""
         if len(observation) != len(self.inputs) or not all(map(math.isfinite, observation)):
             raise ValueError(
                 f"an observation is {len(self.inputs)} finite numbers; got {list(observation)}"
@@ -131,6 +182,11 @@ class Program:
         Raises:
             ValueError: for another shape, or numbers that are not finite.
         """
+        values = self._many(observations)
+        return self._table[values.argmax(axis=1)] if self.scores else values
+
+    def _many(self, observations: npt.ArrayLike) -> FloatArray:
+        """The scores (n, choices), or the actions in units (n, outputs)."""
         x = np.asarray(observations, dtype=np.float64)
         if x.ndim != 2 or x.shape[1] != len(self.inputs) or not np.isfinite(x).all():
             raise ValueError(
@@ -147,11 +203,16 @@ class Program:
     ) -> tuple[npt.NDArray[Any], Any]:
         """The environment's action for one observation or a batch, as Stable-Baselines3's ``predict``."""
         x = np.asarray(observation, dtype=np.float64)
-        return (self.act(x.tolist()) if x.ndim == 1 else self.to_action(self.batch(x))), state
+        if x.ndim == 1:
+            return self.act(x.tolist()), state
+        values = self._many(x)
+        return (values.argmax(axis=1) if self.scores else self.to_action(values)), state
 
     def act(self, observation: Sequence[float]) -> Any:
         """The environment's action for one observation: an index, or a float64 array."""
-        units = self(observation)
+        units = self._one(observation)
+        if self.scores:
+            return _first_highest(units)
         if self.choices is None:
             return self.to_action(np.asarray([units]))[0] if self.scaled else np.asarray(units)
         apart = [sum((a - b) ** 2 for a, b in zip(units, c, strict=True)) for c in self._floats]
@@ -161,11 +222,14 @@ class Program:
     def _floats(self) -> list[list[float]]:
         return [[float(v) for v in c] for c in self.choices or ()]
 
+    @functools.cached_property
+    def _table(self) -> FloatArray:
+        return np.asarray(self._floats)
+
     def to_action(self, units: FloatArray) -> npt.NDArray[Any]:
         """The environment's actions for actions in units, shape (n, outputs)."""
         if self.choices is not None:
-            table = np.asarray(self._floats)
-            distance = ((units[:, None, :] - table[None]) ** 2).sum(axis=2)
+            distance = ((units[:, None, :] - self._table[None]) ** 2).sum(axis=2)
             return np.asarray(distance.argmin(axis=1), dtype=np.int64)
         if not self.scaled:
             return units
@@ -185,9 +249,12 @@ class Program:
             )
         if not self.scaled:
             lines.append("action in units")
-        for choice in self.choices or ():
-            lines.append("choice " + ", ".join(to_text(Num(v)) for v in choice))
-        lines += [f"{c.name} = {t}" for c, t in zip(self.outputs, self.output, strict=True)]
+        if self.scores:
+            scored = zip(self.choices or (), self.output, strict=True)
+            lines += [f"choice {_shown(c)} scores {t}" for c, t in scored]
+        else:
+            lines += [f"choice {_shown(c)}" for c in self.choices or ()]
+            lines += [f"{n} = {t}" for n, t in zip(self.labels, self.output, strict=True)]
         return "\n".join(lines) + "\n"
 
     def to_json(self) -> dict[str, Any]:
@@ -200,6 +267,14 @@ class Program:
         target = write_atomic(path, json.dumps(self.to_json(), indent=1) + "\n")
         write_atomic(target.with_suffix(".txt"), str(self))
         return target
+
+
+def _shown(choice: Sequence[Fraction]) -> str:
+    return ", ".join(to_text(Num(v)) for v in choice)
+
+
+def _first_highest(values: Sequence[float]) -> int:
+    return values.index(max(values))
 
 
 def program_for(model: Model, output: Sequence[Term], name: str = "") -> Program:
@@ -225,8 +300,10 @@ PROGRAM = record(
         "choices": CHOICES,
         "registers": many(OBJECT),
         "output": many(TERM),
+        "scores": FLAG,
     },
     {"format": FORMAT},
+    spare=("scores",),
 )
 """How a program stands in a JSON file."""
 
@@ -249,7 +326,7 @@ _LINES = {
     "name": re.compile(r"name (.*)"),
     "input": re.compile(r"input (\w+) \[(.*)\]"),
     "output": re.compile(r"output (\w+) \[(.*)\] in (\S+) \.\. (\S+)"),
-    "choice": re.compile(r"choice (.*)"),
+    "choice": re.compile(r"choice (.*?)(?: scores (.*))?"),
     "assignment": re.compile(r"(\w+) = (.*)"),
 }
 
@@ -268,6 +345,7 @@ def program_from_text(source: str) -> Program:
     outputs: list[Coordinate] = []
     terms: dict[str, Term] = {}
     choices: list[tuple[Fraction, ...]] = []
+    scores: list[Term] = []
     try:
         for line in lines[1:]:
             kind, match = next(
@@ -288,16 +366,20 @@ def program_from_text(source: str) -> Program:
                 outputs.append(Coordinate(match[1], match[2], bounds[0], bounds[1]))
             elif kind == "choice":
                 choices.append(tuple(_literal(v) for v in match[1].split(",")))
+                scores += [] if match[2] is None else [parse(match[2])]
             elif match[1] in terms:
                 raise ValueError(f"{match[1]} is assigned twice")
             else:
                 terms[match[1]] = parse(match[2])
         line = "the outputs"
-        if set(terms) != {c.name for c in outputs}:
-            raise ValueError(f"one line 'X = term' for each output; got {sorted(terms)}")
-        output = tuple(terms[c.name] for c in outputs)
         known = tuple(choices) or None
-        return Program(name, tuple(inputs), tuple(outputs), output, scaled, known)
+        if scores and (terms or len(scores) != len(choices)):
+            raise ValueError("scores stand at every choice, and no line 'X = term' beside them")
+        if not scores and set(terms) != {c.name for c in outputs}:
+            raise ValueError(f"one line 'X = term' for each output; got {sorted(terms)}")
+        output = tuple(scores) or tuple(terms[c.name] for c in outputs)
+        scored = bool(scores)
+        return Program(name, tuple(inputs), tuple(outputs), output, scaled, known, scores=scored)
     except ValueError as error:
         shown = line if len(line) <= 80 else f"{line[:77]}..."
         raise ProgramError(f"program, line {shown!r}: {error}") from None

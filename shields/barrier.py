@@ -115,7 +115,9 @@ def _inputs(found: BarrierReport, loop: ClosedLoop) -> None:
 
 
 def _unclipped(loop: ClosedLoop) -> Callable[[Floats], Floats]:
-    f = compile_batch(loop.program.output, [[i.name for i in loop.program.inputs]])
+    program = loop.program
+    terms = program.clipped if program.scores else program.output
+    f = compile_batch(terms, [[i.name for i in program.inputs]])
 
     def act(x: Floats) -> Floats:
         return np.stack([np.broadcast_to(v, (len(x),)) for v in f(loop.observe(x))], axis=1)

@@ -27,7 +27,7 @@ from nprl.env.sampling import Uniform
 from nprl.env.spaces import observation_space
 from nprl.env.task import Task
 from nprl.lang.floats import compile_batch
-from nprl.lang.terms import Clip, Num, Term
+from nprl.lang.terms import Term
 from nprl.model import Coordinate
 from nprl.program import Input, Program, program_for
 from nprl.search.constants import ZERO, fill, hole, simplify
@@ -35,6 +35,10 @@ from nprl.search.constants import ZERO, fill, hole, simplify
 Floats = NDArray[np.float64]
 Act = Callable[[Floats], NDArray[Any]]
 """From observations (n, d) to the environment's actions: (n, m), or (n,) indices."""
+LANDER = (
+    *(("x", ""), ("y", ""), ("vx", ""), ("vy", ""), ("angle", "rad")),
+    *(("angular_velocity", ""), ("left_leg", ""), ("right_leg", "")),
+)
 NAMES: dict[str, tuple[tuple[tuple[str, str], ...], tuple[tuple[str, str], ...]]] = {
     "InvertedPendulum": (
         (("position", "m"), ("angle", "rad"), ("velocity", "m/s"), ("angular_velocity", "rad/s")),
@@ -61,6 +65,8 @@ NAMES: dict[str, tuple[tuple[tuple[str, str], ...], tuple[tuple[str, str], ...]]
     "MountainCar": ((("position", ""), ("velocity", "")), (("push", ""),)),
     "MountainCarContinuous": ((("position", ""), ("velocity", "")), (("force", ""),)),
     "Pendulum": ((("x", ""), ("y", ""), ("omega", "rad/s")), (("torque", "N m"),)),
+    "LunarLander": (LANDER, (("engine", ""),)),
+    "LunarLanderContinuous": (LANDER, (("main", ""), ("side", ""))),
 }
 """Names and units of observations and actions where there is no model, by id without version."""
 
@@ -70,13 +76,24 @@ def act_of(policy: Policy) -> Act:
     return lambda observations: np.asarray(policy.predict(observations, deterministic=True)[0])
 
 
-def blank(task: Task) -> Program:
-    """The program of ``task`` whose outputs are all 0: names, units and bounds, for `with_terms`.
+def blank(task: Task, scores: bool = False) -> Program:
+    """The program of ``task`` whose terms are all 0: names, units and bounds, for `with_terms`.
+
+    With ``scores`` it has a term for each of finitely many actions; else one for each output.
 
     Raises:
         ValueError: for observations that are no vector, or actions that are neither a bounded box
-            nor an index.
+            nor an index; for ``scores`` where the actions are no index.
     """
+    program = _blank(task)
+    if not scores:
+        return program
+    if program.choices is None:
+        raise ValueError(f"{task.name}: scores are of finitely many actions; these are a box")
+    return replace(program, output=(ZERO,) * len(program.choices), scores=True)
+
+
+def _blank(task: Task) -> Program:
     if task.rolled is not None:
         return program_for(task.rolled, [ZERO] * len(task.rolled.action), task.name)
     env = task.make()
@@ -118,7 +135,7 @@ def blank(task: Task) -> Program:
 
 
 def with_terms(program: Program, terms: Sequence[Term]) -> Program:
-    """``program`` with other output terms."""
+    """``program`` with other terms."""
     return replace(program, output=tuple(terms))
 
 
@@ -229,13 +246,14 @@ class Rollouts:
     def settings(
         self, program: Program, skeletons: Sequence[Term], table: Floats
     ) -> tuple[Floats, NDArray[np.int64]]:
-        """Returns and lengths (s, n) with ``skeletons`` as the outputs of ``program``.
+        """Returns and lengths (s, n) with ``skeletons`` as the terms of ``program``.
 
         The rows of ``table`` (s, h) are the values of their holes ``c:0`` to ``c:h-1``.
         """
         names = [i.name for i in program.inputs]
         if self._machine is not None:
-            returns, lengths = self._machine.play(skeletons, names, table)
+            terms = program.applied(skeletons) if program.scores else skeletons
+            returns, lengths = self._machine.play(terms, names, table)
             self.steps += int(lengths.sum())
             return returns, lengths
         s, n = len(table), len(self.seeds)
@@ -247,11 +265,7 @@ class Rollouts:
             played = self.run_many(programs)
             return np.stack([e.returns for e in played]), np.stack([e.lengths for e in played])
         holes = [hole(k).name for k in range(table.shape[1])]
-        clipped = [
-            Clip(t, Num(c.low), Num(c.high))
-            for c, t in zip(program.outputs, skeletons, strict=True)
-        ]
-        run = compile_batch(clipped, [names, holes])
+        run = compile_batch(program.applied(skeletons), [names, holes])
         rows, plain = np.repeat(table, n, axis=0), program.choices is None
 
         def act(observations: Floats) -> NDArray[Any]:

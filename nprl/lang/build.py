@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from nprl.lang.terms import (
     And,
@@ -65,6 +65,15 @@ def where(condition: Formula, then: Operand, other: Operand) -> Term:
 def all_of(*parts: Formula) -> Formula:
     """The conjunction; of nothing, the formula that always holds."""
     return parts[0] if len(parts) == 1 else And(parts) if parts else Truth(True)
+
+
+def highest(scores: Sequence[Term], rows: Sequence[Sequence[Operand]]) -> tuple[Term, ...]:
+    """The columns of the row whose score is highest, the first of equals: one term per column."""
+    result = tuple(map(term, rows[-1]))
+    for k in range(len(rows) - 2, -1, -1):
+        best = all_of(*(scores[k] >= later for later in scores[k + 1 :]))
+        result = tuple(where(best, v, other) for v, other in zip(rows[k], result, strict=True))
+    return result
 
 
 def any_of(*parts: Formula) -> Formula:

@@ -24,10 +24,7 @@ def draw_front(front: Front, title: str) -> Figure:
         best.append(max([mean, *best[-1:]]))
     ax.step(sizes, best, where="post", color=BLUE, lw=1.2, alpha=0.6)
     named = [e for e, top in zip(entries, best, strict=True) if e.mean == top][-3:]
-    lines = [
-        f"{e.nodes} nodes, {e.mean:.4g}:  {_short('; '.join(map(str, e.program.output)))}"
-        for e in named
-    ]
+    lines = [f"{e.nodes} nodes, {e.mean:.4g}:  {_short(e.program.formula)}" for e in named]
     ax.text(
         0.98, 0.04, "\n".join(lines), transform=ax.transAxes, ha="right", va="bottom", fontsize=9,
         color=INK, family="monospace", bbox={"facecolor": "white", "edgecolor": PALE},

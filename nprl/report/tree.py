@@ -59,11 +59,10 @@ def draw_program(program: Program) -> Figure | None:
     drawn, (ax,) = figure(width, max(1.8, 0.72 * (depth + 1)))
     ax.axis("off")
     left = 0.0
-    for output, places, span in zip(program.outputs, trees, leaves, strict=True):
+    for heading, places, span in zip(_headings(program), trees, leaves, strict=True):
         root = places[0]
-        bounds = f"{float(output.low):g} .. {float(output.high):g} {output.unit}".strip()
         ax.plot([left + root.x] * 2, [0, 1], color=GREY, lw=1.2, zorder=1)
-        ax.text(left + root.x, 1, f"{output.name}  clipped to {bounds}", **_box(PALE, INK))
+        ax.text(left + root.x, 1, heading, **_box(PALE, INK))
         for p in places:
             if p.parent >= 0:
                 above = places[p.parent]
@@ -77,6 +76,13 @@ def draw_program(program: Program) -> Figure | None:
     ax.set_xlim(-0.8, left - 1.2)
     ax.set_ylim(-depth + 0.4, 1.5)
     return drawn
+
+
+def _headings(program: Program) -> list[str]:
+    if program.scores:
+        return [*program.labels]
+    ends = (f"{float(c.low):g} .. {float(c.high):g} {c.unit}".strip() for c in program.outputs)
+    return [f"{c.name}  clipped to {e}" for c, e in zip(program.outputs, ends, strict=True)]
 
 
 def _box(fill: str, colour: str) -> dict[str, Any]:

@@ -73,17 +73,23 @@ def ars(
 ) -> Front:
     """The front of affine programs that the search meets, over the grammar's variables.
 
+    Where the grammar has scores they have an affine term for each action.
+
     The same seed gives the same front, whatever ``work.jobs`` is, unless the clock cut it short.
 
     Raises:
         ValueError: for spaces that programs do not know (see `blank`).
     """
     task, say = task_of(source), progress or (lambda text: None)
-    rng, template, clock = np.random.default_rng(seed), blank(task), Clock(work, say)
+    rng, template = np.random.default_rng(seed), blank(task, grammar.scores)
+    clock = Clock(work, say)
     names = [i.name for i in template.inputs]
     used = [names.index(v) for v in grammar.variables]
-    half = np.asarray([float(c.high - c.low) / 2 for c in template.outputs])
-    middle = np.asarray([float(c.high + c.low) / 2 for c in template.outputs])
+    bounds = [(-1.0, 1.0)] * len(template.output)  # the highest score is so in any unit
+    if not template.scores:
+        bounds = [(float(c.low), float(c.high)) for c in template.outputs]
+    half = np.asarray([(high - low) / 2 for low, high in bounds])
+    middle = np.asarray([(high + low) / 2 for low, high in bounds])
     weights = np.zeros((len(half), len(used)))
     normal = _Normaliser(0, np.zeros(len(names)), np.zeros(len(names)))
 

@@ -129,10 +129,10 @@ class _Search:
     """One evolution: its populations, the episodes they play, and the next child."""
 
     def __init__(self, task: Task, grammar: Grammar, work: Work, seed: int) -> None:
-        self._grammar, self._work = grammar, work
+        self._template, self._work = blank(task, grammar.scores), work
+        self._most = grammar.max_nodes - int(grammar.scores)
         self._rng = np.random.default_rng(seed)
         self._mutator = Mutator(grammar, self._rng)
-        self._template = blank(task)
         self._tuning = Rollouts(task, work.tuning_seeds(seed), work.jobs)
         few = [Rollouts(task, self._tuning.seeds[:k], work.jobs) for k in SCREENS]
         self._screens = [*few, self._tuning]
@@ -165,7 +165,7 @@ class _Search:
         found = tuple(simplify(t) for t in self._child())
         skeleton = lift(found)[0]
         self.born += 1
-        if _size(found) > self._grammar.max_nodes:
+        if _size(found) > self._most:
             return
         if skeleton in self._seen and self._rng.random() < 0.9:
             return
@@ -199,15 +199,15 @@ class _Search:
         return result
 
     def _child(self) -> list[Term]:
-        rng, outputs = self._rng, len(self._template.outputs)
+        rng, outputs = self._rng, len(self._template.output)
         members = self._islands.all()
         if len(members) < 2 * KEPT or rng.random() < FRESH:
-            each = max(1, self._grammar.max_nodes // outputs)
+            each = max(1, self._most // outputs)
             return [self._mutator.term(int(rng.integers(1, each + 1))) for _ in range(outputs)]
         result = list(self._parent(members).outputs)
         for _ in range(1 + int(rng.random() < TWICE)):
             k = int(rng.integers(outputs))
-            room = self._grammar.max_nodes - _size(result[:k]) - _size(result[k + 1 :])
+            room = self._most - _size(result[:k]) - _size(result[k + 1 :])
             if rng.random() < CROSSED:
                 donor = members[int(rng.integers(len(members)))].outputs
                 result[k] = self._mutator.crossed(

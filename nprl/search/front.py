@@ -106,7 +106,7 @@ class Front:
         return [
             [
                 *(e.nodes, e.constants, e.mean, f"[{e.ci95[0]:.5g}, {e.ci95[1]:.5g}]"),
-                *(proved[e.proved], e.origin, "; ".join(map(str, e.program.output))),
+                *(proved[e.proved], e.origin, e.program.formula),
             ]
             for e in self
         ]

@@ -55,6 +55,8 @@ class Grammar:
     """Whether ``where(a <= b, c, d)`` occurs."""
     max_nodes: int = 11
     max_holes: int = 3
+    scores: bool = False
+    """Whether programs have a term for each of finitely many actions, of which the highest counts."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot be searched."""
