@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from nprl.distill.censored import Target, fit
 from nprl.distill.dataset import Dataset
-from nprl.distill.fitter import Column, Fit, passed, per_output
-from nprl.lang.floats import compile_batch
+from nprl.distill.fitter import Column, Fit, evaluate, obeys, passed, per_output
+from nprl.distill.scores import fit_scores
 from nprl.lang.terms import Term, Var
 from nprl.program import Program
 from nprl.search.constants import ONE, linear, shortest_decimals
@@ -49,11 +49,6 @@ def monomials(names: Sequence[str], degree: int = 1) -> list[Term]:
                 product = product * factor
             result.append(product)
     return [*result, ONE]
-
-
-def evaluate(features: Sequence[Term], names: Sequence[str], observations: Floats) -> Floats:
-    """The values (n, k) of terms over named columns of observations (n, d)."""
-    return np.stack(compile_batch(features, [names])(observations), axis=1)
 
 
 def eliminate(values: Floats, goal: Target) -> list[tuple[tuple[int, ...], Floats, float]]:
@@ -139,8 +134,9 @@ class Polynomials:
     """Fits sums of monomials up to each of ``degrees``; (1,) is affine forms.
 
     Of the grammar it needs sums, differences and products; a higher degree is left out where its
-    monomials are too many for the data (`TOO_MANY`). Answers out of finitely many are treated as
-    numbers, of which the nearest action is meant.
+    monomials are too many for the data (`TOO_MANY`). Where it asks for scores, those are sums of
+    monomials; else answers out of finitely many are treated as numbers, of which the nearest action
+    is meant.
     """
 
     degrees: tuple[int, ...] = (1,)
@@ -155,12 +151,22 @@ class Polynomials:
         deadline: float | None = None,
     ) -> list[Program]:
         """See `Fitter`; nothing here is drawn."""
+        affordable = [
+            d
+            for d in self.degrees
+            if d == 1 or math.comb(len(grammar.variables) + d, d) * len(data) <= TOO_MANY
+        ]
+        if template.scores:
+            names = grammar.variables
+            of_each = (
+                fit_scores(template, data, names, monomials(names, d), deadline) for d in affordable
+            )
+            return [p for programs in of_each for p in programs if obeys(grammar, p)]
 
         def fits(c: Column) -> list[Fit]:
             found: list[Fit] = []
-            for degree in self.degrees:
-                count = math.comb(len(c.names) + degree, degree)
-                if found and (count * len(c.observations) > TOO_MANY or passed(deadline)):
+            for degree in affordable:
+                if found and passed(deadline):
                     break
                 sizes = range(1, self.summands + 1)
                 found += fit_affine(c.names, c.observations, c.goal, degree, sizes)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from nprl.distill.censored import Target
 from nprl.distill.dataset import Dataset
 from nprl.distill.rollout import with_terms
+from nprl.lang.floats import compile_batch
 from nprl.lang.terms import (
     Binary,
     BinaryOp,
@@ -92,6 +93,11 @@ class Column:
     """Whether the answers are some of finitely many."""
 
 
+def evaluate(features: Sequence[Term], names: Sequence[str], observations: Floats) -> Floats:
+    """The values (n, k) of terms over named columns of observations (n, d)."""
+    return np.stack(compile_batch(features, [names])(observations), axis=1)
+
+
 def passed(deadline: float | None) -> bool:
     """Whether a deadline, a value of ``time.monotonic()``, is over."""
     return deadline is not None and time.monotonic() > deadline
@@ -101,8 +107,12 @@ def columns(template: Program, data: Dataset, grammar: Grammar) -> list[Column]:
     """What each output is fitted to.
 
     Raises:
-        ValueError: for variables that are no inputs of ``template``.
+        ValueError: for variables that are no inputs of ``template``, or a template of scores.
     """
+    if template.scores:
+        raise ValueError(
+            "scores are fitted as affine forms or polynomials; these terms are no scores"
+        )
     names = [i.name for i in template.inputs]
     strange = sorted(set(grammar.variables) - set(names))
     if strange:
@@ -122,7 +132,11 @@ def per_output(
     grammar: Grammar,
     fit: Callable[[Column], Iterable[Fit]],
 ) -> list[Program]:
-    """The programs of what ``fit`` finds for each output (see `joined`)."""
+    """The programs of what ``fit`` finds for each output (see `joined`).
+
+    Raises:
+        ValueError: for a template of scores.
+    """
     return joined(template, grammar, [list(fit(c)) for c in columns(template, data, grammar)])
 
 

@@ -18,6 +18,7 @@ from nprl.distill.dataset import Dataset, imitation_loss
 from nprl.distill.fitter import Fitter, obeys
 from nprl.distill.rollout import Episodes, Rollouts
 from nprl.program import Program
+from nprl.search.front import Entry, Front
 from nprl.search.grammar import Grammar
 from nprl.search.learner import Taught
 from nprl.search.tune import tune
@@ -61,8 +62,10 @@ class Imitating:
         self.data: Dataset | None = source.data
         self.pool: dict[Program, str] = {}
         """All programs, with their origins."""
+        self.played: list[Played] = []
+        """What played, the best first."""
         self.tuned: list[tuple[Program, str]] = []
-        """What is to be judged."""
+        """The best that played, and what was tuned."""
 
     @property
     def sample(self) -> Dataset:
@@ -109,6 +112,12 @@ class Imitating:
             if obeys(self._grammar, program):
                 self.pool.setdefault(program, origin)
 
+    @property
+    def best(self) -> list[Program]:
+        """What was tuned, and what played and is better than all that is smaller."""
+        some = [Entry(p.program, p.origin, p.episodes.mean, (0.0, 0.0), 0) for p in self.played]
+        return [p for p, _ in self.tuned] + [e.program for e in Front(some)]
+
     def play(self) -> list[Played]:
         """The nearest programs of each number of constants, and DAgger's, played; the best first."""
         budget, data, pool = self._budget, self.sample, self.pool
@@ -132,7 +141,7 @@ class Imitating:
             episodes = self._tuning.run_many(some)
             result += [Played(p, pool[p], e) for p, e in zip(some, episodes, strict=True)]
         result.sort(key=lambda r: (-r.episodes.mean, r.program.constants, _order(r.program)))
-        self.tuned = [(r.program, r.origin) for r in result[:1]]
+        self.played, self.tuned = result, [(r.program, r.origin) for r in result[:1]]
         return result
 
     def tune(self, played: list[Played]) -> None:

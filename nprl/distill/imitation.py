@@ -45,7 +45,7 @@ class Imitation:
             )
         say = progress or (lambda text: None)
         task = source.task
-        template = blank(task)
+        template = blank(task, grammar.scores)
         budget = of_work(work, task.rolled is not None)
         guard = Guard(work.guard_s, say)
         tuning = Rollouts(task, work.tuning_seeds(seed), work.jobs)
@@ -56,14 +56,12 @@ class Imitation:
         try:
             run.gather(student, work.jobs)
             run.fit({self.method: self.fitter})
-            played = run.play()
-            run.tune(played)
+            run.tune(run.play())
         except KeyboardInterrupt:
             guard.tell("learning, interrupted")
         finally:
             tuning.close()
-        chosen = [p.program for p in played] if run.tuned else []
-        return judged(task, [p for p, _ in run.tuned] + chosen, self.method, work)
+        return judged(task, run.best, self.method, work)
 
 
 def of_work(work: Work, batched: bool) -> Budget:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from nprl.distill.affine import Polynomials, fit_affine
+from nprl.distill.affine import Polynomials, fit_affine, monomials
 from nprl.distill.budget import Budget, Guard, Progress
 from nprl.distill.dagger import Distilled
 from nprl.distill.dataset import Dataset, imitation_loss
@@ -19,6 +19,7 @@ from nprl.distill.enumerated import Enumerated
 from nprl.distill.fitter import PRICE, Fitter
 from nprl.distill.imitate import AT_ONCE, Imitating, unlimited
 from nprl.distill.rollout import Episodes, Policy, Rollouts, blank, with_terms
+from nprl.distill.scores import fit_scores
 from nprl.distill.tree import AffineTrees, fit_tree
 from nprl.env.task import Task
 from nprl.evaluate import ci95
@@ -155,9 +156,14 @@ def _fitters(template: Program, budget: Budget, nodes: int) -> dict[str, Fitter]
 
 
 def fit_student(template: Program, data: Dataset) -> Program:
-    """DAgger's student: each output's affine form, or a tree of three leaves if much nearer."""
+    """DAgger's student: each output's affine form, or a tree of three leaves if much nearer.
+
+    Scores are affine forms.
+    """
     names = [i.name for i in template.inputs]
     some = data.sample(STUDENT_ROWS, 0)
+    if template.scores:
+        return fit_scores(template, some, names, monomials(names))[0]
     terms = []
     for goal in some.targets(template):
         best = fit_affine(names, some.observations, goal, sizes=[len(names) + 1])[0]

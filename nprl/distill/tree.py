@@ -16,10 +16,10 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
-from nprl.distill.affine import ROOM, eliminate, evaluate, monomials
+from nprl.distill.affine import ROOM, eliminate, monomials
 from nprl.distill.censored import Mask, Target, fit_families
 from nprl.distill.dataset import Dataset
-from nprl.distill.fitter import Column, Fit, passed, per_output
+from nprl.distill.fitter import Column, Fit, evaluate, passed, per_output
 from nprl.lang.terms import Compare, Formula, Num, Relation, Term, Var, Where
 from nprl.program import Program
 from nprl.search.constants import linear, shortest_between, shortest_decimals, simplify
