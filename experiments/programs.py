@@ -7,16 +7,18 @@ best within the size of each target, with the return on the report's seeds, to
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import joblib
 
+from experiments.grammars import add_options, grammar_of, said
 from experiments.options import Parser
 from experiments.targets import REPORT, TARGETS, Target
 from nprl.distill.rollout import blank, with_terms
@@ -30,7 +32,7 @@ from nprl.report.tables import text_table
 from nprl.search.front import COLUMNS, Front, load_front
 from nprl.search.grammar import Grammar
 from nprl.search.methods import METHODS
-from nprl.search.work import Work
+from nprl.search.work import INTERRUPTED, Work
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -42,13 +44,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--method", choices=list(METHODS), default="evolution")
     parser.add_argument("--budget", type=float, default=2.0, metavar="MINUTES")
     parser.add_argument("--seed", type=int, nargs="+", default=[0], help="one run for each")
-    parser.add_argument("--nodes", type=int, help="of the largest program, over all outputs")
-    parser.add_argument(
-        "--scores", action="store_true", help="a score for each of finitely many actions"
-    )
     parser.add_argument("--jobs", type=int, help="processes (all processors)")
     parser.add_argument("--out", type=Path, default=Path("runs/programs"))
     parser.add_argument("--freeze", action="store_true", help="write experiments/results/ID.json")
+    add_options(parser)
     args = parser.parse_args(argv)
     targets = TARGETS.get(args.env, ())
     if args.freeze and not targets:
@@ -57,18 +56,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         task = load_task(args.env).unbound()
         work = Work.of(task, args.budget, args.jobs)
-        size = args.nodes or max(limits, default=15)
-        template = blank(task, args.scores)
-        names = tuple(i.name for i in template.inputs)
-        grammar = Grammar(names, max_nodes=size, scores=args.scores)
+        grammar = grammar_of(args, task, blank(task, args.scores), max(limits, default=15))
     except ValueError as error:
         print(f"programs: {error}", file=sys.stderr)
         return 2
-    name = args.method + ("-scores" if args.scores else "")
-    folders = {
-        seed: args.out / args.env.replace("/", "_") / f"{name}-{args.budget:g}-{seed}"
-        for seed in args.seed
-    }
+    kind = hashlib.sha256(repr(grammar).encode()).hexdigest()[:8]
+    name = f"{args.method}-{args.budget:g}-{kind}"
+    folders = {seed: args.out / args.env.replace("/", "_") / f"{name}-{seed}" for seed in args.seed}
     side = work.jobs if task.rolled is not None else 1  # else a search takes all processes itself
     learned = joblib.Parallel(side, return_as="generator")(
         joblib.delayed(learn)(task, grammar, work, args.method, *item) for item in folders.items()
@@ -79,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(text_table(COLUMNS, run.front.rows()), flush=True)
         runs.append(run)
     command = f"python -m experiments.programs --env {args.env} --method {args.method}"
-    command += f" --budget {args.budget:g} --nodes {size}{' --scores' * args.scores} --seed"
+    command += f" --budget {args.budget:g} {said(args, grammar)} --seed"
     rows = [r for t in targets for r in reported(task, t, runs, args.method, command)]
     if rows:
         print(text_table(ROW, [row_cells(r) for r in rows]))
@@ -108,9 +102,13 @@ def learn(task: Task, grammar: Grammar, work: Work, method: str, seed: int, fold
         print(f"{task.name}, seed {seed}: {text}", file=sys.stderr, flush=True)
 
     began = time.monotonic()
-    front = METHODS[method](task, grammar, work, seed, progress=say)
+    front = METHODS[method](
+        task, grammar, replace(work, saved=folder / "state.json"), seed, progress=say
+    )
     wall = time.monotonic() - began
     front.save(folder / "front.json")
+    if INTERRUPTED in front.cut:
+        return Run(seed, front, wall)  # the same command goes on
     if len(front):
         draw_front(front, task.name).savefig(folder / "front.png")
     write_atomic(told, f"{wall:.1f}\n")

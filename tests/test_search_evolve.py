@@ -20,7 +20,8 @@ from nprl.search.constants import hole
 from nprl.search.evolve import evolve
 from nprl.search.grammar import Grammar
 from nprl.search.mutate import Mutator, changed_at, near
-from nprl.search.work import Work
+from nprl.search.saved import SavedError
+from nprl.search.work import INTERRUPTED, Work
 
 CART = load_task("CartPole-v1").unbound()
 GRAMMAR = Grammar(("x", "v", "theta", "omega"), max_nodes=7)
@@ -150,7 +151,7 @@ def test_programs_are_learned_frozen_and_replayed(
     row = json.loads((tmp_path / "results" / "CartPole-v1.json").read_text())[0]
     assert row["nodes"] <= 5
     assert "--seed 0" in row["command"]
-    assert (tmp_path / "CartPole-v1" / "evolution-0.02-0" / "front.png").exists()
+    assert len(list(tmp_path.glob("CartPole-v1/evolution-0.02-*-0/front.png"))) == 1
     capsys.readouterr()
     assert replay.main(["--json"]) == 0
     again = json.loads(capsys.readouterr().out)["programs"][0]
@@ -176,3 +177,29 @@ def test_wrong_questions_get_one_line(capsys: pytest.CaptureFixture[str]) -> Non
         programs.main(["--env", "nprl/Pendulum-v0", "--freeze"])
     assert caught.value.code == 2
     assert len(capsys.readouterr().err.strip().splitlines()) == 3
+
+
+def test_an_interrupted_search_goes_on_as_if_it_had_not_been(tmp_path: Path) -> None:
+    work = replace(LITTLE, search_steps=20_000_000, saved=tmp_path / "state.json")
+    whole = evolve(CART, GRAMMAR, replace(work, saved=None), 3)
+
+    def interrupt(text: str) -> None:
+        if "structures" in text:
+            raise KeyboardInterrupt
+
+    front = evolve(CART, GRAMMAR, work, 3, interrupt)
+    assert front.cut == (INTERRUPTED,)
+    born = json.loads((tmp_path / "state.json").read_text())["state"]["born"]
+    again = evolve(CART, GRAMMAR, work, 3)
+    assert json.loads((tmp_path / "state.json").read_text())["state"]["born"] > born
+    assert again.to_json() == whole.to_json()
+
+
+def test_the_state_of_another_search_is_refused(tmp_path: Path) -> None:
+    work = replace(LITTLE, saved=tmp_path / "state.json")
+    evolve(CART, GRAMMAR, work, 0)
+    with pytest.raises(SavedError, match="another seed"):
+        evolve(CART, GRAMMAR, work, 1)
+    (tmp_path / "state.json").write_text("{}")
+    with pytest.raises(SavedError, match="delete it to begin anew"):
+        evolve(CART, GRAMMAR, work, 0)

@@ -6,7 +6,8 @@ second. Where nothing can be compiled there is no machine, and NumPy plays the b
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from fractions import Fraction
 from functools import lru_cache
 from typing import Any, assert_never
 
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from nprl.distill.machine_c import TEXT
 from nprl.env.plant import sharp
 from nprl.env.spaces import observation_space
+from nprl.envs.mujoco_twins import Simulated
 from nprl.lang.c import PRELUDE, literal, statements
 from nprl.lang.native import build, compiler
 from nprl.lang.terms import (
@@ -148,17 +150,25 @@ class Machine:
         Raises:
             ValueError: as `Code`.
         """
-        s, h = holes.shape
-        code = Code(terms, names, h)
-        table = np.empty((s, max(1, h + len(code.numbers))))
-        table[:, :h] = holes
-        table[:, h : h + len(code.numbers)] = code.numbers
-        returns = np.empty((s, len(self._starts)))
+        code, table = coded(terms, names, holes)
+        returns = np.empty((len(table), len(self._starts)))
         lengths = np.empty(returns.shape, dtype=np.int64)
         self._module.play(
-            code.whole, table, self._starts, self._noise, self._horizon, returns, lengths
+            code, table, self._starts, self._noise, b"", self._horizon, returns, lengths
         )
         return returns, lengths
+
+
+def coded(
+    terms: Sequence[Term], names: Sequence[str], holes: Floats
+) -> tuple[NDArray[np.int32], Floats]:
+    """The code of a program, and a table of its numbers: a row for each row (s, h) of ``holes``."""
+    s, h = holes.shape
+    code = Code(terms, names, h)
+    table = np.empty((s, max(1, h + len(code.numbers))))
+    table[:, :h] = holes
+    table[:, h : h + len(code.numbers)] = code.numbers
+    return code.whole, table
 
 
 def machine_module(model: Model, own: bool, rounded: bool) -> Any:
@@ -166,48 +176,73 @@ def machine_module(model: Model, own: bool, rounded: bool) -> Any:
 
     With ``own`` an unsafe state ends the episode; ``rounded`` observations are float32.
     """
+    at = _places(x=model.state_names, u=model.action_names, w=model.disturbance_names)
+    physics = {
+        "world": "",
+        "begin": "    for (int i = 0; i < STATES; i++) x[i] = start[i];",
+        "step": body(model.steps, [f"next[{k}] = %s;" for k in range(len(model.state))], at),
+    }
+    return built(model, physics, own, rounded)
+
+
+def body(terms: Sequence[Term | Formula], places: Sequence[str], at: Mapping[str, str]) -> str:
+    """C that computes ``terms`` and puts each in its place, a statement with ``%s`` for the value."""
+    lines, results = statements(terms, at, dict.fromkeys(at, (-MAX, MAX)))
+    lines += [p % r for p, r in zip(places, results, strict=True)]
+    return "\n".join("    " + line for line in lines)
+
+
+def built(
+    model: Model | Simulated, physics: Mapping[str, str], own: bool = False, rounded: bool = False
+) -> Any:
+    """The compiled episodes of what is stated around a step; None where nothing can be compiled.
+
+    ``physics`` is the C text of ``step``, of ``begin``, which makes the first state of a start, and
+    of what both need (``world``).
+    """
     command = compiler()
-    return None if command is None else _built(command, _text(model, own, rounded))
+    return None if command is None else _built(command, _text(model, physics, own, rounded))
 
 
 _built = lru_cache(32)(build)
 
 
-def _text(model: Model, own: bool, rounded: bool) -> str:
-    x, u, w = model.state_names, model.action_names, model.disturbance_names
-    at = {name: f"x[{k}]" for k, name in enumerate(x)}
-    at |= {name: f"u[{k}]" for k, name in enumerate(u)}
-    at |= {name: f"w[{k}]" for k, name in enumerate(w)}
-    at |= {NEXT + name: f"next[{k}]" for k, name in enumerate(x)}
-    box = dict.fromkeys(at, (-MAX, MAX))
+def _places(**arrays: Sequence[str]) -> dict[str, str]:
+    """Where each name stands in the C arrays."""
+    return {name: f"{a}[{k}]" for a, names in arrays.items() for k, name in enumerate(names)}
 
-    def body(terms: Sequence[Term | Formula], places: Sequence[str]) -> str:
-        lines, results = statements(terms, at, box)
-        lines += [p % r for p, r in zip(places, results, strict=True)]
-        return "\n".join("    " + line for line in lines)
+
+def _text(model: Model | Simulated, physics: Mapping[str, str], own: bool, rounded: bool) -> str:
+    x, u = model.state_names, model.action_names
+    at = _places(x=x, u=u, next=[NEXT + name for name in x])
 
     def numbers(values: Iterable[float]) -> str:
         return ", ".join([*map(literal, values), "0.0"])
 
-    space = observation_space(model)
-    penalty = model.unsafe_reward
-    choices = model.choices or ()
+    seen = len(model.observation)
+    low, high = [-MAX] * seen, [MAX] * seen
+    noises, choices, single = 0, tuple[tuple[Fraction, ...], ...](), False
+    penalty: Fraction | None = None
+    safe: Formula = Truth(True)
+    if isinstance(model, Model):
+        space = observation_space(model)
+        low, high = space.low.tolist(), space.high.tolist()
+        noises, choices = len(model.disturbance), model.choices or ()
+        penalty, safe = model.unsafe_reward, sharp(model.safe)
+        single = model.arithmetic.state == "float32"
     return TEXT % {
-        "prelude": PRELUDE,
-        "states": len(x), "actions": len(u), "noises": len(w), "seen": len(model.observation),
-        "choices": len(choices), "single": model.arithmetic.state == "float32",
-        "rounded": rounded, "own": own,
+        "prelude": PRELUDE, **physics,
+        "states": len(x), "actions": len(u), "noises": noises, "seen": seen,
+        "choices": len(choices), "single": single, "rounded": rounded, "own": own,
         "low": numbers(float(c.low) for c in model.action),
         "high": numbers(float(c.high) for c in model.action),
-        "seen_low": numbers(space.low.tolist()), "seen_high": numbers(space.high.tolist()),
+        "seen_low": numbers(low), "seen_high": numbers(high),
         "table": numbers(float(v) for c in choices for v in c),
         "penalty": "NAN" if penalty is None else literal(float(penalty)),
         "codes": ", ".join(f"{name} = {number}" for name, number in CODES.items()),
-        "step": body(model.steps, [f"next[{k}] = %s;" for k in range(len(x))]),
         "observe": body(
-            [o.value for o in model.observation],
-            [f"seen[{k}] = %s;" for k in range(len(model.observation))],
+            [o.value for o in model.observation], [f"seen[{k}] = %s;" for k in range(seen)], at
         ),
-        "reward": body([model.reward_term], ["return %s;"]),
-        "verdict": body([sharp(model.safe), model.terminal], ["*safe = %s;", "*terminal = %s;"]),
+        "reward": body([model.reward_term], ["return %s;"], at),
+        "verdict": body([safe, model.terminal], ["*safe = %s;", "*terminal = %s;"], at),
     }  # fmt: skip

@@ -18,7 +18,12 @@ static const double choices[] = {%(table)s};
 static const double penalty = %(penalty)s;
 enum { %(codes)s };
 
-static void step(const double *x, const double *u, const double *w, double *next)
+%(world)s
+static void begin(void *const *world, const double *start, double *x)
+{
+%(begin)s
+}
+static void step(void *const *world, const double *x, const double *u, const double *w, double *next)
 {
 %(step)s
 }
@@ -91,10 +96,10 @@ static void choose(double *u)
 
 /* One episode: its return, and its length in *length. */
 static double episode(const int *code, const double *holes, const double *start, const double *noise,
-                      long apart, long horizon, long *length)
+                      long apart, void *const *world, long horizon, long *length)
 {
     double a[STATES], b[STATES], *x = a, *next = b, seen[SEEN], u[ACTIONS], total = 0.0;
-    for (int i = 0; i < STATES; i++) x[i] = start[i];
+    begin(world, start, x);
     long t = 0;
     while (t < horizon) {
         int safe, terminal;
@@ -105,7 +110,7 @@ static double episode(const int *code, const double *holes, const double *start,
         }
         answer(code, seen, holes, u);
         if (CHOICES) choose(u);
-        step(x, u, noise + t * apart, next);
+        step(world, x, u, noise + t * apart, next);
         if (SINGLE) for (int i = 0; i < STATES; i++) next[i] = (float)next[i];
         verdict(next, &safe, &terminal);
         total += OWN && !safe ? (penalty == penalty ? penalty : reward(x, u, next)) : reward(x, u, next);
@@ -117,31 +122,31 @@ static double episode(const int *code, const double *holes, const double *start,
     return total;
 }
 
-/* play(code, holes (s, h), starts (n, d), noise (horizon, n, k), horizon, returns (s, n), lengths) */
+/* play(code, holes (s, h), starts (n, d), noise (horizon, n, k), world, horizon, returns (s, n), lengths) */
 static PyObject *play(PyObject *self, PyObject *const *args, Py_ssize_t count)
 {
-    Py_buffer b[6];
-    static const int at[] = {0, 1, 2, 3, 5, 6};
+    Py_buffer b[7];
+    static const int at[] = {0, 1, 2, 3, 4, 6, 7};
     int open = 0;
     PyObject *result = NULL;
-    if (count != 7) { PyErr_SetString(PyExc_TypeError, "play takes 7 arguments"); return NULL; }
-    long horizon = PyLong_AsLong(args[4]);
+    if (count != 8) { PyErr_SetString(PyExc_TypeError, "play takes 8 arguments"); return NULL; }
+    long horizon = PyLong_AsLong(args[5]);
     if (horizon == -1 && PyErr_Occurred()) return NULL;
-    for (; open < 6; open++)
+    for (; open < 7; open++)
         if (PyObject_GetBuffer(args[at[open]], &b[open],
-                               PyBUF_C_CONTIGUOUS | PyBUF_ND | (open > 3 ? PyBUF_WRITABLE : 0))) goto done;
-    Py_ssize_t n = b[2].shape[0], s = b[1].shape[0], h = b[1].shape[1];
-    if (b[4].len != (Py_ssize_t)sizeof(double) * n * s || b[5].len != (Py_ssize_t)sizeof(long) * n * s) {
+                               PyBUF_C_CONTIGUOUS | PyBUF_ND | (open > 4 ? PyBUF_WRITABLE : 0))) goto done;
+    Py_ssize_t n = b[2].shape[0], s = b[1].shape[0], h = b[1].shape[1], d = b[2].shape[1];
+    if (b[5].len != (Py_ssize_t)sizeof(double) * n * s || b[6].len != (Py_ssize_t)sizeof(long) * n * s) {
         PyErr_SetString(PyExc_ValueError, "the results have another size");
         goto done;
     }
     Py_BEGIN_ALLOW_THREADS
     for (Py_ssize_t k = 0; k < s; k++)
         for (Py_ssize_t i = 0; i < n; i++)
-            ((double *)b[4].buf)[k * n + i] = episode(
-                b[0].buf, (const double *)b[1].buf + k * h, (const double *)b[2].buf + i * STATES,
-                (const double *)b[3].buf + i * NOISES, (long)n * NOISES, horizon,
-                (long *)b[5].buf + k * n + i);
+            ((double *)b[5].buf)[k * n + i] = episode(
+                b[0].buf, (const double *)b[1].buf + k * h, (const double *)b[2].buf + i * d,
+                (const double *)b[3].buf + i * NOISES, (long)n * NOISES, b[4].buf, horizon,
+                (long *)b[6].buf + k * n + i);
     Py_END_ALLOW_THREADS
     Py_INCREF(Py_None);
     result = Py_None;

@@ -20,6 +20,7 @@ from gymnasium.utils import seeding
 from numpy.typing import NDArray
 
 from nprl.distill.machine import Machine, machine_module
+from nprl.distill.simulated import SimulatedMachine, simulated_machine
 from nprl.distill.workers import play_all
 from nprl.env.plant import Plant
 from nprl.env.policy import Policy as Policy
@@ -119,6 +120,10 @@ def _blank(task: Task) -> Program:
         raise ValueError(
             f"{task.name}: programs answer a bounded vector or an index; got actions {acted}"
         )
+    around = task.simulated()
+    if known is None and around is not None:
+        seen_names = zip((o.name for o in around.observation), around.units, strict=True)
+        known = tuple(seen_names), tuple((c.name, c.unit) for c in around.action)
     inputs, outputs = known or ((), ())
     if len(inputs) != d:
         inputs = tuple((f"o{k}", "") for k in range(d))
@@ -180,7 +185,7 @@ class Rollouts:
     """
 
     def __init__(self, task: Task, seeds: Sequence[int], jobs: int = 1) -> None:
-        """Draw every start and disturbance once; without a model, ``jobs`` processes play programs.
+        """Draw every start and disturbance once; without a model, ``jobs`` workers play programs.
 
         Raises:
             ValueError: without seeds.
@@ -192,9 +197,10 @@ class Rollouts:
         """Environment steps so far."""
         model = task.rolled
         self._plant: Plant | None = None
-        self._machine: Machine | None = None
+        self._machine: Machine | SimulatedMachine | None = None
         self._envs: list[Any] = []
         if model is None:
+            self._machine = simulated_machine(task, self.seeds, jobs)
             return
         self._plant = Plant(model, native=True)
         start = Uniform([model.init[n] for n in model.state_names], model.arithmetic.state)
@@ -238,6 +244,11 @@ class Rollouts:
             self.steps += int(sum(lengths.sum() for _, lengths in found))
             return [Episodes(r, lengths.astype(np.int64), None) for r, lengths in found]
         none = np.empty((1, 0))
+        if isinstance(self._machine, SimulatedMachine):
+            plays = [(p.output, [i.name for i in p.inputs], none) for p in programs]
+            many = self._machine.play_all(plays)
+            self.steps += int(sum(lengths.sum() for _, lengths in many))
+            return [Episodes(returns[0], lengths[0], None) for returns, lengths in many]
         return [
             Episodes(returns[0], lengths[0], None)
             for returns, lengths in (self.settings(p, p.output, none) for p in programs)
@@ -279,8 +290,8 @@ class Rollouts:
 
     @property
     def batched(self) -> bool:
-        """Whether one call plays many copies."""
-        return self._plant is not None
+        """Whether programs are played many at once, in machine code or in batches."""
+        return self._plant is not None or self._machine is not None
 
     def _batched(
         self, plant: Plant, act: Act, copies: int, record: bool, in_units: bool

@@ -16,14 +16,14 @@ from nprl.env.task import Task
 from nprl.program import Program
 
 _MADE: dict[str, Env] = {}
-"""This process's environments, by the task's name."""
+"""This process's environments, by `Task.key`."""
 
 
 def play(task: Task, program: Program, seeds: Sequence[int]) -> list[tuple[float, int]]:
     """Return and length of an episode from each seed."""
-    env = _MADE.get(task.name)
+    env = _MADE.get(task.key)
     if env is None:
-        env = _MADE[task.name] = task.make()
+        env = _MADE[task.key] = task.make()
     return [_episode(env, program, seed) for seed in seeds]
 
 

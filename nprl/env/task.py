@@ -11,7 +11,7 @@ import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
 from gymnasium.envs.registration import registry
@@ -28,10 +28,15 @@ from nprl.env.source import read_model
 from nprl.env.vector import ModelVecEnv
 from nprl.model import Model
 
+if TYPE_CHECKING:
+    from nprl.envs.mujoco_twins import Simulated
+
 MODEL_ENV = "nprl.env.environment:ModelEnv"
 """The entry point of an environment that is made from a model, ours or a user's own."""
 USER_MODEL = "nprl/Model-v0"
 """The id under which a user's own model is made."""
+_SIMULATED: dict[str, Simulated | None] = {}
+"""What `Task.simulated` found, by `Task.key`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +64,11 @@ class Task:
         return registry[self.env_id].entry_point == MODEL_ENV
 
     @property
+    def key(self) -> str:
+        """What tells it from other tasks in one process: equal keys make equal environments."""
+        return repr((self.name, self.env_id, self.binding is None, sorted(self.kwargs.items())))
+
+    @property
     def rolled(self) -> Model | None:
         """The model whose batches a search plays: the twin, or the model; None without either."""
         return self.model if self.twin is None else self.twin
@@ -74,6 +84,19 @@ class Task:
 
         twin = TWINS.get(self.env_id)
         return replace(self, name=self.env_id, model=None, binding=None, twin=twin)
+
+    def simulated(self) -> Simulated | None:
+        """The terms around MuJoCo's physics, for searches only; None where they are not known.
+
+        There are none for a task that has a model to play. The same object comes back every time.
+        """
+        if self.rolled is not None:
+            return None
+        from nprl.envs.mujoco_twins import simulated  # as above
+
+        if self.key not in _SIMULATED:
+            _SIMULATED[self.key] = simulated(self.make())
+        return _SIMULATED[self.key]
 
     def make(self, render_mode: str | None = None) -> Env:
         """One environment, with its time limit, started inside the model's initial box."""

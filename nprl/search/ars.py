@@ -24,7 +24,7 @@ from nprl.search.front import Front
 from nprl.search.grammar import Grammar
 from nprl.search.judge import judged
 from nprl.search.learner import Progress, Source, task_of
-from nprl.search.work import Clock, Work
+from nprl.search.work import INTERRUPTED, Clock, Work
 
 METHOD = "augmented random search"
 DIRECTIONS, TOP = 16, 8
@@ -131,10 +131,10 @@ def ars(
                 weights = weights + STEP / (TOP * spread) * (gains * deltas[top]).sum(axis=0)
             number += 1
     except KeyboardInterrupt:
-        clock.tell("the search, interrupted")
+        clock.tell(INTERRUPTED)
     finally:
         tuning.close()
-    return judged(task, [p for _, p in best], METHOD, work)
+    return judged(task, [p for _, p in best], METHOD, grammar, work, clock)
 
 
 def _affine(weights: Floats, bias: float, names: Sequence[str]) -> Term:

@@ -7,33 +7,32 @@ there by more. In the end the best of each size are tuned by CMA-ES on the tunin
 and judged on other seeds.
 
 Source: Videau et al., "Multi-objective genetic programming for explainable reinforcement learning",
-EuroGP 2022; the populations by size are those of Mouret and Clune, "Illuminating search spaces by
-mapping elites", 2015.
+EuroGP 2022.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import hashlib
 
 import numpy as np
 
-from nprl.distill.rollout import Floats, Rollouts, blank, with_terms
+from nprl.distill.rollout import Rollouts, blank, with_terms
 from nprl.env.task import Task
 from nprl.lang.terms import Term, nodes
 from nprl.program import Program
-from nprl.search.constants import decimal, lift, simplify
+from nprl.search.constants import decimal, fill, lift, simplify
 from nprl.search.front import Front
 from nprl.search.grammar import Grammar
+from nprl.search.islands import KEPT, Islands, Member, Parts, islands_from_json
 from nprl.search.judge import judged
 from nprl.search.learner import Progress, Source, task_of
 from nprl.search.mutate import Mutator, near
+from nprl.search.saved import Saved
+from nprl.search.sketch import free
 from nprl.search.tune import Returns, tune
-from nprl.search.work import Clock, Work
+from nprl.search.work import INTERRUPTED, Clock, Work
 
 METHOD = "evolution"
-KEPT = 6
-"""Programs of each size."""
 SCREENS = (2, 8)
 """Episodes that a child is screened on, before it plays all of them."""
 PRICE = 10_000
@@ -42,54 +41,6 @@ DIGITS = 5
 """Significant digits of constants while they are searched."""
 FRESH, TWICE, CROSSED = 0.05, 0.3, 0.2
 """How often a child is new, changed twice, or made of two parents."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Member:
-    outputs: tuple[Term, ...]
-    returns: Floats
-    """Of the tuning episodes."""
-
-    @property
-    def mean(self) -> float:
-        """The mean return."""
-        return float(self.returns.mean())
-
-
-def _size(outputs: Sequence[Term]) -> int:
-    return sum(map(nodes, outputs))
-
-
-class _Islands:
-    """The best few programs of each size: one of each structure."""
-
-    def __init__(self) -> None:
-        self.by_size: dict[int, dict[tuple[Term, ...], _Member]] = {}
-
-    def place(self, outputs: Sequence[Term]) -> dict[tuple[Term, ...], _Member]:
-        return self.by_size.setdefault(_size(outputs), {})
-
-    def worth(self, outputs: Sequence[Term], mean: float, episodes: int) -> bool:
-        """Whether with this mean, on the first so many, it is among the best of its size."""
-        members = self.place(outputs)
-        skeleton = lift(outputs)[0]
-        old = [members[skeleton]] if skeleton in members else list(members.values())
-        if len(old) < KEPT and skeleton not in members:
-            return True
-        return mean > min(float(m.returns[:episodes].mean()) for m in old)
-
-    def add(self, member: _Member) -> None:
-        members = self.place(member.outputs)
-        skeleton = lift(member.outputs)[0]
-        if skeleton in members and members[skeleton].mean >= member.mean:
-            return
-        members[skeleton] = member
-        if len(members) > KEPT:
-            worst = min(members, key=lambda s: (members[s].mean, str(s)))
-            del members[worst]
-
-    def all(self) -> list[_Member]:
-        return [m for size in sorted(self.by_size) for m in self.by_size[size].values()]
 
 
 def evolve(
@@ -116,29 +67,71 @@ def evolve(
             search.step()
             if search.born % 1000 == 0:
                 say(f"{search.born} structures, {search.spent} steps: best {search.best:.5g}")
+                search.save()
+        search.save(now=True)
         found = search.tuned(seed, clock, say)
     except KeyboardInterrupt:
-        clock.tell("evolution, interrupted")
+        search.save(now=True)
+        clock.tell(INTERRUPTED)
         found = search.programs
     finally:
         search.close()
-    return judged(task, found, METHOD, work)
+    return judged(task, found, METHOD, grammar, work, clock)
 
 
 class _Search:
     """One evolution: its populations, the episodes they play, and the next child."""
 
     def __init__(self, task: Task, grammar: Grammar, work: Work, seed: int) -> None:
-        self._template, self._work = blank(task, grammar.scores), work
+        self._template = blank(task, grammar.scores)
         self._most = grammar.max_nodes - int(grammar.scores)
+        self._sketch = grammar.sketch or free(len(self._template.output))
+        inputs = [i.name for i in self._template.inputs]
+        self._sketch.check(inputs, len(self._template.output))
+        self._grammar, self._work = grammar, work
         self._rng = np.random.default_rng(seed)
         self._mutator = Mutator(grammar, self._rng)
         self._tuning = Rollouts(task, work.tuning_seeds(seed), work.jobs)
         few = [Rollouts(task, self._tuning.seeds[:k], work.jobs) for k in SCREENS]
         self._screens = [*few, self._tuning]
-        self._islands = _Islands()
-        self._seen: set[tuple[Term, ...]] = set()
+        self._islands = Islands()
+        self._seen: set[int] = set()
         self.born = 0
+        self._saved = Saved(
+            work.saved,
+            {
+                "method": METHOD,
+                "task": task.name,
+                "grammar": repr(grammar),
+                "work": work.identity,
+                "seed": seed,
+            },
+        )
+        self._resume()
+
+    def _resume(self) -> None:
+        state = self._saved.load()
+        if state is None:
+            return
+        self._rng.bit_generator.state = state["rng"]
+        self._islands = islands_from_json(state["islands"])
+        self._seen = set(state["seen"])
+        self.born = state["born"]
+        for rollouts, steps in zip(self._screens, state["steps"], strict=True):
+            rollouts.steps = steps
+
+    def save(self, now: bool = False) -> None:
+        """Leave the state where the work says, from time to time or now."""
+        self._saved.save(
+            lambda: {
+                "rng": self._rng.bit_generator.state,
+                "islands": self._islands.to_json(),
+                "seen": sorted(self._seen),
+                "born": self.born,
+                "steps": [r.steps for r in self._screens],
+            },
+            now,
+        )
 
     @property
     def spent(self) -> int:
@@ -153,45 +146,53 @@ class _Search:
     @property
     def programs(self) -> list[Program]:
         """All populations, the smallest first."""
-        return [with_terms(self._template, m.outputs) for m in self._islands.all()]
+        return [self._program(m.parts) for m in self._islands.all()]
 
     def close(self) -> None:
         """Let go of the environments."""
         for rollouts in self._screens:
             rollouts.close()
 
+    def _program(self, parts: Parts) -> Program:
+        return with_terms(self._template, self._sketch.plug(parts))
+
     def step(self) -> None:
         """A child: its constants are tried on more and more episodes, as long as it is worth it."""
         found = tuple(simplify(t) for t in self._child())
         skeleton = lift(found)[0]
         self.born += 1
-        if _size(found) > self._most:
+        size = self._sketch.size(found)
+        if size > self._most:
             return
-        if skeleton in self._seen and self._rng.random() < 0.9:
+        known = int.from_bytes(hashlib.sha256(repr(skeleton).encode()).digest()[:6])
+        if known in self._seen and self._rng.random() < 0.9:
             return
-        self._seen.add(skeleton)
+        self._seen.add(known)
         for screen in self._screens:
             found, mean = self._best_constants(found, screen)
-            if not self._islands.worth(found, mean, len(screen.seeds)):
+            if not self._islands.worth(found, size, mean, len(screen.seeds)):
                 return
-        played = self._tuning.run_many([with_terms(self._template, found)])[0]
-        self._islands.add(_Member(found, played.returns))
+        program = self._program(found)
+        if self._grammar.admits(program):
+            played = self._tuning.run_many([program])[0]
+            self._islands.add(Member(found, size, played.returns))
 
     def tuned(self, seed: int, clock: Clock, say: Progress) -> list[Program]:
         """All populations, and the best two of each size, if no smaller is better, tuned by CMA-ES."""
-        best, chosen = -np.inf, []
-        for size in sorted(self._islands.by_size):
-            members = self._islands.by_size[size].values()
-            some = sorted(members, key=lambda m: -m.mean)[:2]
-            chosen += [m for m in some if m.mean > best]
-            best = max([best, *(m.mean for m in some)])
         result = self.programs
         limit = self._tuning.steps + self._work.tuning_steps
-        for member in sorted(chosen, key=lambda m: -m.mean):
+        for member in self._islands.promising():
             if self._tuning.steps > limit or clock.late("tuning"):
                 break
-            program = with_terms(self._template, member.outputs)
-            found = tune(program, self._tuning, seed, self._work.evaluations, clock.deadline)
+            skeletons, values = lift(member.parts)
+            found = tune(
+                self._program(member.parts),
+                self._tuning,
+                seed,
+                self._work.evaluations,
+                clock.deadline,
+                lifted=(self._sketch.plug(skeletons), values),
+            )
             say(
                 f"tuned {found.program.nodes} nodes: {member.mean:.5g} -> {found.episodes.mean:.5g}"
             )
@@ -199,41 +200,44 @@ class _Search:
         return result
 
     def _child(self) -> list[Term]:
-        rng, outputs = self._rng, len(self._template.output)
+        rng, places, numbers = self._rng, self._sketch.places, self._sketch.numbers
         members = self._islands.all()
         if len(members) < 2 * KEPT or rng.random() < FRESH:
-            each = max(1, self._most // outputs)
-            return [self._mutator.term(int(rng.integers(1, each + 1))) for _ in range(outputs)]
-        result = list(self._parent(members).outputs)
+            each = max(1, self._most // places)
+            return [
+                self._mutator.number()
+                if k in numbers
+                else self._mutator.term(int(rng.integers(1, each + 1)))
+                for k in range(places)
+            ]
+        result = list(self._parent(members).parts)
         for _ in range(1 + int(rng.random() < TWICE)):
-            k = int(rng.integers(outputs))
-            room = self._most - _size(result[:k]) - _size(result[k + 1 :])
-            if rng.random() < CROSSED:
-                donor = members[int(rng.integers(len(members)))].outputs
-                result[k] = self._mutator.crossed(
-                    result[k], donor[int(rng.integers(outputs))], room
-                )
+            k = int(rng.integers(places))
+            room = self._most - self._sketch.size(result) + nodes(result[k])
+            if k in numbers:
+                result[k] = self._mutator.number()
+            elif rng.random() < CROSSED:
+                donor = members[int(rng.integers(len(members)))].parts
+                result[k] = self._mutator.crossed(result[k], donor[int(rng.integers(places))], room)
             else:
                 result[k] = self._mutator.mutated(result[k], room)
         return result
 
-    def _parent(self, members: list[_Member]) -> _Member:
+    def _parent(self, members: list[Member]) -> Member:
         """A good one of all sizes, or anyone of any size."""
         if self._rng.random() < 0.3:
             return members[int(self._rng.integers(len(members)))]
         ranked = sorted(members, key=lambda m: -m.mean)
         return ranked[int(len(ranked) * self._rng.random() ** 2)]
 
-    def _best_constants(
-        self, outputs: tuple[Term, ...], rollouts: Rollouts
-    ) -> tuple[tuple[Term, ...], float]:
-        skeletons, values = lift(outputs)
-        program = with_terms(self._template, outputs)
+    def _best_constants(self, parts: Parts, rollouts: Rollouts) -> tuple[Parts, float]:
+        skeletons, values = lift(parts)
+        program = self._program(parts)
         if not values:
-            return outputs, rollouts.run_many([program])[0].mean
-        judge = Returns(program, skeletons, rollouts)
+            return parts, rollouts.run_many([program])[0].mean
+        judge = Returns(program, self._sketch.plug(skeletons), rollouts)
         table = near(values, self._work.settings, self._rng)
         means = judge.means(table)
         top = int(np.argmax(means))
-        best = judge.program([decimal(v, DIGITS) for v in table[top].tolist()])
-        return best.output, float(means[top])
+        found = [decimal(v, DIGITS) for v in table[top].tolist()]
+        return tuple(simplify(fill(t, found)) for t in skeletons), float(means[top])

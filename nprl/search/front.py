@@ -8,7 +8,7 @@ confidence interval.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,13 +58,14 @@ class Entry:
 class Front:
     """Entries of which none beats another, the smallest first."""
 
-    def __init__(self, entries: Iterable[Entry]) -> None:
-        """Keep what nothing beats, the first of equals."""
+    def __init__(self, entries: Iterable[Entry], cut: Sequence[str] = ()) -> None:
+        """Keep what nothing beats, the first of equals; ``cut`` says what the clock cut short."""
         some = list(entries)
         kept: dict[tuple[float, int, int], Entry] = {}
         for e in some:
             if not any(other.beats(e) for other in some):
                 kept.setdefault((e.mean, e.nodes, e.constants), e)
+        self.cut = tuple(cut)
         self.entries = tuple(sorted(kept.values(), key=lambda e: (e.nodes, e.constants, -e.mean)))
 
     def __iter__(self) -> Iterator[Entry]:
@@ -77,7 +78,7 @@ class Front:
 
     def plus(self, other: Front) -> Front:
         """The front of both."""
-        return Front([*self, *other])
+        return Front([*self, *other], [*self.cut, *other.cut])
 
     def best(self, max_size: int | None = None, max_constants: int | None = None) -> Entry:
         """The entry of the highest mean with at most so many nodes and constants.
@@ -115,6 +116,7 @@ class Front:
         """The front as JSON data."""
         return {
             "format": FORMAT,
+            "cut": list(self.cut),
             "entries": [
                 {
                     "program": e.program.to_json(),
@@ -146,7 +148,7 @@ def load_front(path: str | Path) -> Front:
         data = loads(Path(path).read_bytes())
         if not isinstance(data, dict) or data.get("format") != FORMAT:
             raise FrontError(f"{path}: no front; accepted is the format {FORMAT!r}")
-        return Front(_entry(e) for e in data["entries"])
+        return Front((_entry(e) for e in data["entries"]), [str(c) for c in data["cut"]])
     except OSError as error:
         raise FrontError(f"{path}: {error.strerror or error}") from None
     except (KeyError, TypeError, ProgramError) as error:

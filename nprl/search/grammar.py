@@ -13,6 +13,7 @@ from typing import Any, assert_never
 import numpy as np
 from numpy.typing import NDArray
 
+from nprl.lang.ranges import Interval
 from nprl.lang.terms import (
     And,
     Binary,
@@ -33,6 +34,9 @@ from nprl.lang.terms import (
     Var,
     Where,
 )
+from nprl.program import Program
+from nprl.search.constraints import Claim, Constraint, proved, refuted
+from nprl.search.sketch import Sketch
 
 Floats = NDArray[np.float64]
 UNARY = (UnaryOp.NEG, UnaryOp.ABS, UnaryOp.SIN, UnaryOp.COS, UnaryOp.TANH)
@@ -55,6 +59,12 @@ class Grammar:
     """Whether ``where(a <= b, c, d)`` occurs."""
     max_nodes: int = 11
     max_holes: int = 3
+    sketch: Sketch | None = None
+    """What is given of the program; None leaves each output free."""
+    constraints: tuple[Constraint, ...] = ()
+    """What every program must keep, for all inputs in the ``ranges``."""
+    ranges: tuple[tuple[str, Interval], ...] = ()
+    """Of inputs; one that is not listed may be any number."""
     scores: bool = False
     """Whether programs have a term for each of finitely many actions, of which the highest counts."""
 
@@ -67,6 +77,18 @@ class Grammar:
             )
         for name in (o.value for o in self.unary if o not in UNARY):
             raise ValueError(f"operators searched are neg abs sin cos tanh; got {name!r}")
+
+    def claims(self, program: Program) -> list[Claim]:
+        """What the constraints say of ``program``."""
+        return [claim for c in self.constraints for claim in c.claims(program, dict(self.ranges))]
+
+    def admits(self, program: Program) -> bool:
+        """Whether no sample refutes a constraint; quick."""
+        return not any(map(refuted, self.claims(program)))
+
+    def proves(self, program: Program) -> bool:
+        """Whether every constraint is proved of ``program``."""
+        return all(map(proved, self.claims(program)))
 
 
 def apply_unary(op: UnaryOp, a: Floats) -> Floats:

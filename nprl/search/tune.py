@@ -16,7 +16,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from nprl.distill.rollout import Episodes, Floats, Rollouts, act_of, with_terms
+from nprl.distill.rollout import Episodes, Floats, Rollouts, with_terms
 from nprl.lang.terms import Term
 from nprl.program import Program
 from nprl.search.constants import (
@@ -33,6 +33,10 @@ FLAT = 0.01
 """The search ends when its last generations differ by less than this part of that error."""
 SMALLEST = 0.05
 """The size of a constant that is 0, for the search."""
+
+
+Lifted = tuple[tuple[Term, ...], tuple[Fraction, ...]]
+"""Skeletons, and the numbers of their holes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,27 +77,29 @@ def tune(
     deadline: float | None = None,
     spread: float = 0.3,
     shorten: bool = True,
+    lifted: Lifted | None = None,
 ) -> Tuned:
     """``program`` with the constants that CMA-ES finds best on these rollouts, as short decimals.
 
     ``deadline`` is a value of ``time.monotonic()``; when it has passed, the best so far is taken. A
-    program without constants comes back as it is.
+    program without constants comes back as it is. ``lifted`` are the skeletons of its outputs and
+    its constants, where not all of its numbers are to be tuned.
     """
-    skeletons, values = lift(program.output)
+    skeletons, values = lifted or lift(program.output)
     first = np.asarray([float(v) for v in values])
     judge = Returns(program, skeletons, rollouts)
     if len(values) == 0:
-        return Tuned(program, rollouts.run(act_of(program)), 1)
+        return Tuned(program, _played(program, rollouts), 1)
     best, best_mean = first, float(judge.means(first[None])[0])
     scale = np.where(first == 0, SMALLEST, np.abs(first))
-    error = rollouts.run(act_of(program)).error
+    error = _played(program, rollouts).error
     z, mean = _search(judge, first, scale, seed, evaluations, deadline, spread, FLAT * error)
     if mean > best_mean:
         best = first + scale * z
     chosen = judge.program([decimal(v, 6) for v in best])
     if shorten:
         chosen = _shorten(judge, best, rollouts)
-    return Tuned(chosen, rollouts.run(act_of(chosen)), judge.evaluations, not _late(deadline))
+    return Tuned(chosen, _played(chosen, rollouts), judge.evaluations, not _late(deadline))
 
 
 def shorten(program: Program, rollouts: Rollouts) -> Program:
@@ -110,7 +116,7 @@ def shorten(program: Program, rollouts: Rollouts) -> Program:
 
 def _shorten(judge: Returns, best: Floats, rollouts: Rollouts) -> Program:
     exact = judge.program([decimal(v, 9) for v in best])
-    played = rollouts.run(act_of(exact))
+    played = _played(exact, rollouts)
     limit = -played.mean + NOISE * played.error
 
     def losses(trials: Sequence[tuple[Fraction, ...]]) -> list[float]:
@@ -150,6 +156,10 @@ def _search(
             if means[top] > best_mean:
                 best, best_mean = asked[top], float(means[top])
     return best, best_mean
+
+
+def _played(program: Program, rollouts: Rollouts) -> Episodes:
+    return rollouts.run_many([program])[0]
 
 
 def _late(deadline: float | None) -> bool:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
 from nprl.env.task import Task
 
@@ -17,6 +18,8 @@ FIRST_TUNING, FIRST_CHOOSING = 3_000_000, 500_000
 """Where the seeds of tuning and of choosing begin; those of reports are others."""
 APART = 1_000
 """Between the tuning seeds of one run and of the next."""
+INTERRUPTED = "the search, interrupted"
+"""What is cut by Ctrl-C."""
 RATE = {True: 300_000_000, False: 600_000}
 """Environment steps that count as a minute: in batches, and one by one."""
 
@@ -41,6 +44,13 @@ class Work:
     """Seconds after which the rest is cut, loudly."""
     jobs: int = 1
     """Processes, where environments are stepped one by one."""
+    saved: Path | None = None
+    """Where a long search leaves its state, and goes on from."""
+
+    @property
+    def identity(self) -> dict[str, int]:
+        """What decides which programs are found."""
+        return {k: v for k, v in asdict(self).items() if k not in ("guard_s", "jobs", "saved")}
 
     @classmethod
     def of(cls, task: Task, minutes: float, jobs: int | None = None) -> Work:

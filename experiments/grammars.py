@@ -1,0 +1,116 @@
+"""What the command line says of a grammar: a sketch, and what every program must keep."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+from fractions import Fraction
+
+import numpy as np
+from gymnasium import spaces
+
+from nprl.env.task import Task
+from nprl.lang.ranges import Interval
+from nprl.program import Program
+from nprl.search.constraints import Constraint, Monotone, Steady, Symmetric, Within
+from nprl.search.grammar import Grammar
+from nprl.search.sketch import sketch
+
+LARGE = 1e6
+"""A bound of an observation that is no bound."""
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The options that `grammar_of` reads."""
+    group = parser.add_argument_group(
+        "the grammar", "what programs may be, and what they must keep"
+    )
+    group.add_argument("--nodes", type=int, help="of the largest program, over all outputs")
+    group.add_argument(
+        "--scores", action="store_true", help="a score for each of finitely many actions"
+    )
+    group.add_argument("--only", nargs="+", metavar="INPUT", help="the inputs that are used")
+    group.add_argument(
+        "--sketch",
+        nargs="+",
+        metavar="TERM",
+        help="a term for each output, with ?? for terms and ? for numbers to be found",
+    )
+    group.add_argument(
+        "--rising", nargs="+", default=[], metavar="INPUT", help="outputs rise with it"
+    )
+    group.add_argument(
+        "--falling", nargs="+", default=[], metavar="INPUT", help="outputs fall with it"
+    )
+    group.add_argument("--odd", nargs="+", metavar="INPUT", help="outputs change sign with these")
+    group.add_argument(
+        "--even", nargs="+", metavar="INPUT", help="outputs stay if these change sign"
+    )
+    group.add_argument("--within", nargs=2, type=Fraction, metavar=("LOW", "HIGH"), help="outputs")
+    group.add_argument(
+        "--steady",
+        nargs="+",
+        metavar=("CHANGE", "INPUT=NOISE"),
+        help="outputs change by at most so much where inputs are off by so much",
+    )
+
+
+def grammar_of(args: argparse.Namespace, task: Task, template: Program, nodes: int) -> Grammar:
+    """The grammar of programs like ``template``.
+
+    Raises:
+        ValueError: for names that are no inputs, or what is no sketch.
+    """
+    names = [i.name for i in template.inputs]
+    steady = dict(_noise(text) for text in (args.steady or [""])[1:])
+    lists = (args.only, args.rising, args.falling, args.odd, args.even, steady)
+    for name in (n for some in lists for n in some or ()):
+        if name not in names:
+            raise ValueError(f"{name!r} is no input; the inputs are {', '.join(names)}")
+    kept: list[Constraint] = [Monotone(n) for n in args.rising]
+    kept += [Monotone(n, rising=False) for n in args.falling]
+    if args.odd:
+        kept.append(Symmetric(tuple(args.odd)))
+    if args.even:
+        kept.append(Symmetric(tuple(args.even), odd=False))
+    if args.within:
+        kept.append(Within(*args.within))
+    if steady:
+        kept.append(Steady(tuple(steady.items()), Fraction(args.steady[0])))
+    return Grammar(
+        tuple(args.only or names),
+        max_nodes=args.nodes or nodes,
+        scores=args.scores,
+        sketch=sketch(*args.sketch) if args.sketch else None,
+        constraints=tuple(kept),
+        ranges=ranges(task, names) if kept else (),
+    )
+
+
+def said(args: argparse.Namespace, grammar: Grammar) -> str:
+    """The options that say this grammar again."""
+    words = ["--nodes", str(grammar.max_nodes), *(["--scores"] if grammar.scores else [])]
+    for option in ("only", "sketch", "rising", "falling", "odd", "even", "within", "steady"):
+        value = getattr(args, option)
+        if value:
+            words += [f"--{option}", *map(str, value)]
+    return shlex.join(words)
+
+
+def _noise(text: str) -> tuple[str, Fraction]:
+    name, _, size = text.partition("=")
+    return name, Fraction(size)
+
+
+def ranges(task: Task, names: list[str]) -> tuple[tuple[str, Interval], ...]:
+    """The bounds of the observations of ``task``, those that have any."""
+    env = task.make()
+    space = env.observation_space
+    env.close()
+    assert isinstance(space, spaces.Box)
+    found = zip(names, space.low.astype(np.float64), space.high.astype(np.float64), strict=True)
+    return tuple(
+        (name, Interval(Fraction(float(low)), Fraction(float(high))))
+        for name, low, high in found
+        if max(abs(low), abs(high)) < LARGE
+    )
