@@ -26,6 +26,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "the grammar", "what programs may be, and what they must keep"
     )
     group.add_argument("--nodes", type=int, help="of the largest program, over all outputs")
+    group.add_argument("--constants", type=int, help="of the largest program that is fitted")
     group.add_argument(
         "--scores", action="store_true", help="a score for each of finitely many actions"
     )
@@ -55,8 +56,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def grammar_of(args: argparse.Namespace, task: Task, template: Program, nodes: int) -> Grammar:
-    """The grammar of programs like ``template``.
+def grammar_of(
+    args: argparse.Namespace, task: Task, template: Program, nodes: int, constants: int = 3
+) -> Grammar:
+    """The grammar of programs like ``template``, of at most so many nodes if nothing is said.
 
     Raises:
         ValueError: for names that are no inputs, or what is no sketch.
@@ -80,6 +83,7 @@ def grammar_of(args: argparse.Namespace, task: Task, template: Program, nodes: i
     return Grammar(
         tuple(args.only or names),
         max_nodes=args.nodes or nodes,
+        max_holes=args.constants or constants,
         scores=args.scores,
         sketch=sketch(*args.sketch) if args.sketch else None,
         constraints=tuple(kept),
@@ -89,7 +93,8 @@ def grammar_of(args: argparse.Namespace, task: Task, template: Program, nodes: i
 
 def said(args: argparse.Namespace, grammar: Grammar) -> str:
     """The options that say this grammar again."""
-    words = ["--nodes", str(grammar.max_nodes), *(["--scores"] if grammar.scores else [])]
+    words = ["--nodes", str(grammar.max_nodes), "--constants", str(grammar.max_holes)]
+    words += ["--scores"] if grammar.scores else []
     for option in ("only", "sketch", "rising", "falling", "odd", "even", "within", "steady"):
         value = getattr(args, option)
         if value:

@@ -195,7 +195,9 @@ def obeys(grammar: Grammar, program: Program) -> bool:
     """
     if program.nodes > grammar.max_nodes or program.constants > grammar.max_holes:
         return False
-    return all(_allowed(s, grammar) for t in program.output for s in subterms(t))
+    if not all(_allowed(s, grammar) for t in program.output for s in subterms(t)):
+        return False
+    return grammar.admits(program)
 
 
 def _allowed(t: Term | Formula, grammar: Grammar) -> bool:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from nprl.distill.budget import Budget, Guard, Progress
+from nprl.distill.budget import Budget
 from nprl.distill.dagger import Distilled, Student, dagger
 from nprl.distill.dataset import Dataset, imitation_loss
 from nprl.distill.fitter import Fitter, obeys
@@ -20,8 +20,9 @@ from nprl.distill.rollout import Episodes, Rollouts
 from nprl.program import Program
 from nprl.search.front import Entry, Front
 from nprl.search.grammar import Grammar
-from nprl.search.learner import Taught
+from nprl.search.learner import Progress, Taught
 from nprl.search.tune import tune
+from nprl.search.work import Clock
 
 AT_ONCE = 16
 """Programs that are played in one batch."""
@@ -51,13 +52,13 @@ class Imitating:
         budget: Budget,
         tuning: Rollouts,
         seed: int,
-        guard: Guard,
+        clock: Clock,
         say: Progress,
     ) -> None:
         """Begin; ``template`` is what programs are like, and ``tuning`` the seeds they play."""
         self._source, self._template, self._grammar = source, template, grammar
         self._budget, self._tuning, self._seed = budget, tuning, seed
-        self._guard, self._say = guard, say
+        self._clock, self._say = clock, say
         self.distilled: Distilled | None = None
         self.data: Dataset | None = source.data
         self.pool: dict[Program, str] = {}
@@ -87,13 +88,13 @@ class Imitating:
             seed=self._seed,
             selection_seeds=self._tuning.seeds[:64],
             progress=self._say,
-            deadline=self._guard.deadline,
+            deadline=self._clock.deadline,
             data=self._source.data,
             template=self._template,
             jobs=jobs,
         )
         if len(found.rounds) < budget.rounds:
-            self._guard.tell("DAgger")
+            self._clock.tell("DAgger")
         self.data = found.data
         self._add([found.program], BY_DAGGER)
 
@@ -101,10 +102,10 @@ class Imitating:
         """Programs of every kind."""
         some = self.sample
         for kind, fitter in fitters.items():
-            deadline = self._guard.deadline
+            deadline = self._clock.deadline
             found = fitter(self._template, some, self._grammar, self._seed, deadline)
             self._add(found, kind)
-        self._guard.late("the fits")
+        self._clock.late("the fits")
         self._say(f"{len(self.pool)} programs fitted")
 
     def _add(self, programs: list[Program], origin: str) -> None:
@@ -135,7 +136,7 @@ class Imitating:
         result: list[Played] = []
         step = AT_ONCE if self._tuning.batched else 1
         for at in range(0, len(order), step):
-            if result and self._guard.late("playing what was fitted"):
+            if result and self._clock.late("playing what was fitted"):
                 break
             some = order[at : at + step]
             episodes = self._tuning.run_many(some)
@@ -163,14 +164,14 @@ class Imitating:
             cost = int(entry.episodes.lengths.sum())
             most = budget.evaluations * max(1, -(-entry.program.constants // 4))
             evaluations = min(most, int(share * left / cost))
-            if evaluations < LEAST or self._guard.late("tuning"):
+            if evaluations < LEAST or self._clock.late("tuning"):
                 break
             before = self._tuning.steps
-            deadline = self._guard.deadline
+            deadline = self._clock.deadline
             found = tune(entry.program, self._tuning, self._seed, evaluations, deadline)
             left -= self._tuning.steps - before
             if not found.finished:
-                self._guard.tell("tuning")
+                self._clock.tell("tuning")
             self._say(
                 f"tuned {entry.origin}: {entry.episodes.mean:.5g} -> {found.episodes.mean:.5g}, "
                 f"{found.program.constants} constants"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from nprl.distill.budget import Budget, Guard
+from nprl.distill.budget import Budget
 from nprl.distill.fitter import Fitter
 from nprl.distill.imitate import Imitating, nearest
 from nprl.distill.learn import STUDENT_ROWS, fit_student
@@ -14,7 +14,7 @@ from nprl.search.front import Front
 from nprl.search.grammar import Grammar
 from nprl.search.judge import judged
 from nprl.search.learner import Progress, Source, Taught
-from nprl.search.work import RATE, Work
+from nprl.search.work import INTERRUPTED, RATE, Clock, Work
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +36,8 @@ class Imitation:
         """The front of programs that imitate the teacher, as they are and tuned on the return.
 
         Raises:
-            ValueError: for a source without a teacher and without data, or spaces that programs do
-                not know (see `blank`).
+            ValueError: for a source without a teacher and without data, a grammar with a sketch, or
+                spaces that programs do not know (see `blank`).
         """
         if not isinstance(source, Taught):
             raise ValueError(
@@ -47,9 +47,9 @@ class Imitation:
         task = source.task
         template = blank(task, grammar.scores)
         budget = of_work(work, task.rolled is not None)
-        guard = Guard(work.guard_s, say)
+        clock = Clock(work, say)
         tuning = Rollouts(task, work.tuning_seeds(seed), work.jobs)
-        run = Imitating(source, template, grammar, budget, tuning, seed, guard, say)
+        run = Imitating(source, template, grammar, budget, tuning, seed, clock, say)
         student = fit_student
         if self.quick:
             student = nearest(self.fitter, grammar, fit_student, STUDENT_ROWS)
@@ -58,10 +58,10 @@ class Imitation:
             run.fit({self.method: self.fitter})
             run.tune(run.play())
         except KeyboardInterrupt:
-            guard.tell("learning, interrupted")
+            clock.tell(INTERRUPTED)
         finally:
             tuning.close()
-        return judged(task, run.best, self.method, work)
+        return judged(task, run.best, self.method, grammar, work, clock)
 
 
 def of_work(work: Work, batched: bool) -> Budget:

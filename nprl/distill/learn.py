@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from nprl.distill.affine import Polynomials, fit_affine, monomials
-from nprl.distill.budget import Budget, Guard, Progress
+from nprl.distill.budget import Budget
 from nprl.distill.dagger import Distilled
 from nprl.distill.dataset import Dataset, imitation_loss
 from nprl.distill.enumerated import Enumerated
@@ -26,8 +26,9 @@ from nprl.evaluate import ci95
 from nprl.program import Program
 from nprl.search.front import Entry, Front
 from nprl.search.grammar import Grammar
-from nprl.search.learner import Taught
+from nprl.search.learner import Progress, Taught
 from nprl.search.tune import NOISE
+from nprl.search.work import Clock
 
 FIRST_SEED = 500_000
 STUDENT_ROWS = 6000
@@ -113,17 +114,17 @@ def learn_program(
     grammar = unlimited(Grammar(tuple(i.name for i in template.inputs)))
     if max_constants is not None:
         grammar = replace(grammar, max_holes=max_constants)
-    guard = Guard(budget.guard_s, say)
+    clock = Clock(budget, say)
     half = len(seeds) // 2
     tuning, choosing = Rollouts(task, seeds[:half]), Rollouts(task, seeds[half:])
-    run = Imitating(Taught(task, teacher), template, grammar, budget, tuning, seed, guard, say)
+    run = Imitating(Taught(task, teacher), template, grammar, budget, tuning, seed, clock, say)
     try:
         run.gather(fit_student)
         run.fit(_fitters(template, budget, budget.nodes if max_nodes is None else max_nodes))
         if not run.pool:
             raise ValueError(f"no program has at most {max_constants} constants; allow more")
         run.tune(run.play())
-        candidates, results = _judge(run, choosing, guard)
+        candidates, results = _judge(run, choosing, clock)
     finally:
         tuning.close()
         choosing.close()
@@ -140,7 +141,7 @@ def learn_program(
         for c, e in zip(candidates, results, strict=True)
     )
     assert run.distilled is not None
-    return Learned(best, tuple(order), front, run.distilled, len(run.pool), tuple(guard.cut), wall)
+    return Learned(best, tuple(order), front, run.distilled, len(run.pool), tuple(clock.cut), wall)
 
 
 def _fitters(template: Program, budget: Budget, nodes: int) -> dict[str, Fitter]:
@@ -175,13 +176,13 @@ def fit_student(template: Program, data: Dataset) -> Program:
 
 
 def _judge(
-    run: Imitating, rollouts: Rollouts, guard: Guard
+    run: Imitating, rollouts: Rollouts, clock: Clock
 ) -> tuple[list[Candidate], list[Episodes]]:
     programs = dict(reversed(run.tuned))
     step = AT_ONCE if rollouts.batched else 1
     results: list[Episodes] = []
     for at in range(0, len(programs), step):
-        if results and guard.late("the choice"):
+        if results and clock.late("the choice"):
             break
         results += rollouts.run_many(list(programs)[at : at + step])
     candidates = [
