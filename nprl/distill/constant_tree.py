@@ -90,9 +90,13 @@ def fit_constant_tree(c: Column, leaves: int, seed: int = 0) -> Fit:
         ) from None
     options = {"max_leaf_nodes": leaves, "min_samples_leaf": LEAST, "random_state": seed}
     kind = DecisionTreeClassifier if c.finite else DecisionTreeRegressor
+    grown = kind(**options).fit(c.observations, c.answers, c.weights)
+    return constant_leaves(c, _branches(grown.tree_, c))
+
+
+def constant_leaves(c: Column, branches: Sequence[Branch]) -> Fit:
+    """The tree of these branches whose leaves are constants: the class of most weight, or the mean."""
     answers, order = np.unique(c.answers, return_inverse=True)
-    grown = kind(**options).fit(c.observations, order if c.finite else c.answers, c.weights)
-    branches = _branches(grown.tree_, c)
     values = [_answer(c, b, answers, order) for b in branches]
     predicted = np.empty(len(c.answers))
     for branch, value in zip(branches, values, strict=True):
