@@ -25,10 +25,9 @@ from nprl.lang.terms import Term, Var
 from nprl.program import Program
 from nprl.search.constants import ONE, linear, shortest_decimals
 from nprl.search.grammar import Grammar
+from nprl.search.holes import ROOM
 
 Floats = NDArray[np.float64]
-ROOM = 0.02
-"""Short decimals may cost this part of the loss of the unrounded fit."""
 MOST = 60
 """Elimination begins with at most so many monomials."""
 TOO_MANY = 1_000_000

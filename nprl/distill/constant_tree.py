@@ -20,7 +20,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nprl.distill.affine import ROOM
 from nprl.distill.dataset import Dataset
 from nprl.distill.fitter import Column, Fit, passed, per_output
 from nprl.distill.tree import Branch, Split, assemble
@@ -28,6 +27,7 @@ from nprl.lang.terms import Num, Term
 from nprl.program import Program
 from nprl.search.constants import shortest_between, shortest_decimals, simplify
 from nprl.search.grammar import Grammar
+from nprl.search.holes import ROOM
 
 LEAVES = (2, 3, 4, 5, 6, 8, 11, 16, 23, 32, 45, 64)
 """Sizes of the trees."""

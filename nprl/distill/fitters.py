@@ -7,6 +7,7 @@ from nprl.distill.constant_tree import ConstantTrees
 from nprl.distill.enumerated import Enumerated
 from nprl.distill.fitter import Fitter
 from nprl.distill.oblique import ObliqueTrees
+from nprl.distill.symbolic import SymbolicRegression
 from nprl.distill.tree import AffineTrees
 
 FITTERS: dict[str, Fitter] = {
@@ -16,6 +17,12 @@ FITTERS: dict[str, Fitter] = {
     "affine-trees": AffineTrees(),
     "oblique-trees": ObliqueTrees(),
     "enumeration": Enumerated(),
+    "symbolic-regression": SymbolicRegression(),
 }
-SLOW = ("oblique-trees", "enumeration", "symbolic-regression")
-"""They fit the data in the end only, and affine forms and small trees are DAgger's students."""
+STUDENTS: dict[str, Fitter] = {
+    "affine": Polynomials(),
+    "polynomials": Polynomials((1, 2, 3)),
+    "trees": ConstantTrees(),
+    "affine-trees": AffineTrees(least=4),
+}
+"""What fits DAgger's students; for the others, which take longer, affine forms and small trees do."""

@@ -19,11 +19,14 @@ from nprl.search.work import INTERRUPTED, RATE, Clock, Work
 
 @dataclass(frozen=True, slots=True)
 class Imitation:
-    """The learner of what ``fitter`` fits; in DAgger it fits the students too, if it is quick."""
+    """The learner of what ``fitter`` fits, with DAgger's students of ``student``.
+
+    Without one the students are affine forms or small trees (`fit_student`).
+    """
 
     method: str
     fitter: Fitter
-    quick: bool = True
+    student: Fitter | None = None
 
     def __call__(
         self,
@@ -51,8 +54,8 @@ class Imitation:
         tuning = Rollouts(task, work.tuning_seeds(seed), work.jobs)
         run = Imitating(source, template, grammar, budget, tuning, seed, clock, say)
         student = fit_student
-        if self.quick:
-            student = nearest(self.fitter, grammar, fit_student, STUDENT_ROWS)
+        if self.student is not None:
+            student = nearest(self.student, grammar, fit_student, STUDENT_ROWS)
         try:
             run.gather(student, work.jobs)
             run.fit({self.method: self.fitter})

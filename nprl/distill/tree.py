@@ -16,7 +16,7 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
-from nprl.distill.affine import ROOM, eliminate, monomials
+from nprl.distill.affine import eliminate, monomials
 from nprl.distill.censored import Mask, Target, fit_families
 from nprl.distill.dataset import Dataset
 from nprl.distill.fitter import Column, Fit, evaluate, passed, per_output
@@ -24,6 +24,7 @@ from nprl.lang.terms import Compare, Formula, Num, Relation, Term, Var, Where
 from nprl.program import Program
 from nprl.search.constants import linear, shortest_between, shortest_decimals, simplify
 from nprl.search.grammar import Grammar
+from nprl.search.holes import ROOM
 
 Floats = NDArray[np.float64]
 SAMPLE = 800
@@ -256,13 +257,14 @@ def assemble(names: Sequence[str], branches: Sequence[Branch], terms: Sequence[T
 
 @dataclass(frozen=True, slots=True)
 class AffineTrees:
-    """Fits trees of 2 to ``leaves`` affine leaves.
+    """Fits trees of ``least`` to ``leaves`` affine leaves.
 
     Of the grammar it needs conditions, sums, differences and products. Answers out of finitely many
     are treated as numbers, of which the nearest action is meant.
     """
 
     leaves: int = 4
+    least: int = 2
 
     def __call__(
         self,
@@ -278,7 +280,7 @@ class AffineTrees:
 
         def fits(c: Column) -> list[Fit]:
             found: list[Fit] = []
-            for leaves in range(2, self.leaves + 1):
+            for leaves in range(self.least, self.leaves + 1):
                 if found and passed(deadline):
                     break
                 found += fit_tree(c.names, c.observations, c.goal, leaves, seed)
