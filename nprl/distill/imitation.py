@@ -46,6 +46,8 @@ class Imitation:
             raise ValueError(
                 f"{self.method} learns from a teacher or from demonstrations; give one"
             )
+        if grammar.sketch is not None:
+            raise ValueError(f"{self.method} fits whole terms and fills no sketch; leave it out")
         say = progress or (lambda text: None)
         task = source.task
         template = blank(task, grammar.scores)

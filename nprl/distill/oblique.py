@@ -28,8 +28,8 @@ from nprl.program import Program
 from nprl.search.constants import decimal
 from nprl.search.grammar import Grammar
 
-STEPS, AGAIN = 600, 200
-"""Steps of training, and after coefficients were taken away."""
+STARTS = 4
+"""Trees that are begun with a quarter of the steps each; the nearest is trained on."""
 BATCH = 256
 RATE = 0.03
 STEEP = (1.0, 12.0)
@@ -49,6 +49,8 @@ class ObliqueTrees:
     """
 
     depths: tuple[int, ...] = (1, 2)
+    steps: int = 600
+    """Of training; a third as many after coefficients were taken away."""
 
     def __call__(
         self,
@@ -68,7 +70,7 @@ class ObliqueTrees:
                 for depth in self.depths:
                     if found and passed(deadline):
                         break
-                    for branches in soft_trees(c, depth, seed):
+                    for branches in soft_trees(c, depth, seed, self.steps):
                         if c.finite:
                             found.append(constant_leaves(c, branches))
                         else:
@@ -118,7 +120,7 @@ class _Soft(torch.nn.Module):
         return torch.einsum("nd,lad->nla", x, self.leaves)
 
 
-def soft_trees(c: Column, depth: int, seed: int = 0) -> Iterator[list[Branch]]:
+def soft_trees(c: Column, depth: int, seed: int = 0, steps: int = 600) -> Iterator[list[Branch]]:
     """The branches of hardened trees, with fewer and fewer coefficients in their questions."""
     generator = torch.Generator().manual_seed(seed)
     mean, deviation = c.observations.mean(axis=0), c.observations.std(axis=0)
@@ -129,14 +131,19 @@ def soft_trees(c: Column, depth: int, seed: int = 0) -> Iterator[list[Branch]]:
     y = torch.from_numpy(order if c.finite else c.goal.labels.astype(np.float32))
     weights = torch.ones(len(x)) if c.weights is None else torch.from_numpy(c.weights).float()
     d = z.shape[1] - 1
-    tree = _Soft(depth, d, len(classes) if c.finite else 1, generator)
+    begun = []
+    for _ in range(STARTS):
+        tree = _Soft(depth, d, len(classes) if c.finite else 1, generator)
+        loss = _train(tree, x, y, weights, c.finite, STEEP[0], steps // STARTS, generator)
+        begun.append((loss, len(begun), tree))
+    tree = min(begun)[2]
     sizes = sorted({d, (d + 1) // 2, min(d, 3), min(d, 2), 1}, reverse=True)
     for number, size in enumerate(sizes):
         heaviest = (tree.gates.detach() * tree.mask)[:, :-1].abs().argsort(dim=1, descending=True)
         tree.mask[:, :-1] = 0.0
         tree.mask.scatter_(1, heaviest[:, :size], 1.0)
-        first = STEEP[0] if number == 0 else STEEP[1] / 2
-        _train(tree, x, y, weights, c.finite, first, AGAIN if number else STEPS, generator)
+        some = steps // 3 if number else steps
+        _train(tree, x, y, weights, c.finite, STEEP[1] / 2, some, generator)
         gates = (tree.gates * tree.mask).detach().double().numpy()
         slopes = gates[:, :-1] / deviation
         yield _hardened(c, slopes, slopes @ mean - gates[:, -1], depth)
@@ -151,7 +158,9 @@ def _train(
     steep: float,
     steps: int,
     generator: torch.Generator,
-) -> None:
+) -> float:
+    """Train, the questions getting steeper; the mean loss of the last tenth of the steps."""
+    late = []
     optimiser = torch.optim.Adam(tree.parameters(), RATE)
     for step in range(steps):
         rows = torch.randint(len(x), (min(BATCH, len(x)),), generator=generator)
@@ -168,6 +177,9 @@ def _train(
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
+        if step >= steps - max(1, steps // 10):
+            late.append(float(loss.detach()))
+    return sum(late) / max(1, len(late))
 
 
 def _hardened(
