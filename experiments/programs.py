@@ -244,7 +244,7 @@ def row_cells(row: dict[str, Any]) -> list[str | int | float | None]:
 
 def _teacher_cells(teacher: dict[str, Any] | None) -> list[str | float]:
     if teacher is None:
-        return ["none", "", ""]
+        return ["none: the return alone", "", ""]
     low, high = teacher["difference"]
     return [Path(teacher["name"]).name, teacher["return"], f"[{low:.4g}, {high:.4g}]"]
 

@@ -11,7 +11,7 @@ regression", GECCO 2020.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -92,9 +92,16 @@ class SymbolicRegression:
         return per_output(template, data.sample(self.rows, seed), grammar, fits)
 
     def terms(
-        self, c: Column, grammar: Grammar, seed: int = 0, deadline: float | None = None
+        self,
+        c: Column,
+        grammar: Grammar,
+        seed: int = 0,
+        deadline: float | None = None,
+        evaluated: Callable[[int], None] | None = None,
     ) -> list[Term]:
         """The engine's expressions for one output, as it leaves them.
+
+        ``evaluated`` is told how often it evaluated one.
 
         Raises:
             EngineError: without pyoperon.
@@ -121,6 +128,8 @@ class SymbolicRegression:
             random_state=seed,
         )
         engine.fit(c.observations, c.answers)
+        if evaluated is not None:
+            evaluated(sum(int(engine.stats_[f"{k}_evaluations"]) for k in ("residual", "jacobian")))
         names = {h: c.names[int(n[1:]) - 1] for h, n in engine.variables_.items()}
         return [simplify(gathered(to_term(f["tree"].Nodes, names))) for f in engine.pareto_front_]
 

@@ -133,4 +133,5 @@ def _dtype(part: Any) -> np.dtype[Any]:
     order = part.state[1] if isinstance(part, _Inert) and isinstance(part.state, tuple) else "<"
     if kind not in ("f4", "f8") or order not in ("<", ">"):
         raise NormaliserError(f"numbers of the type {kind!r}; f4 and f8 are accepted")
-    return np.dtype(order + kind)
+    read: np.dtype[Any] = np.dtype(order + kind)
+    return read
