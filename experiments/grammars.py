@@ -26,10 +26,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "the grammar", "what programs may be, and what they must keep"
     )
     group.add_argument("--nodes", type=int, help="of the largest program, over all outputs")
-    group.add_argument("--constants", type=int, help="of the largest program that is fitted")
     group.add_argument(
         "--scores", action="store_true", help="a score for each of finitely many actions"
     )
+    group.add_argument("--constants", type=int, help="at most: ars, fits to a teacher")
     group.add_argument("--only", nargs="+", metavar="INPUT", help="the inputs that are used")
     group.add_argument(
         "--sketch",
@@ -57,9 +57,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def grammar_of(
-    args: argparse.Namespace, task: Task, template: Program, nodes: int, constants: int = 3
+    args: argparse.Namespace,
+    task: Task,
+    template: Program,
+    nodes: int,
+    constants: int | None = None,
 ) -> Grammar:
-    """The grammar of programs like ``template``, of at most so many nodes if nothing is said.
+    """The grammar of programs like ``template``, so large if the command line does not say it.
 
     Raises:
         ValueError: for names that are no inputs, or what is no sketch.
@@ -83,7 +87,7 @@ def grammar_of(
     return Grammar(
         tuple(args.only or names),
         max_nodes=args.nodes or nodes,
-        max_holes=args.constants or constants,
+        max_constants=args.constants or constants,
         scores=args.scores,
         sketch=sketch(*args.sketch) if args.sketch else None,
         constraints=tuple(kept),
@@ -93,8 +97,9 @@ def grammar_of(
 
 def said(args: argparse.Namespace, grammar: Grammar) -> str:
     """The options that say this grammar again."""
-    words = ["--nodes", str(grammar.max_nodes), "--constants", str(grammar.max_holes)]
-    words += ["--scores"] if grammar.scores else []
+    words = ["--nodes", str(grammar.max_nodes), *(["--scores"] if grammar.scores else [])]
+    if grammar.max_constants is not None:
+        words += ["--constants", str(grammar.max_constants)]
     for option in ("only", "sketch", "rising", "falling", "odd", "even", "within", "steady"):
         value = getattr(args, option)
         if value:

@@ -32,12 +32,15 @@ from nprl.lang.text import parse
 from nprl.program import Program, program_from_json
 from nprl.report.front import draw_front
 from nprl.report.tables import text_table
+from nprl.search.direct import AFFINE, CUBIC
 from nprl.search.front import COLUMNS, Front, load_front
 from nprl.search.grammar import Grammar
 from nprl.search.learner import Taught
 from nprl.search.methods import FROM_TEACHER, METHODS
 from nprl.search.work import INTERRUPTED, Work
 
+WHOLE, WIDE = (AFFINE, CUBIC, "ars", *FROM_TEACHER), 1000
+"""Methods that find forms of many terms, and how many nodes these may have."""
 RESULTS = Path(__file__).parent / "results"
 
 
@@ -66,11 +69,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error(f"--freeze: there is no target for {args.env}; there are {', '.join(TARGETS)}")
     if args.method in FROM_TEACHER and args.teacher is None:
         parser.error(f"--method {args.method} learns from a teacher: give one with --teacher")
+    limits = [t.nodes for t in targets if t.nodes is not None]
+    most = max((t.constants for t in targets if t.constants is not None), default=None)
     try:
         task = load_task(args.env).unbound()
         work = Work.of(task, args.budget, args.jobs)
         teacher = teacher_of(args.teacher, task, args.statistics)
-        grammar = grammar_of(args, task, blank(task, args.scores), *sizes(args.method, targets))
+        nodes = max(limits, default=15) if args.method not in WHOLE else WIDE
+        grammar = grammar_of(args, task, blank(task, args.scores), nodes, most)
     except ValueError as error:
         print(f"programs: {error}", file=sys.stderr)
         return 2
@@ -99,21 +105,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         path = write_atomic(RESULTS / f"{args.env}.json", json.dumps(rows, indent=1) + "\n")
         print(f"frozen: {path}", file=sys.stderr)
     return 0
-
-
-def sizes(method: str, targets: Sequence[Target]) -> tuple[int, int]:
-    """Nodes and constants of the largest programs that the targets have room for.
-
-    What is fitted to a teacher may be as large as the constants of a target allow: a summand is a
-    constant, a variable and two operators. What is searched for stays small if no target says how
-    many nodes it has.
-    """
-    if method in FROM_TEACHER:
-        nodes = [t.nodes or 5 * (t.constants or 3) for t in targets]
-        return max(nodes, default=60), max(
-            (t.constants or t.nodes or 3 for t in targets), default=12
-        )
-    return max((t.nodes for t in targets if t.nodes is not None), default=15), 3
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ by one. Every return is a float64 sum.
 
 from __future__ import annotations
 
+import functools
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -168,7 +169,8 @@ def us_per_step(policy: Policy | Literal["random"], observations: NDArray[Any]) 
     rows: list[Any] = list(observations[:200])
     call: Callable[[Any], Any]
     if isinstance(policy, Program):
-        rows, call = [row.tolist() for row in rows], policy
+        rows, start = [row.tolist() for row in rows], policy.initial
+        call = functools.partial(policy.step, memory=start) if start else policy
     else:
         call = policy.predict
     best = math.inf

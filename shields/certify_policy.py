@@ -20,6 +20,7 @@ from nprl.shields.certificate import Certificate
 from nprl.shields.checker import GoalResult, Report, Verdict, check, check_goal
 from nprl.shields.counterexample import Counterexample, point_text, values_at
 from nprl.shields.goals import goals
+from nprl.shields.memory import lifted
 from nprl.shields.overrides import Overrides, Share
 from nprl.shields.polynomial import polynomial
 from nprl.shields.program_loop import ClosedLoop
@@ -73,7 +74,9 @@ def check_policy(
 ) -> PolicyReport:
     """Whether ``program`` is safe without the shield of ``certificate``, which is taken as proved.
 
-    ``timeout`` in seconds bounds the searches for proofs; it can only turn an answer into UNKNOWN.
+    A program with registers is examined in the model that has them in its state (see
+    `nprl.shields.memory`). ``timeout`` in seconds bounds the searches for proofs; it can only turn
+    an answer into UNKNOWN.
 
     Raises:
         ValueError: for a program that does not fit the certificate's model.
@@ -84,7 +87,10 @@ def check_policy(
     def done(report: PolicyReport) -> PolicyReport:
         return replace(report, seconds=time.monotonic() - start)
 
+    whatever = ", whatever its registers hold" if program.registers else ""
     try:
+        if program.registers:
+            certificate, program = lifted(certificate, program)
         loop = ClosedLoop.of(certificate.model, program)
     except DomainError as error:
         return done(PolicyReport(PolicyOutcome.UNKNOWN, f"the program has no sure value: {error}"))
@@ -99,7 +105,7 @@ def check_policy(
         results = _passing(loop, certificate, parts, timeout / 3)
         if results and all(r.proved for r in results):
             sense = (
-                "the program passes the shield's test everywhere in the invariant: "
+                f"the program passes the shield's test everywhere in the invariant{whatever}: "
                 "the shield never acts"
             )
             return done(PolicyReport(PolicyOutcome.CERTIFIED, sense, results, share=share))

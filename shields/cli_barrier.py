@@ -153,10 +153,14 @@ class BarrierRun:
         task = load_task(None, file) if is_file else load_task(file)
         if task.model is None:
             raise ValueError(f"{task.name} has no model (no_model): nothing can be proved of it")
+        from nprl.shields.memory import with_memory
+
         self.args = args
+        self.program = read_program(args.policy, task.model)
         self.model = task.model
+        if self.program.registers:  # which are state, of which the barrier may speak
+            self.model, self.program = with_memory(task.model, self.program)
         self.parts = read_barrier(args.barrier, self.model)
-        self.program = read_program(args.policy, self.model)
         self.files: list[str] = []
         self.found: BarrierReport | None = None
         self.exact: dict[str, str] | None = None

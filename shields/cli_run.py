@@ -18,6 +18,7 @@ from typing import Any
 import z3
 
 from nprl.files import write_atomic
+from nprl.model import Model
 from nprl.shields.certificate import Certificate, CertificateError
 from nprl.shields.checker import Verdict, check
 from nprl.shields.cli_report import Checked, Outcome
@@ -54,7 +55,7 @@ def check_file(found: Checked, args: argparse.Namespace) -> None:
         program = None
         if args.policy is not None:
             from nprl.program import load_program
-            from nprl.shields.program_loop import check_fits
+            from nprl.shields.memory import with_memory
 
             if isinstance(found.certificate, Impossible):
                 raise CertificateError(
@@ -62,7 +63,7 @@ def check_file(found: Checked, args: argparse.Namespace) -> None:
                     "--policy takes the certificate of a shield"
                 )
             program = load_program(args.policy)
-            check_fits(program, found.certificate.model)
+            with_memory(found.certificate.model, program)  # it refuses what does not fit
     except ValueError as error:
         if args.debug:
             traceback.print_exc()
@@ -182,15 +183,21 @@ def _replay(
 
 
 def _save_csv(
-    found: Checked, args: argparse.Namespace, counterexamples: Sequence[Counterexample]
+    found: Checked,
+    args: argparse.Namespace,
+    counterexamples: Sequence[Counterexample],
+    model: Model | None = None,
 ) -> None:
-    """Write the most telling counterexample: a trace, if there is one."""
+    """Write the most telling counterexample: a trace, if there is one.
+
+    It is of the file's model, or of ``model``, which has a program's registers besides.
+    """
     if not counterexamples or found.certificate is None:
         return
     best = next((c for c in counterexamples if c.kind == "trace"), counterexamples[0])
     path = args.csv or f"{found.name}-counterexample.csv"
     try:
-        best.save(path, found.certificate.model)
+        best.save(path, model or found.certificate.model)
     except OSError as error:
         _unwritten(found, path, error)
     else:
@@ -212,6 +219,7 @@ def _policy(
     found: Checked, program: Any, args: argparse.Namespace, tell: Callable[[str], None]
 ) -> None:
     from nprl.shields.certify_policy import PolicyOutcome, check_policy
+    from nprl.shields.memory import with_memory
 
     assert isinstance(found.certificate, Certificate)
     report = check_policy(found.certificate, program, args.timeout or 60.0, tell)
@@ -229,7 +237,10 @@ def _policy(
         else:
             found.files.append(f"{args.out}: certificate of the program's own invariant")
     if report.counterexample is not None:
-        _save_csv(found, args, [report.counterexample])
+        model = found.certificate.model
+        if program.registers:
+            model, _ = with_memory(model, program)
+        _save_csv(found, args, [report.counterexample], model)
 
 
 class _Exporter:

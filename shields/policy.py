@@ -29,6 +29,8 @@ class ShieldedPolicy:
 
     An exception in the policy means the backup, and so does an answer that came later than
     ``deadline_s`` (looked at when it returns: a policy that never returns is not interrupted).
+    The policy's own state is passed on, also of a late answer. After an exception it is what it
+    was, and an episode that started there is told to the policy as started at the next call.
     ``overrides`` counts replaced actions, ``failures`` the exceptions and late answers, ``outside``
     the states that were not in the invariant, for which nothing is promised (the first one warns).
     Where the certificate has plans, ``episode_start`` resets them, and states on a plan, or from
@@ -61,6 +63,7 @@ class ShieldedPolicy:
         if self.shield.certificate.shield.plans is not None:
             self._coverage = Coverage(self.shield)
         self._lanes: Lanes | None = None
+        self._untold: NDArray[np.bool_] | None = None  # starts that the policy failed at, by lane
         self.overrides = self.failures = self.outside = 0
         model = self.shield.model
         exact = all(o.rounding == 0 for o in model.observation)
@@ -86,19 +89,29 @@ class ShieldedPolicy:
             ShieldError: for a state that is not finite.
         """
         x = self._read(observation)
+        told = self._starts(episode_start, 1 if x.ndim == 1 else len(x))
         started = time.perf_counter()
         action: Any = None
         try:
-            action, state = self.policy.predict(observation, state, episode_start, deterministic)
+            action, state = self.policy.predict(observation, state, told, deterministic)
+            self._untold = None
             late = self.deadline_s is not None and time.perf_counter() - started > self.deadline_s
         except Exception:  # whatever a policy raises, the plant needs an action now
             late = True
+            self._untold = None if told is None else np.atleast_1d(np.asarray(told, np.bool_))
         if late:
             self.failures += 1
             action = None
         if self._coverage is not None:
             self._begin(1 if x.ndim == 1 else len(x), episode_start)
         return (self._one(x, action) if x.ndim == 1 else self._batch(x, action)), state
+
+    def _starts(self, episode_start: Any, count: int) -> Any:
+        """The starts that the policy is told of: these, and those at which it failed."""
+        if self._untold is None or len(self._untold) != count:
+            return episode_start
+        now = np.asarray(False if episode_start is None else episode_start, dtype=np.bool_)
+        return self._untold | np.broadcast_to(now, (count,))
 
     def _begin(self, count: int, episode_start: Any) -> None:
         """Have a planner for each lane, without a plan where an episode starts."""

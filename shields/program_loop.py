@@ -72,10 +72,14 @@ class ClosedLoop:
         """The closed loop, with its rounding analysed over the model's ranges.
 
         Raises:
-            ValueError: for a program that does not fit the model.
+            ValueError: for a program that does not fit the model, or has registers.
             DomainError: where an operator meets the edge of its domain.
         """
         check_fits(program, model)
+        if program.registers:
+            raise ValueError(
+                f"{program.name} has registers: nprl.shields.memory makes them state of the model"
+            )
         box = {n: Interval(low, high) for n, (low, high) in model.box().items()}
         ulps = model.arithmetic.ulps
         seen = {o.name: analyse(o.value, box, ulps) for o in model.observation}

@@ -33,7 +33,7 @@ from nprl.search.work import Work
 RNG = np.random.default_rng(3)
 X = RNG.uniform(-1, 1, (1500, 3))
 NAMES = ("a", "b", "c")
-WIDE = Grammar(NAMES, max_nodes=200, max_holes=100)
+WIDE = Grammar(NAMES, max_nodes=200, max_constants=100)
 QUICK: dict[str, Fitter] = FITTERS | {
     "trees": ConstantTrees((2, 4, 8)),
     "affine-trees": AffineTrees(3),
@@ -74,7 +74,7 @@ BENT = with_terms(template("u", "w"), [parse("where(a <= 0.2, 2 * a, -b)"), pars
 
 @pytest.mark.parametrize("name", list(QUICK))
 def test_every_fitter_obeys_the_grammar_and_repeats_itself(name: str) -> None:
-    data, small = labelled(BENT), Grammar(("a", "b"), max_nodes=60, max_holes=22)
+    data, small = labelled(BENT), Grammar(("a", "b"), max_nodes=60, max_constants=22)
     found = QUICK[name](BENT, data, small, 1)
     assert found == QUICK[name](BENT, data, small, 1)
     assert found
@@ -95,7 +95,7 @@ def test_every_fitter_fits_choices(name: str) -> None:
     nearest = min(found, key=lambda p: imitation_loss(p, data))
     agree = (nearest.predict(X)[0] == teacher.predict(X)[0]).mean()
     assert agree > 0.55
-    assert not QUICK[name](teacher, data, replace(WIDE, max_nodes=1, max_holes=0)) or name in (
+    assert not QUICK[name](teacher, data, replace(WIDE, max_nodes=1, max_constants=1)) or name in (
         "enumeration",
         "affine",
         "polynomials",
@@ -150,7 +150,7 @@ def test_a_linear_argmax_is_recovered() -> None:
     sizes = [p.constants for p in found]
     assert sizes == sorted(sizes, reverse=True)
     assert sizes[-1] <= 4
-    few = Polynomials()(teacher, data, replace(WIDE, max_holes=8))
+    few = Polynomials()(teacher, data, replace(WIDE, max_constants=8))
     assert few
     assert all(p.constants <= 8 for p in few)
 
@@ -240,7 +240,7 @@ def test_too_many_monomials_are_screened_by_a_forward_search() -> None:
 
 
 CART = load_task("CartPole-v1").unbound()
-LITTLE = Work(60_000, 60_000, evaluations=8, tuning=4, choosing=6)
+LITTLE = Work(60_000, 60_000, evaluations=8, tuning=4, refining=4, choosing=6)
 
 
 class Cart:
@@ -251,7 +251,7 @@ class Cart:
         return (x @ np.array([0.2, 0.5, 8, 1.5]) > 0).astype(int), None
 
 
-GRAMMAR = Grammar(tuple(i.name for i in blank(CART).inputs), max_nodes=30, max_holes=8)
+GRAMMAR = Grammar(tuple(i.name for i in blank(CART).inputs), max_nodes=30, max_constants=8)
 
 
 def test_a_learner_of_fits_gives_a_front_that_obeys_and_repeats() -> None:

@@ -14,7 +14,7 @@ from experiments.teachers import oracles, teacher_of
 from nprl.env.task import load_task
 from nprl.train import TrainError
 
-COMMAND = ["--env", "CartPole-v1", "--method", "affine", "--budget", "0.002", "--jobs", "1"]
+COMMAND = ["--env", "CartPole-v1", "--method", "dagger-affine", "--budget", "0.002", "--jobs", "1"]
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def test_a_teacher_of_another_task_and_no_teacher_are_one_line(
     with pytest.raises(SystemExit) as caught:
         programs.main(COMMAND)
     assert caught.value.code == 2
-    assert "affine learns from a teacher" in capsys.readouterr().err
+    assert "dagger-affine learns from a teacher" in capsys.readouterr().err
 
 
 def test_rows_say_which_teacher_and_are_replayed(

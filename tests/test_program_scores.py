@@ -27,8 +27,8 @@ from nprl.program import (
     ProgramError,
     program_for,
     program_from_json,
-    program_from_text,
 )
+from nprl.program_text import program_from_text
 from nprl.report.tree import draw_program
 from nprl.search.ars import ars
 from nprl.search.evolve import evolve

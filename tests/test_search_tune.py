@@ -22,7 +22,8 @@ from nprl.distill.rollout import Rollouts, act_of, blank, units_of, with_terms
 from nprl.env.task import load_task
 from nprl.lang.terms import Num, subterms
 from nprl.lang.text import parse
-from nprl.program import Program, program_from_json, program_from_text
+from nprl.program import Program, program_from_json
+from nprl.program_text import program_from_text
 from nprl.search.enumerate import Effort
 from nprl.search.tune import shorten, tune
 

@@ -67,8 +67,9 @@ class ConstantTrees:
 
         def fits(c: Column) -> list[Fit]:
             found: list[Fit] = []
+            most = grammar.max_constants
             for leaves in self.leaves:
-                if 2 * leaves - 1 > grammar.max_holes or (found and passed(deadline)):
+                if (most is not None and leaves > most) or (found and passed(deadline)):
                     break
                 found.append(fit_constant_tree(c, leaves, seed))
             return found

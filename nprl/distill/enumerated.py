@@ -15,13 +15,12 @@ from nprl.search.grammar import Grammar
 class Enumerated:
     """Fits what the grammar generates.
 
-    ``nodes`` and ``holes`` bound the terms of one output, beside the grammar's own limits: what is
-    larger costs exponentially more.
+    ``nodes`` bounds the terms of one output, beside the grammar's own limits: what is larger costs
+    exponentially more.
     """
 
     effort: Effort = field(default_factory=Effort)
     nodes: int = 11
-    holes: int = 3
     rows: int = 3000
     """Observations that are looked at."""
 
@@ -37,7 +36,6 @@ class Enumerated:
         small = replace(
             grammar,
             max_nodes=min(grammar.max_nodes, self.nodes),
-            max_holes=min(grammar.max_holes, self.holes),
         )
 
         some = columns(template, data.sample(self.rows, seed), grammar)

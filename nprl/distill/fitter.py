@@ -190,10 +190,11 @@ def _joined(hulls: Sequence[Sequence[Fit]]) -> list[tuple[Fit, ...]]:
 def obeys(grammar: Grammar, program: Program) -> bool:
     """Whether the whole program keeps to the grammar.
 
-    ``max_holes`` bounds its constants and ``max_nodes`` its nodes, over all outputs; a power is a
-    product, and a clip a minimum and a maximum.
+    A power is a product, and a clip a minimum and a maximum. ``max_holes`` is of terms that are
+    enumerated; it says nothing here.
     """
-    if program.nodes > grammar.max_nodes or program.constants > grammar.max_holes:
+    most = grammar.max_constants
+    if program.nodes > grammar.max_nodes or (most is not None and program.constants > most):
         return False
     if not all(_allowed(s, grammar) for t in program.output for s in subterms(t)):
         return False

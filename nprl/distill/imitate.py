@@ -10,7 +10,7 @@ were tuned play the choosing seeds. `nprl.distill.learn` is the pipeline's choic
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from nprl.distill.budget import Budget
 from nprl.distill.dagger import Distilled, Student, dagger
@@ -54,11 +54,16 @@ class Imitating:
         seed: int,
         clock: Clock,
         say: Progress,
+        refining: Rollouts | None = None,
     ) -> None:
-        """Begin; ``template`` is what programs are like, and ``tuning`` the seeds they play."""
+        """Begin; ``template`` is what programs are like, and ``tuning`` the seeds they play.
+
+        Constants are tuned on ``refining``, if that is given.
+        """
         self._source, self._template, self._grammar = source, template, grammar
         self._budget, self._tuning, self._seed = budget, tuning, seed
         self._clock, self._say = clock, say
+        self._refining = tuning if refining is None else refining
         self.distilled: Distilled | None = None
         self.data: Dataset | None = source.data
         self.pool: dict[Program, str] = {}
@@ -161,15 +166,15 @@ class Imitating:
         left, budget = self._budget.steps, self._budget
         for number, entry in enumerate(chosen[: budget.tuned]):
             share = 0.3 if number else 0.6
-            cost = int(entry.episodes.lengths.sum())
+            cost = int(entry.episodes.lengths.mean() * len(self._refining.seeds))
             most = budget.evaluations * max(1, -(-entry.program.constants // 4))
             evaluations = min(most, int(share * left / cost))
             if evaluations < LEAST or self._clock.late("tuning"):
                 break
-            before = self._tuning.steps
+            before = self._refining.steps
             deadline = self._clock.deadline
-            found = tune(entry.program, self._tuning, self._seed, evaluations, deadline)
-            left -= self._tuning.steps - before
+            found = tune(entry.program, self._refining, self._seed, evaluations, deadline)
+            left -= self._refining.steps - before
             if not found.finished:
                 self._clock.tell("tuning")
             self._say(
@@ -195,8 +200,3 @@ def nearest(fitter: Fitter, grammar: Grammar, otherwise: Student, rows: int) -> 
 
 def _order(program: Program) -> tuple[int, str]:
     return program.nodes, str(program)
-
-
-def unlimited(grammar: Grammar) -> Grammar:
-    """The grammar without limits of size: those of the enumeration are its own."""
-    return replace(grammar, max_nodes=10**9, max_holes=10**9)

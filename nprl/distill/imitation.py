@@ -9,12 +9,13 @@ from nprl.distill.fitter import Fitter
 from nprl.distill.imitate import Imitating, nearest
 from nprl.distill.learn import STUDENT_ROWS, fit_student
 from nprl.distill.rollout import Rollouts, blank
+from nprl.env.task import Task
 from nprl.search.enumerate import Effort
 from nprl.search.front import Front
 from nprl.search.grammar import Grammar
 from nprl.search.judge import judged
 from nprl.search.learner import Progress, Source, Taught
-from nprl.search.work import INTERRUPTED, RATE, Clock, Work
+from nprl.search.work import INTERRUPTED, Clock, Work, rate
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +52,11 @@ class Imitation:
         say = progress or (lambda text: None)
         task = source.task
         template = blank(task, grammar.scores)
-        budget = of_work(work, task.rolled is not None)
+        budget = of_work(work, task)
         clock = Clock(work, say)
         tuning = Rollouts(task, work.tuning_seeds(seed), work.jobs)
-        run = Imitating(source, template, grammar, budget, tuning, seed, clock, say)
+        refining = Rollouts(task, work.refining_seeds(seed), work.jobs)
+        run = Imitating(source, template, grammar, budget, tuning, seed, clock, say, refining)
         student = fit_student
         if self.student is not None:
             student = nearest(self.student, grammar, fit_student, STUDENT_ROWS)
@@ -66,13 +68,14 @@ class Imitation:
             clock.tell(INTERRUPTED)
         finally:
             tuning.close()
+            refining.close()
         return judged(task, run.best, self.method, grammar, work, clock)
 
 
-def of_work(work: Work, batched: bool) -> Budget:
+def of_work(work: Work, task: Task) -> Budget:
     """The budget of an imitation that may do so much."""
-    minutes = work.search_steps / (0.6 * RATE[batched])
-    some = Budget.of(batched)
+    minutes = work.search_steps / (0.6 * rate(task))
+    some = Budget.of(task.rolled is not None)
     return replace(
         some,
         rounds=min(20, 3 + round(minutes)),

@@ -17,7 +17,7 @@ from nprl.distill.dagger import Distilled
 from nprl.distill.dataset import Dataset, imitation_loss
 from nprl.distill.enumerated import Enumerated
 from nprl.distill.fitter import PRICE, Fitter
-from nprl.distill.imitate import AT_ONCE, Imitating, unlimited
+from nprl.distill.imitate import AT_ONCE, Imitating
 from nprl.distill.rollout import Episodes, Policy, Rollouts, blank, with_terms
 from nprl.distill.scores import fit_scores
 from nprl.distill.tree import AffineTrees, fit_tree
@@ -33,6 +33,8 @@ from nprl.search.work import Clock
 FIRST_SEED = 500_000
 STUDENT_ROWS = 6000
 """Observations that DAgger's student is fitted to."""
+UNLIMITED = 10**9
+"""Nodes of a whole program: the fitters have limits of their own."""
 MOST_CUBIC = 4
 """Up to this many inputs, cubic forms are fitted too."""
 
@@ -111,9 +113,9 @@ def learn_program(
         raise ValueError(f"four selection seeds or more are needed; got {len(seeds)}")
     say = progress or (lambda text: None)
     template = blank(task)
-    grammar = unlimited(Grammar(tuple(i.name for i in template.inputs)))
+    grammar = Grammar(tuple(i.name for i in template.inputs), max_nodes=UNLIMITED)
     if max_constants is not None:
-        grammar = replace(grammar, max_holes=max_constants)
+        grammar = replace(grammar, max_constants=max_constants)
     clock = Clock(budget, say)
     half = len(seeds) // 2
     tuning, choosing = Rollouts(task, seeds[:half]), Rollouts(task, seeds[half:])

@@ -41,12 +41,13 @@ from nprl.lang.terms import (
     Where,
 )
 from nprl.lang.writer import MAX, constant
+from nprl.memory import Register
 from nprl.model import NEXT, Model
 from nprl.search.constants import is_hole
 
 Floats = NDArray[np.float64]
-DEEP = 64
-"""Numbers that a program's stack holds."""
+DEEP, KEPT = 64, 256
+"""Numbers that a program's stack holds, and its registers."""
 BINARY = {
     BinaryOp.ADD: "ADD", BinaryOp.SUB: "SUB", BinaryOp.MUL: "MUL", BinaryOp.DIV: "DIV",
     BinaryOp.MIN: "MIN", BinaryOp.MAX: "MAX",
@@ -57,6 +58,7 @@ CODES = {
     for number, name in enumerate(
         (
             *("END", "OUT", "VAR", "HOLE", "POW", "CLIP", "AND", "OR", "NOT", "WHERE"),
+            *("HELD", "HOLD", "TURN"),
             *(op.name for op in UnaryOp),
             *BINARY.values(),
             *COMPARE.values(),
@@ -66,24 +68,49 @@ CODES = {
 
 
 class Code:
-    """Programs as code, and the numbers that stand in it."""
+    """Programs as code, and the numbers that stand in it.
 
-    def __init__(self, terms: Sequence[Term], names: Sequence[str], holes: int) -> None:
+    First stands where the code of a step begins; before it is the code of an episode's start.
+    """
+
+    def __init__(
+        self,
+        terms: Sequence[Term],
+        names: Sequence[str],
+        holes: int,
+        registers: Sequence[Register] = (),
+    ) -> None:
         """The code of ``terms`` over inputs ``names``; hole k is number k, literals come after.
 
+        The last terms are the updates of ``registers``, clipped to their bounds.
+
         Raises:
-            ValueError: for a name that is no input, or a term that needs more than `DEEP` numbers.
+            ValueError: for a name that is no input, a term that needs more than `DEEP` numbers, or
+                more than `KEPT` registers.
         """
         self.numbers: list[float] = []
-        self._places = {name: k for k, name in enumerate(names)}
+        held = [r.name for r in registers]
+        self._places = {name: (CODES["VAR"], k) for k, name in enumerate(names)}
+        self._places |= {name: (CODES["HELD"], k) for k, name in enumerate(held)}
         self._holes, self._deep = holes, 0
-        whole: list[int] = []
+        split = len(terms) - len(held)
+        first = self._block([Num(r.initial) for r in registers], 0)
+        step = self._block(terms, split)
+        if self._deep > DEEP or len(held) > KEPT:
+            raise ValueError(
+                f"the program needs {self._deep} numbers at once, at most {DEEP}; and {len(held)} "
+                f"registers, at most {KEPT}"
+            )
+        self.whole = np.asarray([1 + len(first), *first, *step], dtype=np.int32)
+
+    def _block(self, terms: Sequence[Term], outputs: int) -> list[int]:
+        """The code that puts out the first terms, and then holds the others."""
+        code: list[int] = []
         for j, t in enumerate(terms):
-            self._emit(t, whole, 0)
-            whole += [CODES["OUT"], j]
-        if self._deep > DEEP:
-            raise ValueError(f"the program needs {self._deep} numbers at once; at most {DEEP}")
-        self.whole = np.asarray([*whole, CODES["END"]], dtype=np.int32)
+            self._emit(t, code, 0)
+            code += [CODES["OUT"], j] if j < outputs else [CODES["HOLD"], j - outputs]
+        turn = [CODES["TURN"], len(terms) - outputs] if len(terms) > outputs else []
+        return [*code, *turn, CODES["END"]]
 
     def _emit(self, t: Term | Formula, to: list[int], held: int) -> None:
         """Append the code that leaves the value of ``t`` above ``held`` others."""
@@ -94,7 +121,7 @@ class Code:
             case Var(name):
                 if name not in self._places:
                     raise ValueError(f"unknown name {name!r}; the inputs are {list(self._places)}")
-                to += [CODES["VAR"], self._places[name]]
+                to += self._places[name]
             case Num(value):
                 self._number(constant(value), to)
             case Pi():
@@ -143,14 +170,18 @@ class Machine:
         self._starts, self._noise = np.ascontiguousarray(starts), np.ascontiguousarray(noise)
 
     def play(
-        self, terms: Sequence[Term], names: Sequence[str], holes: Floats
+        self,
+        terms: Sequence[Term],
+        names: Sequence[str],
+        holes: Floats,
+        registers: Sequence[Register] = (),
     ) -> tuple[Floats, NDArray[np.int64]]:
         """Returns and lengths (s, n) of the program ``terms`` with each setting (s, h) of its holes.
 
         Raises:
             ValueError: as `Code`.
         """
-        code, table = coded(terms, names, holes)
+        code, table = coded(terms, names, holes, registers)
         returns = np.empty((len(table), len(self._starts)))
         lengths = np.empty(returns.shape, dtype=np.int64)
         self._module.play(
@@ -160,11 +191,14 @@ class Machine:
 
 
 def coded(
-    terms: Sequence[Term], names: Sequence[str], holes: Floats
+    terms: Sequence[Term],
+    names: Sequence[str],
+    holes: Floats,
+    registers: Sequence[Register] = (),
 ) -> tuple[NDArray[np.int32], Floats]:
     """The code of a program, and a table of its numbers: a row for each row (s, h) of ``holes``."""
     s, h = holes.shape
-    code = Code(terms, names, h)
+    code = Code(terms, names, h, registers)
     table = np.empty((s, max(1, h + len(code.numbers))))
     table[:, :h] = holes
     table[:, h : h + len(code.numbers)] = code.numbers
@@ -231,7 +265,7 @@ def _text(model: Model | Simulated, physics: Mapping[str, str], own: bool, round
         penalty, safe = model.unsafe_reward, sharp(model.safe)
         single = model.arithmetic.state == "float32"
     return TEXT % {
-        "prelude": PRELUDE, **physics,
+        "prelude": PRELUDE, **physics, "deep": DEEP, "kept": KEPT,
         "states": len(x), "actions": len(u), "noises": noises, "seen": seen,
         "choices": len(choices), "single": single, "rounded": rounded, "own": own,
         "low": numbers(float(c.low) for c in model.action),

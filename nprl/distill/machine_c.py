@@ -11,7 +11,8 @@ TEXT = r"""
 #include <Python.h>
 %(prelude)s
 enum { STATES = %(states)d, ACTIONS = %(actions)d, NOISES = %(noises)d, SEEN = %(seen)d,
-       CHOICES = %(choices)d, SINGLE = %(single)d, ROUNDED = %(rounded)d, OWN = %(own)d, DEEP = 64 };
+       CHOICES = %(choices)d, SINGLE = %(single)d, ROUNDED = %(rounded)d, OWN = %(own)d, DEEP = %(deep)d,
+       KEPT = %(kept)d };
 static const double low[] = {%(low)s}, high[] = {%(high)s};
 static const double seen_low[] = {%(seen_low)s}, seen_high[] = {%(seen_high)s};
 static const double choices[] = {%(table)s};
@@ -40,14 +41,17 @@ static void verdict(const double *x, int *safe, int *terminal)
 %(verdict)s
 }
 
-static void answer(const int *code, const double *in, const double *holes, double *out)
+static void answer(const int *code, const double *in, const double *holes, double *out, double *held)
 {
-    double s[DEEP];
+    double s[DEEP], after[KEPT];
     int top = -1;
     for (;;) switch (*code++) {
     case END: return;
     case OUT: { int j = *code++; out[j] = least(most(s[top], low[j]), high[j]); top--; break; }
     case VAR: s[++top] = in[*code++]; break;
+    case HELD: s[++top] = held[*code++]; break;
+    case HOLD: after[*code++] = s[top--]; break;
+    case TURN: { int n = *code++; for (int k = 0; k < n; k++) held[k] = after[k]; break; }
     case HOLE: s[++top] = holes[*code++]; break;
     case NEG: s[top] = -s[top]; break;
     case ABS: s[top] = fabs(s[top]); break;
@@ -98,8 +102,9 @@ static void choose(double *u)
 static double episode(const int *code, const double *holes, const double *start, const double *noise,
                       long apart, void *const *world, long horizon, long *length)
 {
-    double a[STATES], b[STATES], *x = a, *next = b, seen[SEEN], u[ACTIONS], total = 0.0;
+    double a[STATES], b[STATES], *x = a, *next = b, seen[SEEN], u[ACTIONS], held[KEPT], total = 0.0;
     begin(world, start, x);
+    answer(code + 1, seen, holes, u, held);
     long t = 0;
     while (t < horizon) {
         int safe, terminal;
@@ -108,7 +113,7 @@ static double episode(const int *code, const double *holes, const double *start,
             seen[i] = least(most(seen[i], seen_low[i]), seen_high[i]);
             if (ROUNDED) seen[i] = (float)seen[i];
         }
-        answer(code, seen, holes, u);
+        answer(code + code[0], seen, holes, u, held);
         if (CHOICES) choose(u);
         step(world, x, u, noise + t * apart, next);
         if (SINGLE) for (int i = 0; i < STATES; i++) next[i] = (float)next[i];

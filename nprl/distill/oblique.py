@@ -44,7 +44,7 @@ LEAST = 0.005
 class ObliqueTrees:
     """Fits oblique trees of each of these depths.
 
-    Leaves are affine, or constant where the actions are finitely many; ``max_nodes`` and ``max_holes`` are
+    Leaves are affine, or constant where the actions are finitely many; limits of size are
     obeyed by leaving out what is larger. Of the grammar it needs conditions, sums, differences and products.
     """
 

@@ -10,6 +10,7 @@ no evaluation.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
@@ -73,7 +74,13 @@ NAMES: dict[str, tuple[tuple[tuple[str, str], ...], tuple[tuple[str, str], ...]]
 
 
 def act_of(policy: Policy) -> Act:
-    """The deterministic actions of a policy without memory."""
+    """The deterministic actions of a policy without memory.
+
+    Raises:
+        ValueError: for a program with registers, which `Rollouts.run_many` plays.
+    """
+    if isinstance(policy, Program) and policy.registers:
+        raise ValueError(f"{policy.name} has memory: play it by Rollouts.run_many")
     return lambda observations: np.asarray(policy.predict(observations, deterministic=True)[0])
 
 
@@ -140,8 +147,16 @@ def _blank(task: Task) -> Program:
 
 
 def with_terms(program: Program, terms: Sequence[Term]) -> Program:
-    """``program`` with other terms."""
-    return replace(program, output=tuple(terms))
+    """``program`` with other `Program.terms`."""
+    split = len(program.output)
+    updates = zip(program.registers, terms[split:], strict=True)
+    held = tuple(replace(r, update=t) for r, t in updates)
+    return replace(program, output=tuple(terms[:split]), registers=held)
+
+
+def _for_machine(program: Program, terms: Sequence[Term]) -> Sequence[Term]:
+    """What machine code computes of them: it clips outputs, and chooses the nearest, itself."""
+    return program.applied(terms) if program.scores or program.registers else terms
 
 
 def units_of(program: Program, actions: NDArray[Any]) -> Floats:
@@ -190,33 +205,50 @@ class Rollouts:
         Raises:
             ValueError: without seeds.
         """
-        if not seeds:
-            raise ValueError("at least one seed is needed")
-        self.task, self.seeds, self._jobs = task, tuple(int(s) for s in seeds), jobs
-        self.steps = 0
-        """Environment steps so far."""
+        self.task, self._jobs = task, jobs
         model = task.rolled
         self._plant: Plant | None = None
         self._machine: Machine | SimulatedMachine | None = None
-        self._envs: list[Any] = []
+        self._module: Any = None
         if model is None:
-            self._machine = simulated_machine(task, self.seeds, jobs)
+            self._machine = simulated_machine(task, seeds, jobs)
+        else:
+            self._plant = Plant(model, native=True)
+            box = observation_space(model)
+            self._low, self._high = box.low, box.high
+            self._module = machine_module(model, own=task.is_own, rounded=task.twin is not None)
+        self._draw(seeds)
+
+    def seeded(self, seeds: Sequence[int]) -> Rollouts:
+        """Episodes of the same task from other seeds; steps are counted anew.
+
+        Raises:
+            ValueError: without seeds.
+        """
+        other = copy(self)
+        if isinstance(self._machine, SimulatedMachine):
+            other._machine = self._machine.seeded(seeds)
+        other._draw(seeds)
+        return other
+
+    def _draw(self, seeds: Sequence[int]) -> None:
+        if not seeds:
+            raise ValueError("at least one seed is needed")
+        self.seeds = tuple(int(s) for s in seeds)
+        self.steps = 0
+        """Environment steps so far."""
+        self._envs: list[Any] = []
+        if self._plant is None:
             return
-        self._plant = Plant(model, native=True)
+        model, horizon = self._plant.model, self.task.horizon
         start = Uniform([model.init[n] for n in model.state_names], model.arithmetic.state)
         noise = Uniform([(c.low, c.high) for c in model.disturbance])
         generators = [seeding.np_random(s)[0] for s in self.seeds]
         self._starts = np.stack([start.place(g.random(start.dim)) for g in generators])
-        shape = (task.horizon, noise.dim)
-        drawn = [noise.place(g.random(shape)) for g in generators] if noise.dim else []
-        self._noise = (
-            np.stack(drawn, axis=1) if drawn else np.empty((task.horizon, len(self.seeds), 0))
-        )
-        box = observation_space(model)
-        self._low, self._high = box.low, box.high
-        module = machine_module(model, own=task.is_own, rounded=task.twin is not None)
-        if module is not None:
-            self._machine = Machine(module, self._starts, self._noise, task.horizon)
+        drawn = [noise.place(g.random((horizon, noise.dim))) for g in generators if noise.dim]
+        self._noise = np.stack(drawn, axis=1) if drawn else np.empty((horizon, len(self.seeds), 0))
+        if self._module is not None:
+            self._machine = Machine(self._module, self._starts, self._noise, horizon)
 
     def run(
         self, act: Act, copies: int = 1, record: bool = False, in_units: bool = False
@@ -245,26 +277,28 @@ class Rollouts:
             return [Episodes(r, lengths.astype(np.int64), None) for r, lengths in found]
         none = np.empty((1, 0))
         if isinstance(self._machine, SimulatedMachine):
-            plays = [(p.output, [i.name for i in p.inputs], none) for p in programs]
+            plays = [
+                (_for_machine(p, p.terms), [i.name for i in p.inputs], none, p.registers)
+                for p in programs
+            ]
             many = self._machine.play_all(plays)
             self.steps += int(sum(lengths.sum() for _, lengths in many))
             return [Episodes(returns[0], lengths[0], None) for returns, lengths in many]
         return [
             Episodes(returns[0], lengths[0], None)
-            for returns, lengths in (self.settings(p, p.output, none) for p in programs)
+            for returns, lengths in (self.settings(p, p.terms, none) for p in programs)
         ]
 
     def settings(
         self, program: Program, skeletons: Sequence[Term], table: Floats
     ) -> tuple[Floats, NDArray[np.int64]]:
-        """Returns and lengths (s, n) with ``skeletons`` as the terms of ``program``.
+        """Returns and lengths (s, n) with ``skeletons`` as the `Program.terms` of ``program``.
 
         The rows of ``table`` (s, h) are the values of their holes ``c:0`` to ``c:h-1``.
         """
-        names = [i.name for i in program.inputs]
         if self._machine is not None:
-            terms = program.applied(skeletons) if program.scores else skeletons
-            returns, lengths = self._machine.play(terms, names, table)
+            terms, names = _for_machine(program, skeletons), [i.name for i in program.inputs]
+            returns, lengths = self._machine.play(terms, names, table, program.registers)
             self.steps += int(lengths.sum())
             return returns, lengths
         s, n = len(table), len(self.seeds)
@@ -276,13 +310,17 @@ class Rollouts:
             played = self.run_many(programs)
             return np.stack([e.returns for e in played]), np.stack([e.lengths for e in played])
         holes = [hole(k).name for k in range(table.shape[1])]
-        run = compile_batch(program.applied(skeletons), [names, holes])
+        names = [i.name for i in program.inputs]
+        held, split = [r.name for r in program.registers], len(program.outputs)
+        run = compile_batch(program.applied(skeletons), [names, held, holes])
         rows, plain = np.repeat(table, n, axis=0), program.choices is None
+        memory = np.tile(np.asarray(program.initial), (s * n, 1))
 
         def act(observations: Floats) -> NDArray[Any]:
-            units = np.stack(
-                [np.broadcast_to(v, len(observations)) for v in run(observations, rows)], axis=1
-            )
+            nonlocal memory
+            found = run(observations, memory, rows)
+            values = np.stack([np.broadcast_to(v, len(observations)) for v in found], axis=1)
+            units, memory = values[:, :split], values[:, split:]
             return units if plain else program.to_action(units)
 
         whole = self.run(act, copies=s, in_units=plain)
@@ -292,6 +330,11 @@ class Rollouts:
     def batched(self) -> bool:
         """Whether programs are played many at once, in machine code or in batches."""
         return self._plant is not None or self._machine is not None
+
+    @property
+    def compiled(self) -> bool:
+        """Whether programs are played in machine code."""
+        return self._machine is not None
 
     def _batched(
         self, plant: Plant, act: Act, copies: int, record: bool, in_units: bool

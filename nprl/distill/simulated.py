@@ -12,6 +12,7 @@ import ctypes
 import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from copy import copy
 from functools import cache, lru_cache
 from itertools import pairwise
 from queue import SimpleQueue
@@ -27,6 +28,7 @@ from nprl.envs.mujoco_twins import Simulated, place
 from nprl.lang.floats import compile_scalar
 from nprl.lang.native import compiler
 from nprl.lang.terms import Clip, Num, Term, Var
+from nprl.memory import Register
 from nprl.search.constants import decimal, linear
 
 FUNCTIONS = ("mj_resetData", "mj_forward", "mj_step", "mj_rnePostConstraint")
@@ -54,8 +56,8 @@ STEPS = """    for (int j = 0; j < ACTIONS; j++) ((double *)world[CTRL])[j] = u[
     look(world, next);"""
 CHECKED = 20
 """Steps that are compared before a machine is used."""
-Play = tuple[Sequence[Term], Sequence[str], Floats]
-"""A program's terms, the names of its inputs, and the settings (s, h) of its holes."""
+Play = tuple[Sequence[Term], Sequence[str], Floats, Sequence[Register]]
+"""A program's terms, the names of its inputs, the settings (s, h) of its holes, its registers."""
 
 
 class SimulatedMachine:
@@ -66,16 +68,26 @@ class SimulatedMachine:
     ) -> None:
         """Draw the starts, and make what each thread works on."""
         self._twin, self._module, self._horizon, self._jobs = twin, module, horizon, jobs
-        self._starts = np.asarray([[*q, *v] for q, v in map(twin.start, seeds)])
+        self._starts = _starts(twin, seeds)
         self._worlds: SimpleQueue[tuple[NDArray[np.uintp], Any]] = SimpleQueue()
         for _ in range(jobs):
             self._worlds.put(_world(twin))
 
+    def seeded(self, seeds: Sequence[int]) -> SimulatedMachine:
+        """The same from other seeds, on the same ``mjData``."""
+        other = copy(self)
+        other._starts = _starts(self._twin, seeds)
+        return other
+
     def play(
-        self, terms: Sequence[Term], names: Sequence[str], holes: Floats
+        self,
+        terms: Sequence[Term],
+        names: Sequence[str],
+        holes: Floats,
+        registers: Sequence[Register] = (),
     ) -> tuple[Floats, NDArray[np.int64]]:
         """As `nprl.distill.machine.Machine.play`."""
-        return self.play_all([(terms, names, holes)])[0]
+        return self.play_all([(terms, names, holes, registers)])[0]
 
     def play_all(self, plays: Sequence[Play]) -> list[tuple[Floats, NDArray[np.int64]]]:
         """`play` for each; the results do not depend on the number of threads.
@@ -154,6 +166,10 @@ def _library() -> Any:
         return library if all(hasattr(library, name) for name in FUNCTIONS) else None
     except OSError:
         return None
+
+
+def _starts(twin: Simulated, seeds: Sequence[int]) -> Floats:
+    return np.asarray([[*q, *v] for q, v in map(twin.start, seeds)])
 
 
 def _fields(twin: Simulated) -> list[str]:

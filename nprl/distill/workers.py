@@ -29,8 +29,9 @@ def play(task: Task, program: Program, seeds: Sequence[int]) -> list[tuple[float
 
 def _episode(env: Env, program: Program, seed: int) -> tuple[float, int]:
     obs, total, steps, done = env.reset(seed=seed)[0], 0.0, 0, False
+    memory = program.initial
     while not done:
-        action = program.act(np.asarray(obs, dtype=np.float64).tolist())
+        action, memory = program.decide(np.asarray(obs, dtype=np.float64).tolist(), memory)
         obs, reward, terminated, truncated, _ = env.step(action)
         total, steps, done = total + float(reward), steps + 1, terminated or truncated
     return total, steps

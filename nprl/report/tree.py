@@ -1,4 +1,4 @@
-"""A program as a picture: each output a tree of its operators, with its constants in the leaves."""
+"""A program as a picture: each term a tree of its operators, with its constants in the leaves."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from nprl.lang.terms import Binary, Compare, Formula, Num, Power, Term, Unary, Var, children
+from nprl.model import Coordinate
 from nprl.program import Program
 from nprl.report.picture import BLUE, GREY, INK, ORANGE, PALE, figure
 
@@ -52,7 +53,7 @@ def draw_program(program: Program) -> Figure | None:
     """The program's tree; None for one of more than `MOST_NODES` nodes."""
     if program.nodes > MOST_NODES:
         return None
-    trees = [layout(t) for t in program.output]
+    trees = [layout(t) for t in program.terms]
     leaves = [max(p.x for p in places) + 1 for places in trees]
     depth = max(p.depth for places in trees for p in places) + 1
     width = min(13.0, max(3.2, 0.95 * (sum(leaves) + len(leaves))))
@@ -79,10 +80,13 @@ def draw_program(program: Program) -> Figure | None:
 
 
 def _headings(program: Program) -> list[str]:
+    def clipped(name: str, c: Coordinate) -> str:
+        return f"{name}  clipped to {float(c.low):g} .. {float(c.high):g} {c.unit}".strip()
+
+    held = [clipped(f"next {r.name}", r.coordinate) for r in program.registers]
     if program.scores:
-        return [*program.labels]
-    ends = (f"{float(c.low):g} .. {float(c.high):g} {c.unit}".strip() for c in program.outputs)
-    return [f"{c.name}  clipped to {e}" for c, e in zip(program.outputs, ends, strict=True)]
+        return [*program.labels, *held]
+    return [*(clipped(c.name, c) for c in program.outputs), *held]
 
 
 def _box(fill: str, colour: str) -> dict[str, Any]:

@@ -1,25 +1,27 @@
 """Augmented random search: affine programs by differences of returns along random directions.
 
 The search sees observations with their running mean and deviation taken off; in the program these
-stand inside its constants, one for each observation and one more for each output. The best programs
-met are tuned no further, but shortened.
+stand inside its constants, one for each observation and one more for each output. Where fewer are
+allowed the means stay in, the program is linear, and small weights are left out. No setting of the
+search suits all tasks, and luck is part of it: several searches begin, each with a setting of
+`SETTINGS`, and after equal work the better half of them goes on.
 
 Source: Mania, Guy, Recht, "Simple random search of static linear policies is competitive for
-reinforcement learning", NeurIPS 2018, algorithm 2 (V2-t).
+reinforcement learning", NeurIPS 2018, algorithm 2 (V2-t); Jamieson, Talwalkar, "Non-stochastic best
+arm identification and hyperparameter optimization", AISTATS 2016 (successive halving).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 
 import numpy as np
 
 from nprl.distill.rollout import Floats, Rollouts, act_of, blank, with_terms
-from nprl.lang.terms import Num, Term, Var
+from nprl.lang.terms import Term, Var
 from nprl.program import Program
-from nprl.search.constants import decimal, linear
+from nprl.search.constants import ONE, decimal, hole, linear
 from nprl.search.front import Front
 from nprl.search.grammar import Grammar
 from nprl.search.judge import judged
@@ -27,16 +29,38 @@ from nprl.search.learner import Progress, Source, task_of
 from nprl.search.work import INTERRUPTED, Clock, Work
 
 METHOD = "augmented random search"
-DIRECTIONS, TOP = 16, 8
-"""Directions of each step, and how many of them count."""
-STEP, NOISE = 0.02, 0.03
-"""Size of a step, and of the differences, for normalised observations."""
-EVERY = 5
-"""Steps between looks at how good the centre is."""
+EPISODES = 160
+"""How many are played, about, between looks at how good the centre is."""
 DIGITS = 4
 """Significant digits of the constants."""
+KEPT = 5
+"""Programs that are judged in the end."""
 FIRST = 40_000_000
 """Where the seeds of the search's own episodes begin."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """How a search steps."""
+
+    directions: int
+    """Tried in each step, both ways."""
+    top: int
+    """Directions that count: those with the best returns."""
+    step: float
+    noise: float
+    """Size of a step, and of the differences, for normalised observations and actions."""
+    bare: bool = False
+    """Whether what doing nothing earns in a step is taken off each reward: else a program that only
+    lives long may look best. Returns that are reported are whole."""
+
+
+SETTINGS = (
+    Setting(16, 8, 0.02, 0.03),
+    Setting(16, 8, 0.02, 0.03, bare=True),
+    Setting(4, 2, 0.02, 0.02),
+    Setting(4, 2, 0.02, 0.02, bare=True),
+)
 
 
 @dataclass(slots=True)
@@ -64,6 +88,99 @@ class _Normaliser:
         return np.where(found < 1e-6, 1.0, found)
 
 
+class _Search:
+    """One search from the origin, with one setting."""
+
+    def __init__(
+        self, tuning: Rollouts, grammar: Grammar, setting: Setting, seed: int, index: int
+    ) -> None:
+        self.setting, self._tuning, task = setting, tuning, tuning.task
+        self._template = template = blank(task, grammar.scores)
+        names = [i.name for i in template.inputs]
+        self._used = [names.index(v) for v in grammar.variables]
+        self._features: list[Term] = [*map(Var, grammar.variables), ONE]
+        bounds = [(-1.0, 1.0)] * len(template.output)  # the highest score is so in any unit
+        if not template.scores:
+            bounds = [(float(c.low), float(c.high)) for c in template.outputs]
+        self._half = np.asarray([(high - low) / 2 for low, high in bounds])
+        self._middle = np.asarray([(high + low) / 2 for low, high in bounds])
+        self._weights = np.zeros((len(self._half), len(self._used)))
+        rows = np.arange(self._weights.size + len(self._half)).reshape(len(self._half), -1)
+        self._skeletons = [_sum(map(hole, row), self._features) for row in rows.tolist()]
+        most = rows.size if grammar.max_constants is None else grammar.max_constants
+        self._centred, self._most = rows.size <= most, most
+        self._kept = np.ones(self._weights.shape, dtype=np.bool_)
+        self._normal = _Normaliser(0, np.zeros(len(names)), np.zeros(len(names)))
+        self._rng = np.random.default_rng([seed, index])
+        self._first = FIRST + 1_000_000 * seed
+        self._number, self._played, self.spent = 0, EPISODES, 0
+        self._idle = 0.0
+        self.looks: list[tuple[float, Program]] = []
+        """Mean return on the tuning seeds, and the program."""
+
+    @property
+    def best(self) -> float:
+        """The highest mean return so far."""
+        return max((mean for mean, _ in self.looks), default=-np.inf)
+
+    def constants(self, weights: Floats) -> Floats:
+        """Those of the programs with these weights (..., outputs, inputs): one more for each output."""
+        scaled = self._half[:, None] * weights / self._normal.deviation[self._used]
+        mean = self._normal.mean[self._used] if self._centred else np.zeros(len(self._used))
+        bias = self._middle - scaled @ mean
+        return np.concatenate([scaled, bias[..., None]], axis=-1)
+
+    def look(self) -> None:
+        """Play the centre on the tuning seeds, and count in what it observes."""
+        rows = [[decimal(v, DIGITS) for v in row] for row in self.constants(self._weights).tolist()]
+        program = with_terms(self._template, [linear(row, self._features) for row in rows])
+        played = self._tuning.run_many([program])[0]
+        if not self.looks and self.setting.bare:
+            self._idle = float(played.returns.sum() / played.lengths.sum())
+        self.looks.append((played.mean, program))
+        watched = self._tuning.seeded([self._first + self._number])
+        seen = watched.run(act_of(program), record=True).observations
+        assert seen is not None
+        self._normal.add(seen)
+        watched.close()
+        self.spent += int(played.lengths.sum()) + watched.steps
+        self._played = 0
+
+    def step(self) -> None:
+        """A step along the directions with the best returns, by the differences of their returns."""
+        s = self.setting
+        deltas = self._kept * self._rng.standard_normal((s.directions, *self._weights.shape))
+        tried = self._weights + s.noise * np.stack([deltas, -deltas], axis=1)
+        table = self.constants(tried).reshape(2 * s.directions, -1)
+        rollouts = self._tuning.seeded([self._first + self._number])
+        whole, lengths = rollouts.settings(self._template, self._skeletons, table)
+        returns = (whole - self._idle * lengths).mean(axis=1).reshape(-1, 2)
+        top = np.argsort(-returns.max(axis=1), kind="stable")[: s.top]
+        spread = returns[top].std()
+        if spread > 0:
+            gains = (returns[top, 0] - returns[top, 1])[:, None, None]
+            self._weights = self._weights + s.step / (s.top * spread) * (gains * deltas[top]).sum(0)
+        self._number += 1
+        self._played += len(table)
+        self.spent += rollouts.steps
+
+    def prune(self, part: float) -> None:
+        """Leave out the smallest weights, ``part`` of the way to the number that is allowed."""
+        size = self._weights.size
+        most = round(size * min(1.0, self._most / size) ** part)
+        apart = np.sort(np.abs(self._weights), axis=None)[size - max(1, most)]
+        self._kept = np.abs(self._weights) >= apart
+        self._weights = self._weights * self._kept
+
+    def go(self, steps: float, clock: Clock) -> None:
+        """Search for so many environment steps."""
+        until = self.spent + steps
+        while self.spent < until and not clock.late("the search"):
+            if self._played >= EPISODES:
+                self.look()
+            self.step()
+
+
 def ars(
     source: Source,
     grammar: Grammar,
@@ -81,62 +198,28 @@ def ars(
         ValueError: for spaces that programs do not know (see `blank`).
     """
     task, say = task_of(source), progress or (lambda text: None)
-    rng, template = np.random.default_rng(seed), blank(task, grammar.scores)
     clock = Clock(work, say)
-    names = [i.name for i in template.inputs]
-    used = [names.index(v) for v in grammar.variables]
-    bounds = [(-1.0, 1.0)] * len(template.output)  # the highest score is so in any unit
-    if not template.scores:
-        bounds = [(float(c.low), float(c.high)) for c in template.outputs]
-    half = np.asarray([(high - low) / 2 for low, high in bounds])
-    middle = np.asarray([(high + low) / 2 for low, high in bounds])
-    weights = np.zeros((len(half), len(used)))
-    normal = _Normaliser(0, np.zeros(len(names)), np.zeros(len(names)))
-
-    def program(w: Floats) -> Program:
-        scaled = half[:, None] * w / normal.deviation[used]
-        bias = middle - scaled @ normal.mean[used]
-        terms = [
-            _affine(row, b, [names[k] for k in used]) for row, b in zip(scaled, bias, strict=True)
-        ]
-        return with_terms(template, terms)
-
     tuning = Rollouts(task, work.tuning_seeds(seed), work.jobs)
-    best: list[tuple[float, Program]] = []
-    spent, number = 0, 0
+    all_of = [_Search(tuning, grammar, s, seed, k) for k, s in enumerate(SETTINGS)]
+    searches, rounds = all_of, len(SETTINGS).bit_length()
     try:
-        while spent < work.search_steps and not clock.late("the search"):
-            first = FIRST + 1_000_000 * seed + number
-            if number % EVERY == 0:
-                played = tuning.run_many([program(weights)])[0]
-                best = sorted([*best, (played.mean, program(weights))], key=lambda b: -b[0])[:5]
-                watched = Rollouts(task, [first])
-                seen = watched.run(act_of(program(weights)), record=True).observations
-                assert seen is not None
-                normal.add(seen)
-                spent += int(played.lengths.sum()) + watched.steps
-                watched.close()
-                if number % (10 * EVERY) == 0:
-                    say(f"step {number}, {spent} steps: {played.mean:.5g}, best {best[0][0]:.5g}")
-            deltas = rng.standard_normal((DIRECTIONS, *weights.shape))
-            pairs = [program(weights + s * NOISE * d) for d in deltas for s in (1, -1)]
-            rollouts = Rollouts(task, [first], work.jobs)
-            returns = np.asarray([e.mean for e in rollouts.run_many(pairs)]).reshape(-1, 2)
-            spent += rollouts.steps
-            rollouts.close()
-            top = np.argsort(-returns.max(axis=1), kind="stable")[:TOP]
-            spread = returns[top].std()
-            if spread > 0:
-                gains = (returns[top, 0] - returns[top, 1])[:, None, None]
-                weights = weights + STEP / (TOP * spread) * (gains * deltas[top]).sum(axis=0)
-            number += 1
+        for k in range(1, rounds + 1):
+            for search in searches:
+                search.go(work.search_steps / rounds / len(searches), clock)
+                say(f"{search.setting}, {search.spent} steps: {search.best:.5g}")
+            searches = sorted(searches, key=lambda s: -s.best)[: max(1, len(searches) // 2)]
+            for search in searches:
+                search.prune(min(1.0, k / max(1, rounds - 1)))
     except KeyboardInterrupt:
         clock.tell(INTERRUPTED)
     finally:
         tuning.close()
-    return judged(task, [p for _, p in best], METHOD, grammar, work, clock)
+    looks = sorted((look for s in all_of for look in s.looks), key=lambda look: -look[0])
+    programs, most = [p for _, p in looks], grammar.max_constants
+    programs = [p for p in programs if most is None or p.constants <= most] or programs
+    return judged(task, programs[:KEPT], METHOD, grammar, work, clock)
 
 
-def _affine(weights: Floats, bias: float, names: Sequence[str]) -> Term:
-    constants: list[Fraction] = [decimal(v, DIGITS) for v in (*weights.tolist(), bias)]
-    return linear(constants, [*map(Var, names), Num(Fraction(1))])
+def _sum(constants: Iterable[Term], features: Sequence[Term]) -> Term:
+    first, *others = (c * f for c, f in zip(constants, features, strict=True))
+    return sum(others, first)

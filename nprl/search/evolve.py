@@ -18,7 +18,7 @@ import numpy as np
 
 from nprl.distill.rollout import Rollouts, blank, with_terms
 from nprl.env.task import Task
-from nprl.lang.terms import Term, nodes
+from nprl.lang.terms import Term, constants, nodes
 from nprl.program import Program
 from nprl.search.constants import decimal, fill, lift, simplify
 from nprl.search.front import Front
@@ -94,6 +94,7 @@ class _Search:
         self._tuning = Rollouts(task, work.tuning_seeds(seed), work.jobs)
         few = [Rollouts(task, self._tuning.seeds[:k], work.jobs) for k in SCREENS]
         self._screens = [*few, self._tuning]
+        self._refining = Rollouts(task, work.refining_seeds(seed), work.jobs)
         self._islands = Islands()
         self._seen: set[int] = set()
         self.born = 0
@@ -150,7 +151,7 @@ class _Search:
 
     def close(self) -> None:
         """Let go of the environments."""
-        for rollouts in self._screens:
+        for rollouts in (*self._screens, self._refining):
             rollouts.close()
 
     def _program(self, parts: Parts) -> Program:
@@ -162,7 +163,7 @@ class _Search:
         skeleton = lift(found)[0]
         self.born += 1
         size = self._sketch.size(found)
-        if size > self._most:
+        if size > self._most or not self._few_constants(found):
             return
         known = int.from_bytes(hashlib.sha256(repr(skeleton).encode()).digest()[:6])
         if known in self._seen and self._rng.random() < 0.9:
@@ -177,17 +178,20 @@ class _Search:
             played = self._tuning.run_many([program])[0]
             self._islands.add(Member(found, size, played.returns))
 
+    def _few_constants(self, parts: Parts) -> bool:
+        most = self._grammar.max_constants
+        return most is None or sum(map(constants, self._sketch.plug(parts))) <= most
+
     def tuned(self, seed: int, clock: Clock, say: Progress) -> list[Program]:
         """All populations, and the best two of each size, if no smaller is better, tuned by CMA-ES."""
-        result = self.programs
-        limit = self._tuning.steps + self._work.tuning_steps
+        result, most = self.programs, self._work.tuning_steps
         for member in self._islands.promising():
-            if self._tuning.steps > limit or clock.late("tuning"):
+            if self._refining.steps > most or clock.late("tuning"):
                 break
             skeletons, values = lift(member.parts)
             found = tune(
                 self._program(member.parts),
-                self._tuning,
+                self._refining,
                 seed,
                 self._work.evaluations,
                 clock.deadline,

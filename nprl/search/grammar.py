@@ -59,6 +59,8 @@ class Grammar:
     """Whether ``where(a <= b, c, d)`` occurs."""
     max_nodes: int = 11
     max_holes: int = 3
+    max_constants: int | None = None
+    """Of whole programs, for searches that have a constant for each input; None: as many as come."""
     sketch: Sketch | None = None
     """What is given of the program; None leaves each output free."""
     constraints: tuple[Constraint, ...] = ()
@@ -75,6 +77,8 @@ class Grammar:
                 "a grammar has variables, one node or more and no negative number of holes; "
                 f"got {self.variables}, {self.max_nodes}, {self.max_holes}"
             )
+        if self.max_constants is not None and self.max_constants < 1:
+            raise ValueError(f"max_constants is at least 1, or None; got {self.max_constants}")
         for name in (o.value for o in self.unary if o not in UNARY):
             raise ValueError(f"operators searched are neg abs sin cos tanh; got {name!r}")
 

@@ -54,7 +54,7 @@ class Returns:
     """The episodes of one skeleton's programs, for many settings of its constants at once."""
 
     def __init__(self, program: Program, skeletons: Sequence[Term], rollouts: Rollouts) -> None:
-        """The skeletons of the outputs of ``program``, constants as holes ``c:0``, ``c:1``, ...."""
+        """The skeletons of the terms of ``program``, constants as holes ``c:0``, ``c:1``, ...."""
         self._program, self._skeletons, self._rollouts = program, tuple(skeletons), rollouts
         self.evaluations = 0
 
@@ -82,24 +82,26 @@ def tune(
     """``program`` with the constants that CMA-ES finds best on these rollouts, as short decimals.
 
     ``deadline`` is a value of ``time.monotonic()``; when it has passed, the best so far is taken. A
-    program without constants comes back as it is. ``lifted`` are the skeletons of its outputs and
+    program without constants comes back as it is. ``lifted`` are the skeletons of its terms and
     its constants, where not all of its numbers are to be tuned.
     """
-    skeletons, values = lifted or lift(program.output)
+    skeletons, values = lifted or lift(program.terms)
     first = np.asarray([float(v) for v in values])
     judge = Returns(program, skeletons, rollouts)
     if len(values) == 0:
-        return Tuned(program, _played(program, rollouts), 1)
+        return Tuned(program, rollouts.run_many([program])[0], 1)
     best, best_mean = first, float(judge.means(first[None])[0])
     scale = np.where(first == 0, SMALLEST, np.abs(first))
-    error = _played(program, rollouts).error
-    z, mean = _search(judge, first, scale, seed, evaluations, deadline, spread, FLAT * error)
+    error = rollouts.run_many([program])[0].error
+    z, mean = search_constants(
+        judge, first, scale, seed, evaluations, deadline, spread, FLAT * error
+    )
     if mean > best_mean:
         best = first + scale * z
     chosen = judge.program([decimal(v, 6) for v in best])
     if shorten:
         chosen = _shorten(judge, best, rollouts)
-    return Tuned(chosen, _played(chosen, rollouts), judge.evaluations, not _late(deadline))
+    return Tuned(chosen, rollouts.run_many([chosen])[0], judge.evaluations, not _late(deadline))
 
 
 def shorten(program: Program, rollouts: Rollouts) -> Program:
@@ -107,7 +109,7 @@ def shorten(program: Program, rollouts: Rollouts) -> Program:
 
     What is multiplied by 0 or by 1 disappears from the text.
     """
-    skeletons, values = lift(program.output)
+    skeletons, values = lift(program.terms)
     if not values:
         return program
     judge = Returns(program, skeletons, rollouts)
@@ -116,7 +118,7 @@ def shorten(program: Program, rollouts: Rollouts) -> Program:
 
 def _shorten(judge: Returns, best: Floats, rollouts: Rollouts) -> Program:
     exact = judge.program([decimal(v, 9) for v in best])
-    played = _played(exact, rollouts)
+    played = rollouts.run_many([exact])[0]
     limit = -played.mean + NOISE * played.error
 
     def losses(trials: Sequence[tuple[Fraction, ...]]) -> list[float]:
@@ -127,7 +129,7 @@ def _shorten(judge: Returns, best: Floats, rollouts: Rollouts) -> Program:
     return judge.program(found)
 
 
-def _search(
+def search_constants(
     judge: Returns,
     first: Floats,
     scale: Floats,
@@ -137,7 +139,10 @@ def _search(
     spread: float,
     flat: float,
 ) -> tuple[Floats, float]:
-    """The best of CMA-ES, relative to ``first`` in units of ``scale``, and its mean return."""
+    """The best of CMA-ES, relative to ``first`` in units of ``scale``, and its mean return.
+
+    It ends when its generations differ by less than ``flat``, or at ``deadline``.
+    """
     best, best_mean = np.zeros(len(first)), -np.inf
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # cma warns of one dimension, of missing plots and the like
@@ -156,10 +161,6 @@ def _search(
             if means[top] > best_mean:
                 best, best_mean = asked[top], float(means[top])
     return best, best_mean
-
-
-def _played(program: Program, rollouts: Rollouts) -> Episodes:
-    return rollouts.run_many([program])[0]
 
 
 def _late(deadline: float | None) -> bool:

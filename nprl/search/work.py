@@ -21,8 +21,16 @@ APART = 1_000
 """Between the tuning seeds of one run and of the next."""
 INTERRUPTED = "the search, interrupted"
 """What is cut by Ctrl-C."""
-RATE = {True: 300_000_000, False: 600_000}
-"""Environment steps that count as a minute: in batches, and one by one."""
+RATE = {"model": 300_000_000, "simulated": 1_000_000, "environment": 600_000}
+"""Environment steps that count as a minute, on two cores: of a model or a twin; of MuJoCo between
+our terms (`Task.simulated`); of environments stepped one by one."""
+
+
+def rate(task: Task) -> int:
+    """Environment steps of ``task`` that count as a minute."""
+    if task.rolled is not None:
+        return RATE["model"]
+    return RATE["environment" if task.simulated() is None else "simulated"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +46,15 @@ class Work:
     settings: int = 16
     """Settings of constants that each new structure is tried with."""
     tuning: int = 32
-    """Episodes that programs are tuned on."""
+    """Episodes that a search plays."""
+    refining: int = 256
+    """Episodes that what was found is tuned on, the search's among them."""
     choosing: int = 100
     """Episodes that decide between programs."""
     guard_s: float = 600.0
     """Seconds after which the rest is cut, loudly."""
     jobs: int = 1
-    """Processes, where environments are stepped one by one."""
+    """Processes or threads, where environments or simulators are stepped one by one."""
     saved: Path | None = None
     """Where a long search leaves its state, and goes on from."""
 
@@ -62,16 +72,20 @@ class Work:
         """
         if not minutes > 0:
             raise ValueError(f"a budget is a positive number of minutes; got {minutes}")
-        batched = task.rolled is not None
-        steps = int(minutes * RATE[batched])
+        batched, steps = task.rolled is not None, int(minutes * rate(task))
         jobs = jobs or os.cpu_count() or 1
-        some = (300, 16, 32, 100) if batched else (120, 8, 8, 30)
+        some = (300, 16, 32, 256, 100) if batched else (120, 8, 8, 16, 30)
         return cls(int(0.6 * steps), int(0.4 * steps), *some, 240 * minutes, jobs)
 
     def tuning_seeds(self, seed: int) -> range:
-        """The tuning seeds of the run with this seed."""
+        """The seeds that the run with this seed searches on."""
         first = FIRST_TUNING + APART * seed
         return range(first, first + self.tuning)
+
+    def refining_seeds(self, seed: int) -> range:
+        """The seeds that the run with this seed tunes on."""
+        first = FIRST_TUNING + APART * seed
+        return range(first, first + max(self.tuning, self.refining))
 
     @property
     def choosing_seeds(self) -> range:

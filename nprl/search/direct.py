@@ -1,0 +1,227 @@
+"""CMA-ES on the coefficients of affine or cubic forms, and then the elimination of coefficients.
+
+All monomials of the inputs up to a degree get a coefficient for each output, in units of what the
+inputs were seen to vary by. What the search finds loses its least useful coefficient, is searched
+again near where it stands, and so on: a front of forms with ever fewer constants.
+
+Source: Hansen, Ostermeier, "Completely derandomized self-adaptation in evolution strategies",
+Evolutionary Computation 9, 2001.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import math
+import operator
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from nprl.distill.rollout import Floats, Rollouts, act_of, blank, with_terms
+from nprl.env.task import Task
+from nprl.lang.floats import compile_batch
+from nprl.lang.terms import Term, Var
+from nprl.program import Program
+from nprl.search.constants import ONE, ZERO, decimal, hole, linear
+from nprl.search.front import Front
+from nprl.search.grammar import Grammar
+from nprl.search.judge import judged
+from nprl.search.learner import Learner, Progress, Source, task_of
+from nprl.search.tune import Returns, search_constants, tune
+from nprl.search.work import INTERRUPTED, Clock, Work
+
+AFFINE, CUBIC = "affine", "cubic"
+DEGREES = {AFFINE: 1, CUBIC: 3}
+DIGITS = 6
+WATCHED = 10
+"""Random programs whose observations say how much inputs vary."""
+SPREAD, NEARBY = 0.5, 0.1
+"""Standard deviations at first, and when a coefficient was dropped, in units of coefficients."""
+ROUND = 100
+"""Generations of one search from nowhere."""
+PATIENCE = 3
+"""Searches from nowhere that may bring nothing before the last."""
+
+
+def forms(kind: str) -> Learner:
+    """The learner of forms of this kind, `AFFINE` or `CUBIC`."""
+    return functools.partial(_learn, kind=kind)
+
+
+def _learn(
+    source: Source,
+    grammar: Grammar,
+    work: Work,
+    seed: int = 0,
+    progress: Progress | None = None,
+    kind: str = AFFINE,
+) -> Front:
+    """The front of forms found in the task of ``source``, whose teacher is not asked.
+
+    Of ``grammar`` the inputs, the scores and the constraints count, and its size is that of the
+    largest program which is shown. The same seed gives the same front, whatever ``work.jobs`` is,
+    unless the clock cut it short. Interrupted, it returns the front so far.
+
+    Raises:
+        ValueError: for spaces that programs do not know (see `blank`), or for a sketch.
+    """
+    if grammar.sketch is not None:
+        raise ValueError("forms are whole: a sketch is for the method evolution")
+    task, say = task_of(source), progress or (lambda text: None)
+    clock, found = Clock(work, say), list[Program]()
+    search = _Search(task, grammar, work, seed, DEGREES[kind])
+    try:
+        search.eliminate(search.first(clock, say), found, clock, say)
+        found += search.tuned(found, clock, say)
+    except KeyboardInterrupt:
+        clock.tell(INTERRUPTED)
+    finally:
+        search.rollouts.close()
+        search.refining.close()
+    most = math.inf if grammar.max_constants is None else grammar.max_constants
+    fits = [p for p in found if p.nodes <= grammar.max_nodes and p.constants <= most]
+    fits = list(filter(grammar.admits, fits))
+    return judged(task, fits, kind, grammar, work, clock)
+
+
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """Coefficients (k,) in natural units, for the pairs (output, feature) that are used."""
+
+    used: tuple[tuple[int, int], ...]
+    values: Floats
+    mean: float
+
+
+class _Search:
+    def __init__(self, task: Task, grammar: Grammar, work: Work, seed: int, degree: int) -> None:
+        self._template = blank(task, grammar.scores)
+        self.rollouts = Rollouts(task, work.tuning_seeds(seed), work.jobs)
+        self.refining = Rollouts(task, work.refining_seeds(seed), work.jobs)
+        self._work, self._seed = work, seed
+        inputs = [Var(v) for v in grammar.variables]
+        self._features: list[Term] = [ONE]
+        for d in range(1, degree + 1):
+            for some in itertools.combinations_with_replacement(inputs, d):
+                self._features.append(_product(some))
+        self._scales = self._natural(task, seed)
+
+    def _natural(self, task: Task, seed: int) -> Floats:
+        """The size (outputs, features) of a coefficient that makes a difference."""
+        template, rng = self._template, np.random.default_rng(seed)
+        few = Rollouts(task, self.rollouts.seeds[:1])
+        seen = []
+        for _ in range(WATCHED):
+            inputs = [Var(i.name) for i in template.inputs]
+            weights = rng.standard_normal((len(template.output), len(inputs) + 1))
+            rows = [[decimal(w, 3) for w in row] for row in weights.tolist()]
+            random = with_terms(template, [linear(row, [*inputs, ONE]) for row in rows])
+            observations = few.run(act_of(random), record=True).observations
+            assert observations is not None
+            seen.append(observations)
+        few.close()
+        names = [i.name for i in template.inputs]
+        columns = compile_batch(self._features, [names])(np.concatenate(seen))
+        sizes = np.asarray([np.sqrt(np.mean(np.square(c))) for c in columns])
+        halves = [1.0] * len(template.output)
+        if not template.scores:
+            halves = [float(c.high - c.low) / 2 for c in template.outputs]
+        return np.asarray(halves)[:, None] / np.where(sizes < 1e-6, 1.0, sizes)[None, :]
+
+    def program(self, form: _Form) -> Program:
+        """The form with the decimals that stand for its coefficients."""
+        skeletons, scales = self._skeletons(form.used)
+        return Returns(self._template, skeletons, self.rollouts).program(
+            [decimal(v, DIGITS) for v in (scales * form.values).tolist()]
+        )
+
+    def _skeletons(self, used: Sequence[tuple[int, int]]) -> tuple[tuple[Term, ...], Floats]:
+        """The outputs with a hole for each coefficient, and the natural sizes of these (k,)."""
+        summands: list[list[Term]] = [[] for _ in self._template.output]
+        for k, (j, f) in enumerate(used):
+            feature = self._features[f]
+            summands[j].append(hole(k) if feature == ONE else hole(k) * feature)
+        joined = [functools.reduce(operator.add, some) if some else ZERO for some in summands]
+        return tuple(joined), np.asarray([self._scales[j, f] for j, f in used])
+
+    def _searched(
+        self,
+        form: _Form,
+        rollouts: Rollouts,
+        evaluations: int,
+        spread: float,
+        turn: int,
+        clock: Clock,
+    ) -> _Form:
+        """The best that CMA-ES finds about a form on these episodes, or that form."""
+        skeletons, scales = self._skeletons(form.used)
+        judge, first = Returns(self._template, skeletons, rollouts), scales * form.values
+        z, mean = search_constants(
+            judge, first, scales, self._seed + turn, evaluations, clock.deadline, spread, 1e-9
+        )
+        return _Form(form.used, form.values + z, mean) if mean > form.mean else form
+
+    def first(self, clock: Clock, say: Progress) -> _Form:
+        """The best whole form: searched from nowhere again and again, each then from where it is."""
+        pairs = itertools.product(range(len(self._template.output)), range(len(self._features)))
+        used = tuple(pairs)
+        best = nothing = _Form(used, np.zeros(len(used)), -np.inf)
+        each, turn, since = ROUND * (4 + int(3 * math.log(len(used)))), 0, 0
+        while self.rollouts.steps < self._work.search_steps and since < PATIENCE:
+            if clock.late("CMA-ES"):
+                break
+            found = nothing
+            for spread in (SPREAD, NEARBY):
+                found = self._searched(found, self.rollouts, each, spread, 1000 * turn, clock)
+                turn += 1
+            say(f"{len(used)} coefficients: {found.mean:.5g}")
+            since = 0 if found.mean > best.mean else since + 1
+            best = max(best, found, key=lambda f: f.mean)
+        return best
+
+    def eliminate(self, form: _Form, found: list[Program], clock: Clock, say: Progress) -> None:
+        """Drop coefficients, a tenth of them at a time; ``found`` gets the programs as they come."""
+        while form.used and self.refining.steps < self._work.tuning_steps // 2:
+            if clock.late("the elimination"):
+                break
+            mean = self.refining.run_many([self.program(form)])[0].mean
+            form = _Form(form.used, form.values, mean)
+            evaluations = self._work.evaluations
+            form = self._searched(form, self.refining, evaluations, NEARBY, len(form.used), clock)
+            found.append(self.program(form))
+            say(f"{len(form.used)} coefficients: {form.mean:.5g}")
+            skeletons, scales = self._skeletons(form.used)
+            table = np.repeat((scales * form.values)[None], len(form.used), axis=0)
+            np.fill_diagonal(table, 0.0)
+            means = Returns(self._template, skeletons, self.rollouts).means(table)
+            order = np.argsort(means, kind="stable")  # the most useful first
+            rest = sorted(order[: -max(1, len(order) // 10)].tolist())
+            form = _Form(tuple(form.used[k] for k in rest), form.values[rest], -np.inf)
+
+    def tuned(self, found: Sequence[Program], clock: Clock, say: Progress) -> list[Program]:
+        """The best programs of the elimination with short decimals."""
+        played = self.refining.run_many(found)
+        order = sorted(range(len(found)), key=lambda k: (-played[k].mean, found[k].constants))
+        result = []
+        for k in order:
+            if self.refining.steps > self._work.tuning_steps or clock.late("tuning"):
+                break
+            tuned = tune(
+                found[k], self.refining, self._seed, self._work.evaluations, clock.deadline
+            )
+            say(f"tuned {found[k].constants} constants: {tuned.episodes.mean:.5g}")
+            result.append(tuned.program)
+        return result
+
+
+def _product(factors: Sequence[Term]) -> Term:
+    """A monomial: powers of each variable."""
+    result: Term | None = None
+    for factor, same in itertools.groupby(factors):
+        count = len(list(same))
+        power: Term = factor if count == 1 else factor**count
+        result = power if result is None else result * power
+    assert result is not None
+    return result
