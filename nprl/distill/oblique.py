@@ -192,7 +192,7 @@ def _hardened(
         if level == depth:
             found.append(branch)
             return
-        scale = float(np.abs(slopes[node]).max()) or 1.0
+        scale = float(slopes[node][int(np.argmax(np.abs(slopes[node])))]) or 1.0
         signs = tuple(
             decimal(v, DIGITS) if v else Fraction(0) for v in (slopes[node] / scale).tolist()
         )
@@ -200,7 +200,8 @@ def _hardened(
         yes = split.holds(c.observations)
         sides = [(True, branch.rows & yes), (False, branch.rows & ~yes)]
         enough = [rows.sum() >= max(2, LEAST * len(rows)) for _, rows in sides]
-        for (answer, rows), child in zip(sides, (2 * node + 1, 2 * node + 2), strict=True):
+        children = (2 * node + 1, 2 * node + 2)  # a negative scale turns the question round
+        for (answer, rows), child in zip(sides, children[:: -1 if scale < 0 else 1], strict=True):
             if all(enough):
                 visit(child, level + 1, Branch((*branch.answers, (split, answer)), rows))
             elif rows.sum() == max(r.sum() for _, r in sides):
