@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from nprl.distill.budget import Budget
+from nprl.distill.dagger import Student
 from nprl.distill.fitter import Fitter
 from nprl.distill.imitate import Imitating, nearest
 from nprl.distill.learn import STUDENT_ROWS, fit_student
@@ -57,7 +58,7 @@ class Imitation:
         tuning = Rollouts(task, work.tuning_seeds(seed), work.jobs)
         refining = Rollouts(task, work.refining_seeds(seed), work.jobs)
         run = Imitating(source, template, grammar, budget, tuning, seed, clock, say, refining)
-        student = fit_student
+        student: Student = fit_student
         if self.student is not None:
             student = nearest(self.student, grammar, fit_student, STUDENT_ROWS)
         try:

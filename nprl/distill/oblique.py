@@ -131,7 +131,7 @@ def soft_trees(c: Column, depth: int, seed: int = 0, steps: int = 600) -> Iterat
     y = torch.from_numpy(order if c.finite else c.goal.labels.astype(np.float32))
     weights = torch.ones(len(x)) if c.weights is None else torch.from_numpy(c.weights).float()
     d = z.shape[1] - 1
-    begun = []
+    begun: list[tuple[float, int, _Soft]] = []
     for _ in range(STARTS):
         tree = _Soft(depth, d, len(classes) if c.finite else 1, generator)
         loss = _train(tree, x, y, weights, c.finite, STEEP[0], steps // STARTS, generator)

@@ -180,8 +180,8 @@ def network_from_npz(
         normaliser = None
         if "obs_mean" in data:
             limit, epsilon = data.pop("clip_obs", 10.0), data.pop("epsilon", EPSILON)
-            moments = (np.asarray(data.pop(k), np.float64) for k in ("obs_mean", "obs_var"))
-            normaliser = Normaliser(*moments, float(limit), float(epsilon))
+            mean, var = (np.asarray(data.pop(k), np.float64) for k in ("obs_mean", "obs_var"))
+            normaliser = Normaliser(mean, var, float(limit), float(epsilon))
         if data:
             raise TrainError(f"unknown arrays {', '.join(sorted(data))}")
     except KeyError as error:
