@@ -11,6 +11,7 @@ from gymnasium import spaces
 
 from nprl.env.task import Task
 from nprl.lang.ranges import Interval
+from nprl.memory import from_line
 from nprl.program import Program
 from nprl.search.constraints import Constraint, Monotone, Steady, Symmetric, Within
 from nprl.search.grammar import Grammar
@@ -28,6 +29,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--nodes", type=int, help="of the largest program, over all outputs")
     group.add_argument(
         "--scores", action="store_true", help="a score for each of finitely many actions"
+    )
+    group.add_argument(
+        "--memory",
+        nargs="+",
+        metavar="LINE",
+        help="registers: 'last [rad] in -1 .. 1 from 0: previous theta', as in a program's text",
     )
     group.add_argument("--constants", type=int, help="at most: ars, fits to a teacher")
     group.add_argument("--only", nargs="+", metavar="INPUT", help="the inputs that are used")
@@ -68,7 +75,13 @@ def grammar_of(
     Raises:
         ValueError: for names that are no inputs, or what is no sketch.
     """
-    names = [i.name for i in template.inputs]
+    registers = tuple(r for line in args.memory or () for r in from_line(line))
+    if registers and args.method != "evolution":
+        raise ValueError(
+            f"--memory: --method evolution searches programs with memory; got {args.method}"
+        )
+    names = [i.name for i in template.inputs] + [r.name for r in registers]
+    held = [(r.name, Interval(r.low, r.high)) for r in registers]
     steady = dict(_noise(text) for text in (args.steady or [""])[1:])
     lists = (args.only, args.rising, args.falling, args.odd, args.even, steady)
     for name in (n for some in lists for n in some or ()):
@@ -89,9 +102,10 @@ def grammar_of(
         max_nodes=args.nodes or nodes,
         max_constants=args.constants or constants,
         scores=args.scores,
+        registers=registers,
         sketch=sketch(*args.sketch) if args.sketch else None,
         constraints=tuple(kept),
-        ranges=ranges(task, names) if kept else (),
+        ranges=(*ranges(task, [i.name for i in template.inputs]), *held) if kept else (),
     )
 
 
@@ -100,7 +114,17 @@ def said(args: argparse.Namespace, grammar: Grammar) -> str:
     words = ["--nodes", str(grammar.max_nodes), *(["--scores"] if grammar.scores else [])]
     if grammar.max_constants is not None:
         words += ["--constants", str(grammar.max_constants)]
-    for option in ("only", "sketch", "rising", "falling", "odd", "even", "within", "steady"):
+    for option in (
+        "memory",
+        "only",
+        "sketch",
+        "rising",
+        "falling",
+        "odd",
+        "even",
+        "within",
+        "steady",
+    ):
         value = getattr(args, option)
         if value:
             words += [f"--{option}", *map(str, value)]

@@ -36,10 +36,10 @@ from nprl.search.direct import AFFINE, CUBIC
 from nprl.search.front import COLUMNS, Front, load_front
 from nprl.search.grammar import Grammar
 from nprl.search.learner import Taught
-from nprl.search.methods import FROM_TEACHER, METHODS
+from nprl.search.methods import FROM_TEACHER, IMITATIONS, METHODS
 from nprl.search.work import INTERRUPTED, Work
 
-WHOLE, WIDE = (AFFINE, CUBIC, "ars", *FROM_TEACHER), 1000
+WHOLE, WIDE = (AFFINE, CUBIC, "ars", *IMITATIONS), 1000
 """Methods that find forms of many terms, and how many nodes these may have."""
 RESULTS = Path(__file__).parent / "results"
 

@@ -170,20 +170,32 @@ def _fold_of(registers: Sequence[Register]) -> tuple[str, int] | None:
     return None
 
 
-LINE = re.compile(r"memory (\w+) \[(.*)\] in (\S+) \.\. (\S+) from (\S+): (.*)")
+def needed(terms: Sequence[Term], registers: Sequence[Register]) -> tuple[Register, ...]:
+    """The registers that ``terms`` read, or that these read in turn, in their order."""
+    names = {n for t in terms for n in variables(t)}
+    before = -1
+    while before != len(names):
+        before = len(names)
+        names |= {n for r in registers if r.name in names for n in variables(r.update)}
+    return tuple(r for r in registers if r.name in names)
+
+
+_LINE = re.compile(r"(?:memory )?(\w+) \[(.*)\] in (\S+) \.\. (\S+) from (\S+): (.*)")
 _FOLD = re.compile(rf"({'|'.join(FOLDS)}) of (.*) over (\d+)")
 _FORM = re.compile(r"(previous|integral of|next) (.*)")
 
 
-def from_line(
-    name: str, unit: str, low: Fraction, high: Fraction, initial: Fraction, said: str
-) -> tuple[Register, ...]:
-    """The registers that a line of a program's text stands for.
+def from_line(line: str) -> tuple[Register, ...]:
+    """The registers that a line of a program's text stands for; its first word may be left out.
 
     Raises:
-        ValueError: for what follows the colon, if it is none of the forms.
+        ValueError: for what is no such line.
     """
-    place = Coordinate(name, unit, low, high)
+    match = _LINE.fullmatch(line)
+    if match is None:
+        raise ValueError("accepted is: memory NAME [unit] in LOW .. HIGH from INITIAL: previous X")
+    low, high, initial = (literal(match[k]) for k in (3, 4, 5))
+    place, said = Coordinate(match[1], match[2], low, high), match[6]
     if window := _FOLD.fullmatch(said):
         return fold(window[1], place, parse(window[2]), int(window[3]), initial)
     form = _FORM.fullmatch(said)
@@ -193,3 +205,15 @@ def from_line(
         )
     made = integral if form[1] == "integral of" else previous
     return (made(place, parse(form[2]), initial),)
+
+
+def literal(source: str) -> Fraction:
+    """The number that a text is, exactly.
+
+    Raises:
+        ValueError: for another term, or what is none.
+    """
+    value = parse(source.strip())
+    if not isinstance(value, Num):
+        raise ValueError(f"a number is accepted; got {source!r}")
+    return value.value

@@ -13,7 +13,7 @@ from nprl import memory
 from nprl.lang import text
 from nprl.lang.terms import Num, Term
 from nprl.lang.text import parse
-from nprl.memory import Register
+from nprl.memory import Register, literal
 from nprl.model import Coordinate
 from nprl.program import Input, Program, ProgramError, shown
 
@@ -41,7 +41,7 @@ _LINES = {
     "name": re.compile(r"name (.*)"),
     "input": re.compile(r"input (\w+) \[(.*)\]"),
     "output": re.compile(r"output (\w+) \[(.*)\] in (\S+) \.\. (\S+)"),
-    "memory": memory.LINE,
+    "memory": re.compile(r"memory \w+ \[.*"),
     "choice": re.compile(r"choice (.*?)(?: scores (.*))?"),
     "assignment": re.compile(r"(\w+) = (.*)"),
 }
@@ -79,14 +79,13 @@ def program_from_text(source: str) -> Program:
             elif kind == "input":
                 inputs.append(Input(match[1], match[2]))
             elif kind == "output":
-                bounds = [_literal(match[3]), _literal(match[4])]
+                bounds = [literal(match[3]), literal(match[4])]
                 outputs.append(Coordinate(match[1], match[2], bounds[0], bounds[1]))
             elif kind == "choice":
-                choices.append(tuple(_literal(v) for v in match[1].split(",")))
+                choices.append(tuple(literal(v) for v in match[1].split(",")))
                 scores += [] if match[2] is None else [parse(match[2])]
             elif kind == "memory":
-                low, high, first = (_literal(match[k]) for k in (3, 4, 5))
-                registers += memory.from_line(match[1], match[2], low, high, first, match[6])
+                registers += memory.from_line(line)
             elif match[1] in terms:
                 raise ValueError(f"{match[1]} is assigned twice")
             else:
@@ -111,10 +110,3 @@ def program_from_text(source: str) -> Program:
     except ValueError as error:
         shown = line if len(line) <= 80 else f"{line[:77]}..."
         raise ProgramError(f"program, line {shown!r}: {error}") from None
-
-
-def _literal(source: str) -> Fraction:
-    value = parse(source.strip())
-    if not isinstance(value, Num):
-        raise ValueError(f"a number is accepted; got {source!r}")
-    return value.value

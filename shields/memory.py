@@ -1,10 +1,11 @@
 """Programs with memory, for the prover: the registers are state of the model, the program has none.
 
-The model that comes out has a coordinate for each register: it starts at the initial value and its
-step is the clipped update, whose observations are terms over the state, off by as much as the model
-says that they are rounded. So what is proved of that model and the program without memory holds for
-the program with memory in the plant: its registers are computed in float64 by the terms that stand
-in the step, and the checker derives the rounding of these as it does the plant's.
+The model that comes out has a coordinate for each register: it starts at the initial value, also as
+it is rounded, and its step is the clipped update, whose observations are terms over the state, off
+by as much as the model says that they are rounded. So what is proved of that model and the program
+without memory holds for the program with memory in the plant: its registers are computed in float64
+by the terms that stand in the step, and the checker derives the rounding of these as it does the
+plant's.
 
 A register's coordinate has room beyond the bounds of the register. Its step is clipped, so that an
 invariant need not say more of it than that.
@@ -55,7 +56,7 @@ def with_memory(model: Model, program: Program) -> tuple[Model, Program]:
         state=(*model.state, *map(_coordinate, program.registers)),
         disturbance=(*model.disturbance, *errors),
         step={**model.step, **updates},
-        init={**model.init, **{r.name: (r.initial, r.initial) for r in program.registers}},
+        init={**model.init, **{r.name: _start(r) for r in program.registers}},
         observation=(
             *model.observation,
             *(Observation(r.name, Var(r.name)) for r in program.registers),
@@ -91,6 +92,12 @@ def lifted(certificate: Certificate, program: Program) -> tuple[Certificate, Pro
 
 def _error(o: Observation) -> str:
     return f"{o.name}_rounding"
+
+
+def _start(r: Register) -> tuple[Fraction, Fraction]:
+    """The initial value as written and as the float that runs, which may differ by its rounding."""
+    runs = Fraction(float(r.initial))
+    return min(r.initial, runs), max(r.initial, runs)
 
 
 def _room(r: Register) -> Fraction:

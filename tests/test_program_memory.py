@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import textwrap
 from collections import deque
 from dataclasses import replace
@@ -15,17 +16,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lang_strategies import floats, rational_terms, some, terms
 
+from experiments import programs
+from experiments.grammars import add_options, grammar_of, said
+from experiments.options import Parser
 from nprl.distill.rollout import Rollouts, act_of, blank, with_terms
 from nprl.env.task import load_task
 from nprl.evaluate import evaluate
 from nprl.lang.native import compiler
-from nprl.lang.terms import Term, Var
+from nprl.lang.ranges import Interval
+from nprl.lang.terms import Term, Var, variables
 from nprl.lang.text import parse
-from nprl.memory import Register, fold, integral, pid, previous
+from nprl.memory import Register, fold, from_line, integral, needed, pid, previous
 from nprl.model import Coordinate
 from nprl.program import Input, Program, ProgramError, program_from_json
 from nprl.program_text import program_from_text
+from nprl.search.ars import ars
+from nprl.search.evolve import evolve
+from nprl.search.grammar import Grammar
 from nprl.search.tune import tune
+from nprl.search.work import Work
+from nprl.shields.sequent import assign
 
 HILL = load_task("MountainCar-v0").unbound()
 PENDULUM = load_task("Pendulum-v1").unbound()
@@ -97,8 +107,6 @@ def two(first: Term, second: Term, output: Term) -> Program:
     named = {"x": "x", "y": "a", "z": "b"}
 
     def renamed(t: Term) -> Term:
-        from nprl.shields.sequent import assign
-
         return assign(t, {n: Var(v) for n, v in named.items()})
 
     a = Register("a", "", F(-2), F(5), F(1, 3), renamed(first))
@@ -296,3 +304,58 @@ def test_a_memory_larger_than_machine_code_has_is_refused_in_words() -> None:
     if compiler() is not None:
         with pytest.raises(ValueError, match="300 registers, at most 256"):
             Rollouts(HILL, range(1)).run_many([replace(blank(HILL), registers=tuple(wide))])
+
+
+LINES = ("last [rad] in -1 .. 1 from 0: previous theta", "idle [rad] in -1 .. 1 from 0: previous x")
+CART = load_task("CartPole-v1").unbound()
+
+
+def test_a_register_is_needed_if_a_term_reads_it_or_one_that_is_needed_does() -> None:
+    registers = program_from_text(SHOWN).registers
+    assert needed([parse("x")], registers) == ()
+    assert [r.name for r in needed([parse("w * x")], registers)] == [
+        "last",
+        "w",
+        "w_1",
+        "w_2",
+        "w_3",
+    ]
+    assert [r.name for r in needed([parse("top + i")], registers)] == ["i", "top"]
+
+
+def test_evolution_balances_without_velocities_by_what_it_remembers() -> None:
+    registers = tuple(r for line in LINES for r in from_line(line))
+    grammar = Grammar(("theta", "last", "idle"), max_nodes=9, registers=registers)
+    work = Work(4_000_000, 1_000_000, evaluations=60, tuning=8, choosing=20)
+    front = evolve(CART, grammar, work, seed=0)
+    best = front.best(max_size=9)
+    assert best.mean > 150  # the angle alone falls within 50
+    assert "last" in [r.name for r in best.program.registers]
+    for entry in front:
+        read = {n for t in entry.program.terms for n in variables(t)}
+        assert {r.name for r in entry.program.registers} <= read
+        assert entry.nodes <= 9
+    with pytest.raises(ValueError, match="without memory; try evolution"):
+        ars(CART, grammar, work)
+
+
+def test_memory_is_asked_for_on_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
+    parser = Parser()
+    add_options(parser)
+
+    def asked(words: list[str]) -> Grammar:
+        args = parser.parse_args(words)
+        args.method = "evolution"
+        grammar = grammar_of(args, CART, blank(CART), 9)
+        assert words == shlex.split(said(args, grammar))
+        return grammar
+
+    grammar = asked(["--nodes", "9", "--memory", LINES[0], "--rising", "last"])
+    assert [r.name for r in grammar.registers] == ["last"]
+    assert grammar.variables == ("x", "v", "theta", "omega", "last")
+    assert dict(grammar.ranges)["last"] == Interval(F(-1), F(1))
+    assert programs.main(["--env", "CartPole-v1", "--memory", LINES[0], "--method", "ars"]) == 2
+    assert programs.main(["--env", "CartPole-v1", "--memory", "last of theta"]) == 2
+    err = capsys.readouterr().err
+    assert "--method evolution searches programs with memory; got ars" in err
+    assert "accepted is: memory NAME [unit]" in err

@@ -186,7 +186,7 @@ def test_searches_find_scores() -> None:
     assert best.mean > 300
     assert best.program.scores
     assert best.nodes <= 7
-    found = ars(CART, grammar, replace(work, search_steps=60_000), seed=0).best()
+    found = ars(CART, grammar, replace(work, search_steps=300_000), seed=0).best()
     assert found.program.scores
     assert found.mean > 150
 

@@ -152,6 +152,13 @@ def test_what_the_program_reads_is_rounded_as_the_model_says() -> None:
     assert [c.name for c in unread.disturbance] == ["w"]
 
 
+def test_an_initial_value_that_is_no_float_is_a_start_as_written_and_as_it_runs() -> None:
+    third = controller("-2 * x - i", replace(INTEGRAL, initial=F(1, 3)))
+    low, high = with_memory(cart(), third)[0].init["i"]
+    assert {low, high} == {F(1, 3), F(third.initial[0])}
+    assert 0 < high - low < F(1, 2**52)
+
+
 def test_a_register_named_as_a_coordinate_is_refused(
     good: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -41,15 +41,17 @@ class Imitation:
         """The front of programs that imitate the teacher, as they are and tuned on the return.
 
         Raises:
-            ValueError: for a source without a teacher and without data, a grammar with a sketch, or
-                spaces that programs do not know (see `blank`).
+            ValueError: for a source without a teacher and without data, a grammar with a sketch or
+                memory, or spaces that programs do not know (see `blank`).
         """
         if not isinstance(source, Taught):
             raise ValueError(
                 f"{self.method} learns from a teacher or from demonstrations; give one"
             )
-        if grammar.sketch is not None:
-            raise ValueError(f"{self.method} fits whole terms and fills no sketch; leave it out")
+        if grammar.sketch is not None or grammar.registers:
+            raise ValueError(
+                f"{self.method} fits whole terms without memory and fills no sketch; leave both out"
+            )
         say = progress or (lambda text: None)
         task = source.task
         template = blank(task, grammar.scores)

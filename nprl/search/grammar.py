@@ -34,9 +34,10 @@ from nprl.lang.terms import (
     Var,
     Where,
 )
+from nprl.memory import Register
 from nprl.program import Program
 from nprl.search.constraints import Claim, Constraint, proved, refuted
-from nprl.search.sketch import Sketch
+from nprl.search.sketch import AnySketch
 
 Floats = NDArray[np.float64]
 UNARY = (UnaryOp.NEG, UnaryOp.ABS, UnaryOp.SIN, UnaryOp.COS, UnaryOp.TANH)
@@ -61,7 +62,7 @@ class Grammar:
     max_holes: int = 3
     max_constants: int | None = None
     """Of whole programs, for searches that have a constant for each input; None: as many as come."""
-    sketch: Sketch | None = None
+    sketch: AnySketch | None = None
     """What is given of the program; None leaves each output free."""
     constraints: tuple[Constraint, ...] = ()
     """What every program must keep, for all inputs in the ``ranges``."""
@@ -69,6 +70,8 @@ class Grammar:
     """Of inputs; one that is not listed may be any number."""
     scores: bool = False
     """Whether programs have a term for each of finitely many actions, of which the highest counts."""
+    registers: tuple[Register, ...] = ()
+    """What programs may remember; ``variables`` name those that terms may read."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot be searched."""

@@ -27,7 +27,7 @@ our terms (`Task.simulated`); of environments stepped one by one."""
 
 
 def rate(task: Task) -> int:
-    """Environment steps of ``task`` that count as a minute."""
+    """The environment steps of ``task`` that count as a minute."""
     if task.rolled is not None:
         return RATE["model"]
     return RATE["environment" if task.simulated() is None else "simulated"]

@@ -1,0 +1,156 @@
+"""What learners that propose many programs do in the end: play them, tune the best, judge.
+
+Imitation and relaxation propose; returns decide. All proposals play the tuning seeds, the best two
+of each size (if no smaller one is better) are tuned by CMA-ES, and all of these are judged on seeds
+that no search has seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from nprl.distill.dagger import dagger
+from nprl.distill.dataset import Dataset
+from nprl.distill.learn import fit_student
+from nprl.distill.rollout import Rollouts, with_terms
+from nprl.env.task import Task
+from nprl.lang.terms import Term, constants, nodes
+from nprl.program import Program
+from nprl.search.front import Front
+from nprl.search.grammar import Grammar
+from nprl.search.judge import judged
+from nprl.search.learner import Progress, Taught
+from nprl.search.tune import tune
+from nprl.search.work import INTERRUPTED, Clock, Work, rate
+
+OF_EACH_SIZE = 2
+"""Programs of each size that are tuned, and kept."""
+KEPT = 3
+"""Terms of each size and number of constants that are played."""
+AT_ONCE = 16
+ROUNDS, EPISODES = 4, {True: 16, False: 6}
+"""DAgger's rounds, and the episodes of each: in batches, and one by one."""
+
+
+def steps_of(task: Task, seconds: float) -> int:
+    """The environment steps that are counted for so much computing between episodes."""
+    return int(seconds * rate(task) / 60)
+
+
+def demonstrated(source: Taught, work: Work, seed: int, clock: Clock, say: Progress) -> Dataset:
+    """The demonstrations of ``source``, and what DAgger asks its teacher, if there is one."""
+    if source.teacher is None:
+        assert source.data is not None
+        return source.data
+    found = dagger(
+        source.task,
+        source.teacher,
+        fit_student,
+        rounds=ROUNDS,
+        episodes=EPISODES[source.task.rolled is not None],
+        seed=seed,
+        selection_seeds=work.tuning_seeds(seed),
+        progress=say,
+        deadline=clock.deadline,
+    ).data
+    return found if source.data is None else source.data.plus(found)
+
+
+def finished(
+    task: Task,
+    proposed: Iterable[Program],
+    grammar: Grammar,
+    method: str,
+    work: Work,
+    seed: int,
+    clock: Clock,
+    say: Progress,
+) -> Front:
+    """The front of these programs, the most promising first; those too large are left out."""
+    pool = [p for p in dict.fromkeys(proposed) if p.nodes <= grammar.max_nodes]
+    rollouts = Rollouts(task, work.tuning_seeds(seed), work.jobs)
+    kept: list[Program] = []
+    try:
+        means: dict[Program, float] = {}
+        for at in range(0, len(pool), AT_ONCE):
+            if means and clock.late("playing what was proposed"):
+                break
+            some = pool[at : at + AT_ONCE]
+            played = rollouts.run_many(some)
+            means |= {p: e.mean for p, e in zip(some, played, strict=True)}
+        kept = _best(means)
+        limit = rollouts.steps + work.tuning_steps
+        for program in sorted(kept, key=lambda p: -means[p]):
+            if rollouts.steps > limit or clock.late("tuning"):
+                break
+            found = tune(program, rollouts, seed, work.evaluations, clock.deadline)
+            say(f"tuned {program.nodes} nodes: {means[program]:.5g} -> {found.episodes.mean:.5g}")
+            kept.append(found.program)
+    except KeyboardInterrupt:
+        clock.tell(INTERRUPTED)
+    finally:
+        rollouts.close()
+    small = [p for p in kept if p.nodes <= grammar.max_nodes]
+    return judged(task, list(filter(grammar.admits, small)), method, grammar, work, clock)
+
+
+def _best(means: dict[Program, float]) -> list[Program]:
+    """The best of each size, if no smaller program is better."""
+    top, result = -np.inf, []
+    for size in sorted({p.nodes for p in means}):
+        some = sorted((p for p in means if p.nodes == size), key=lambda p: -means[p])
+        some = [p for p in some[:OF_EACH_SIZE] if means[p] > top]
+        result += some
+        top = max([top, *(means[p] for p in some)])
+    return result
+
+
+class Pool:
+    """What was proposed for each output of ``template``: the nearest few of each size.
+
+    Terms are told apart by their nodes and constants, and those too large for ``grammar`` left out.
+    """
+
+    def __init__(self, template: Program, grammar: Grammar) -> None:
+        """Nothing yet."""
+        self._template, self._grammar = template, grammar
+        self._found: list[dict[tuple[int, int], dict[Term, float]]] = [{} for _ in template.outputs]
+
+    def add(self, output: int, t: Term, loss: float) -> None:
+        """One more term of this output, of this imitation loss."""
+        size, holes = nodes(t), constants(t)
+        room = self._grammar.max_nodes - len(self._found) + 1
+        if not np.isfinite(loss) or size > room or holes > self._grammar.max_holes:
+            return
+        some = self._found[output].setdefault((size, holes), {})
+        some[t] = loss
+        if len(some) > KEPT:
+            del some[max(some, key=lambda u: (some[u], str(u)))]
+
+    @property
+    def least(self) -> float:
+        """The least loss, of the worst output."""
+        return max(
+            min((x for s in f.values() for x in s.values()), default=np.inf) for f in self._found
+        )
+
+    def programs(self) -> list[Program]:
+        """Whole programs, the nearest first; several outputs join at one price of a node."""
+        ranked: list[list[tuple[float, int, Term]]] = []
+        for found in self._found:
+            some = [(loss, size, t) for (size, _), s in found.items() for t, loss in s.items()]
+            ranked.append(sorted(some, key=lambda entry: (entry[0], str(entry[2]))))
+        rows: list[tuple[tuple[float, int, Term], ...]]
+        if len(ranked) == 1:
+            rows = [(entry,) for entry in ranked[0]]
+        else:
+            prices = (0.0, *np.geomspace(1e-6, 0.1, 40).tolist())
+            rows = [
+                tuple(min(some, key=lambda entry: entry[0] + p * entry[1]) for some in ranked)
+                for p in prices
+                if all(ranked)
+            ]
+        joined = [with_terms(self._template, [t for _, _, t in row]) for row in rows]
+        return list(dict.fromkeys(joined))
