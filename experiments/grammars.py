@@ -36,7 +36,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="LINE",
         help="registers: 'last [rad] in -1 .. 1 from 0: previous theta', as in a program's text",
     )
-    group.add_argument("--constants", type=int, help="at most, for the method ars")
+    group.add_argument("--constants", type=int, help="at most: ars, fits to a teacher")
     group.add_argument("--only", nargs="+", metavar="INPUT", help="the inputs that are used")
     group.add_argument(
         "--sketch",
@@ -112,6 +112,8 @@ def grammar_of(
 def said(args: argparse.Namespace, grammar: Grammar) -> str:
     """The options that say this grammar again."""
     words = ["--nodes", str(grammar.max_nodes), *(["--scores"] if grammar.scores else [])]
+    if grammar.max_constants is not None:
+        words += ["--constants", str(grammar.max_constants)]
     for option in (
         "memory",
         "only",

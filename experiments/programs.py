@@ -1,14 +1,16 @@
-"""Learn programs for an environment from its return: ``python -m experiments.programs --env ID``.
+"""Learn programs for an environment: ``python -m experiments.programs --env ID``.
 
-For each seed the search finds a front of programs, the best of each size. ``--freeze`` writes the
-best within the size of each target, with the return on the report's seeds, to
-``experiments/results/ID.json``, which ``python -m experiments.replay`` runs again.
+They are learned from its return alone, or from a teacher too (``--teacher FILE``). For each seed the
+search finds a front of programs, the best of each size. ``--freeze`` writes the best within the size
+of each target, with the return on the report's seeds, to ``experiments/results/ID.json``, which
+``python -m experiments.replay`` runs again.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 import sys
 import time
 from collections.abc import Sequence
@@ -20,10 +22,11 @@ import joblib
 
 from experiments.grammars import add_options, grammar_of, said
 from experiments.options import Parser
-from experiments.targets import REPORT, TARGETS, Target
+from experiments.targets import TARGETS, Target
+from experiments.teachers import Named, beside, oracles, played, teacher_of
 from nprl.distill.rollout import blank, with_terms
 from nprl.env.task import Task, load_task
-from nprl.evaluate import Evaluation, evaluate, paired_ci95
+from nprl.evaluate import Evaluation, paired_ci95
 from nprl.files import write_atomic
 from nprl.lang.text import parse
 from nprl.program import Program, program_from_json
@@ -32,10 +35,11 @@ from nprl.report.tables import text_table
 from nprl.search.direct import AFFINE, CUBIC
 from nprl.search.front import COLUMNS, Front, load_front
 from nprl.search.grammar import Grammar
-from nprl.search.methods import METHODS
+from nprl.search.learner import Taught
+from nprl.search.methods import FROM_TEACHER, IMITATIONS, METHODS
 from nprl.search.work import INTERRUPTED, Work
 
-WHOLE, WIDE = (AFFINE, CUBIC, "ars"), 1000
+WHOLE, WIDE = (AFFINE, CUBIC, "ars", *IMITATIONS), 1000
 """Methods that find forms of many terms, and how many nodes these may have."""
 RESULTS = Path(__file__).parent / "results"
 
@@ -45,6 +49,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = Parser(prog="python -m experiments.programs", allow_abbrev=False)
     parser.add_argument("--env", required=True, help="an environment's id, such as Pendulum-v1")
     parser.add_argument("--method", choices=list(METHODS), default="evolution")
+    parser.add_argument(
+        "--teacher",
+        metavar="FILE",
+        help=f"a Stable-Baselines3 .zip, a .npz of weights, or a public one: {', '.join(oracles())}",
+    )
+    parser.add_argument(
+        "--statistics", metavar="FILE", help="of its VecNormalize, if not beside the teacher"
+    )
     parser.add_argument("--budget", type=float, default=2.0, metavar="MINUTES")
     parser.add_argument("--seed", type=int, nargs="+", default=[0], help="one run for each")
     parser.add_argument("--jobs", type=int, help="processes (all processors)")
@@ -55,22 +67,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     targets = TARGETS.get(args.env, ())
     if args.freeze and not targets:
         parser.error(f"--freeze: there is no target for {args.env}; there are {', '.join(TARGETS)}")
+    if args.method in FROM_TEACHER and args.teacher is None:
+        parser.error(f"--method {args.method} learns from a teacher: give one with --teacher")
     limits = [t.nodes for t in targets if t.nodes is not None]
     most = max((t.constants for t in targets if t.constants is not None), default=None)
     try:
         task = load_task(args.env).unbound()
         work = Work.of(task, args.budget, args.jobs)
+        teacher = teacher_of(args.teacher, task, args.statistics)
         nodes = max(limits, default=15) if args.method not in WHOLE else WIDE
         grammar = grammar_of(args, task, blank(task, args.scores), nodes, most)
     except ValueError as error:
         print(f"programs: {error}", file=sys.stderr)
         return 2
-    kind = hashlib.sha256(repr(grammar).encode()).hexdigest()[:8]
+    kind = hashlib.sha256(repr((grammar, args.teacher)).encode()).hexdigest()[:8]
     name = f"{args.method}-{args.budget:g}-{kind}"
     folders = {seed: args.out / args.env.replace("/", "_") / f"{name}-{seed}" for seed in args.seed}
     side = work.jobs if task.rolled is not None else 1  # else a search takes all processes itself
     learned = joblib.Parallel(side, return_as="generator")(
-        joblib.delayed(learn)(task, grammar, work, args.method, *item) for item in folders.items()
+        joblib.delayed(learn)(task, teacher, grammar, work, args.method, *item)
+        for item in folders.items()
     )
     runs: list[Run] = []
     for run in learned:
@@ -78,8 +94,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(text_table(COLUMNS, run.front.rows()), flush=True)
         runs.append(run)
     command = f"python -m experiments.programs --env {args.env} --method {args.method}"
+    for option in ("teacher", "statistics"):
+        value = getattr(args, option)
+        command += f" --{option} {shlex.quote(value)}" if value else ""
     command += f" --budget {args.budget:g} {said(args, grammar)} --seed"
-    rows = [r for t in targets for r in reported(task, t, runs, args.method, command)]
+    rows = [r for t in targets for r in reported(task, teacher, t, runs, args.method, command)]
     if rows:
         print(text_table(ROW, [row_cells(r) for r in rows]))
     if args.freeze:
@@ -97,7 +116,15 @@ class Run:
     wall_s: float
 
 
-def learn(task: Task, grammar: Grammar, work: Work, method: str, seed: int, folder: Path) -> Run:
+def learn(
+    task: Task,
+    teacher: Named | None,
+    grammar: Grammar,
+    work: Work,
+    method: str,
+    seed: int,
+    folder: Path,
+) -> Run:
     """The front of one seed, left in ``folder``; a front that is there already is taken as it is."""
     told = folder / "wall_s.txt"
     if told.exists():
@@ -108,7 +135,11 @@ def learn(task: Task, grammar: Grammar, work: Work, method: str, seed: int, fold
 
     began = time.monotonic()
     front = METHODS[method](
-        task, grammar, replace(work, saved=folder / "state.json"), seed, progress=say
+        task if teacher is None else Taught(task, teacher.policy),
+        grammar,
+        replace(work, saved=folder / "state.json"),
+        seed,
+        progress=say,
     )
     wall = time.monotonic() - began
     front.save(folder / "front.json")
@@ -121,16 +152,22 @@ def learn(task: Task, grammar: Grammar, work: Work, method: str, seed: int, fold
 
 
 def reported(
-    task: Task, target: Target, runs: Sequence[Run], method: str, command: str
+    task: Task,
+    teacher: Named | None,
+    target: Target,
+    runs: Sequence[Run],
+    method: str,
+    command: str,
 ) -> list[dict[str, Any]]:
     """The best program of each run within the target's size, on the report's seeds; the best first."""
     rows = []
+    taught = played(task, teacher.policy, target.episodes) if teacher is not None else None
     for run in runs:
         try:
             entry = run.front.best(target.nodes, target.constants)
         except ValueError:
             continue
-        result = report(task, entry.program, target.episodes)
+        result = played(task, entry.program, target.episodes)
         rows.append(
             {
                 "env": task.name,
@@ -138,7 +175,7 @@ def reported(
                 "method": method,
                 "command": f"{command} {run.seed}",
                 "wall_s": run.wall_s,
-                "teacher": None,
+                "teacher": taught and teacher and beside(teacher.name, taught, result),
                 "return": result.mean,
                 "ci95": list(result.ci95),
                 "episodes": target.episodes,
@@ -149,11 +186,6 @@ def reported(
             }
         )
     return sorted(rows, key=lambda r: -float(r["return"]))
-
-
-def report(task: Task, program: Program, episodes: int) -> Evaluation:
-    """What ``program`` does on the report's seeds, in the environment itself."""
-    return evaluate(task, program, range(REPORT, REPORT + episodes), timed=False)
 
 
 def claim(target: Target) -> dict[str, Any]:
@@ -173,11 +205,14 @@ def holds(task: Task, target: Target, program: Program, result: Evaluation) -> b
     if not small or result.mean >= target.mean or not target.reference:
         return small and result.mean >= target.mean
     reference = with_terms(blank(task), [parse(target.reference)])
-    low, _ = paired_ci95(result, report(task, reference, target.episodes))
+    low, _ = paired_ci95(result, played(task, reference, target.episodes))
     return low >= 0
 
 
-ROW = ("program", "nodes", "constants", "return", "95 %", "claim", "holds", "seconds")
+ROW = (
+    *("program", "nodes", "constants", "return", "95 %", "claim", "holds", "seconds"),
+    *("teacher", "its return", "difference, 95 %"),
+)
 
 
 def row_cells(row: dict[str, Any]) -> list[str | int | float | None]:
@@ -194,7 +229,15 @@ def row_cells(row: dict[str, Any]) -> list[str | int | float | None]:
         f"{limit['return']:g} with {size}",
         "yes" if row["holds"] else "no",
         row["wall_s"],
+        *_teacher_cells(row["teacher"]),
     ]
+
+
+def _teacher_cells(teacher: dict[str, Any] | None) -> list[str | float]:
+    if teacher is None:
+        return ["none: the return alone", "", ""]
+    low, high = teacher["difference"]
+    return [Path(teacher["name"]).name, teacher["return"], f"[{low:.4g}, {high:.4g}]"]
 
 
 if __name__ == "__main__":

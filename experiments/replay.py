@@ -15,8 +15,9 @@ from dataclasses import replace
 from typing import Any
 
 from experiments.options import Parser
-from experiments.programs import RESULTS, ROW, claim, holds, report, row_cells
+from experiments.programs import RESULTS, ROW, claim, holds, row_cells
 from experiments.targets import TARGETS, Target
+from experiments.teachers import played, renewed
 from nprl.env.task import load_task
 from nprl.program import program_from_json
 from nprl.report.tables import markdown_table, text_table
@@ -33,8 +34,12 @@ def replayed(row: dict[str, Any]) -> dict[str, Any]:
     same = (t for t in TARGETS.get(row["env"], ()) if claim(t) == limit)
     bare = Target(limit["return"], limit["nodes"], limit["constants"])
     target = replace(next(same, bare), episodes=row["episodes"])  # with its reference, if any
-    result = report(task, program, target.episodes)
-    now = {"return": result.mean, "ci95": list(result.ci95)}
+    result = played(task, program, target.episodes)
+    now = {
+        "return": result.mean,
+        "ci95": list(result.ci95),
+        "teacher": renewed(row, result),
+    }
     return row | now | {"holds": holds(task, target, program, result)}
 
 

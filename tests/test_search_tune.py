@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-import nprl.distill.budget as budget_module
 import nprl.distill.dagger as dagger_module
+import nprl.distill.fitter as fitter_module
 import nprl.search.enumerate as enumerate_module
 import nprl.search.tune as tune_module
+import nprl.search.work as work_module
 from nprl.distill import learn
 from nprl.distill.budget import Budget
 from nprl.distill.dagger import dagger
@@ -192,7 +193,9 @@ def test_the_same_seed_gives_the_same_program_however_slow_the_machine(
     quick = learn_program(PENDULUM, teacher, SMALL, seed=3, max_nodes=5)
     clock = itertools.count()
     slow = SimpleNamespace(monotonic=lambda: 0.05 * next(clock), perf_counter=time.perf_counter)
-    for module in (budget_module, dagger_module, enumerate_module, learn, tune_module):
+    for module in (
+        *(work_module, dagger_module, fitter_module, enumerate_module, learn, tune_module),
+    ):
         monkeypatch.setattr(module, "time", slow)
     slowly = learn_program(PENDULUM, teacher, SMALL, seed=3, max_nodes=5)
     assert next(clock) > 50  # the clock was looked at, and said that seconds went by
@@ -205,8 +208,8 @@ def test_what_the_clock_cuts_is_said_loudly() -> None:
     said: list[str] = []
     hurried = replace(SMALL, guard_s=1e-6)
     learned = learn_program(PENDULUM, Gains(8, 1.6), hurried, max_nodes=5, progress=said.append)
-    assert set(learned.cut) >= {"DAgger", "the enumeration", "tuning"}
-    loud = [line for line in said if line.startswith("CUT BY THE CLOCK")]
+    assert set(learned.cut) >= {"DAgger", "the fits", "tuning"}
+    loud = [line for line in said if line.startswith("CUT SHORT")]
     assert len(loud) == len(learned.cut)
     assert "the same seed may give another program" in loud[0]
 

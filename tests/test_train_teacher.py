@@ -7,11 +7,12 @@ import zipfile
 import gymnasium as gym
 import numpy as np
 import pytest
-from stable_baselines3 import A2C, DQN, PPO, SAC, TD3
+from stable_baselines3 import A2C, DDPG, DQN, PPO, SAC, TD3
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
 from nprl.env.task import load_task
 from nprl.train import Normaliser, Teacher, TrainError, load_teacher
+from nprl.train.network import Network
 
 CARTPOLE = load_task("CartPole-v1")
 INVERTED = load_task("InvertedPendulum-v5")
@@ -39,9 +40,9 @@ def test_a_discrete_zip_of_stable_baselines3_is_a_teacher(tmp_path, algorithm):
     assert teacher.predict(observations[0])[0].shape == ()
 
 
-@pytest.mark.parametrize("algorithm", [PPO, SAC, TD3])
+@pytest.mark.parametrize("algorithm", [PPO, A2C, SAC, TD3, DDPG])
 def test_a_continuous_zip_of_stable_baselines3_is_a_teacher(tmp_path, algorithm):
-    options = {} if algorithm is PPO else {"buffer_size": 100}
+    options = {} if algorithm in (PPO, A2C) else {"buffer_size": 100}
     path, model = saved(algorithm, INVERTED, tmp_path, **options)
     teacher = load_teacher(path, INVERTED)
     observations = np.random.default_rng(0).normal(0, 1, (20, 4))
@@ -65,13 +66,20 @@ def test_a_schedule_written_as_a_function_is_not_unpickled(tmp_path):
     assert load_teacher(path, CARTPOLE).predict(np.zeros(4))[0] in (0, 1)
 
 
-def test_a_foreign_zip_is_announced_as_code(tmp_path, caplog):
-    path, _ = saved(PPO, CARTPOLE, tmp_path)
+def test_a_standard_zip_is_data_and_any_other_is_announced_as_code(tmp_path, caplog):
+    standard, _ = saved(PPO, INVERTED, tmp_path)
     with caplog.at_level(logging.WARNING, "nprl.train"):
-        load_teacher(path, CARTPOLE, trusted=True)
+        assert isinstance(load_teacher(standard, INVERTED).algorithm, Network)
         assert not caplog.records
-        load_teacher(path, CARTPOLE)
+        path, model = saved(PPO, INVERTED, tmp_path, use_sde=True)
+        load_teacher(path, INVERTED, trusted=True)
+        assert not caplog.records
+        teacher = load_teacher(path, INVERTED)
     assert "is code when it is loaded" in caplog.text
+    assert "exploration that depends on the state" in caplog.text
+    x = np.zeros((2, 4))
+    np.testing.assert_array_equal(teacher.predict(x)[0], model.predict(x, deterministic=True)[0])
+    assert teacher.weights(x) is None
 
 
 @pytest.mark.parametrize(
@@ -134,29 +142,73 @@ def test_a_zip_of_something_else_is_one_line(tmp_path, data, message):
     assert "\n" not in str(caught.value)
 
 
-def test_a_pickled_normaliser_is_refused_until_its_numbers_lie_beside(tmp_path):
-    venv = VecNormalize(DummyVecEnv([CARTPOLE.make]))
+def normalised(folder, **options):
+    """An untrained PPO of CartPole behind a VecNormalize with known statistics."""
+    venv = VecNormalize(DummyVecEnv([CARTPOLE.make]), **options)
     model = PPO("MlpPolicy", venv, device="cpu", seed=0)
-    venv.obs_rms.mean[:], venv.obs_rms.var[:] = 0.5, 2.0
-    model.save(tmp_path / "model.zip")
-    venv.save(str(tmp_path / "vecnormalize.pkl"))
-    with pytest.raises(TrainError, match=r"statistics in vecnormalize.pkl: a pickle is not read"):
-        load_teacher(tmp_path / "model.zip", CARTPOLE)
-    with pytest.raises(TrainError, match="a pickle is not read"):
-        load_teacher(tmp_path / "vecnormalize.pkl", CARTPOLE)
+    if venv.norm_obs:
+        venv.obs_rms.mean[:], venv.obs_rms.var[:] = [0.5, -1.0, 0.25, 0.0], 2.0
+    model.save(folder / "model.zip")
+    return model, venv
+
+
+def test_the_statistics_beside_a_zip_are_what_it_was_trained_with(tmp_path):
+    model, venv = normalised(tmp_path, clip_obs=3.0)
+    observations = np.random.default_rng(0).normal(0, 3, (200, 4))
+    expected = model.predict(venv.normalize_obs(observations), deterministic=True)[0]
+    raw = model.predict(observations, deterministic=True)[0]
+    assert (raw != expected).any()
+    assert (load_teacher(tmp_path / "model.zip", CARTPOLE).predict(observations)[0] == raw).all()
+    (tmp_path / "model").mkdir()
+    for place in (tmp_path / "vec_normalize.pkl", tmp_path / "model" / "vecnormalize.pkl"):
+        venv.save(str(place))
+        teacher = load_teacher(tmp_path / "model.zip", CARTPOLE)
+        assert (teacher.predict(observations)[0] == expected).all()
+        given = place.rename(tmp_path / "elsewhere.pickle")
+        teacher = load_teacher(tmp_path / "model.zip", CARTPOLE, statistics=given)
+        assert (teacher.predict(observations)[0] == expected).all()
     Normaliser(venv.obs_rms.mean, venv.obs_rms.var, venv.clip_obs, venv.epsilon).save(
         tmp_path / "normaliser.json"
     )
     teacher = load_teacher(tmp_path / "model.zip", CARTPOLE)
-    observations = np.random.default_rng(0).normal(0, 1, (20, 4))
-    expected = model.predict(venv.normalize_obs(observations), deterministic=True)[0]
     assert (teacher.predict(observations)[0] == expected).all()
+
+
+def test_several_statistics_are_not_chosen_from(tmp_path):
+    _, venv = normalised(tmp_path)
+    for name in ("vecnormalize.pkl", "vecnormalize_100.pkl"):
+        venv.save(str(tmp_path / name))
+    with pytest.raises(TrainError, match=r"several statistics lie beside it, vecnormalize\.pkl, "):
+        load_teacher(tmp_path / "model.zip", CARTPOLE)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "normalize: true\n",
+        "- - normalize\n  - '{''norm_obs'': True, ''norm_reward'': False}'\n",
+        "normalize: dict(norm_obs=True, norm_reward=False)\n",
+    ],
+)
+def test_a_teacher_that_was_trained_with_statistics_is_refused_without_them(tmp_path, text):
+    _, venv = normalised(tmp_path)
+    (tmp_path / "config.yml").write_text("gamma: 0.99\n" + text)
+    with pytest.raises(TrainError, match="statistics are missing: without them the network sees"):
+        load_teacher(tmp_path / "model.zip", CARTPOLE)
+    venv.save(str(tmp_path / "vecnormalize.pkl"))
+    assert load_teacher(tmp_path / "model.zip", CARTPOLE).normaliser is not None
+
+
+def test_settings_without_normalisation_ask_for_no_statistics(tmp_path):
+    saved(PPO, CARTPOLE, tmp_path)
+    (tmp_path / "config.yml").write_text("normalize: false\nnormalize_advantage: true\n")
+    assert load_teacher(tmp_path / "model.zip", CARTPOLE).normaliser is None
 
 
 def test_a_normaliser_of_another_size_or_damaged_is_one_line(tmp_path):
     path, _ = saved(PPO, CARTPOLE, tmp_path)
     Normaliser(np.zeros(3), np.ones(3)).save(tmp_path / "normaliser.json")
-    with pytest.raises(TrainError, match="3 means; CartPole-v1 has"):
+    with pytest.raises(TrainError, match="its statistics have 3 means; CartPole-v1 has"):
         load_teacher(path, CARTPOLE)
     (tmp_path / "normaliser.json").write_text("{")
     with pytest.raises(TrainError, match="no normaliser"):

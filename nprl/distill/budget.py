@@ -6,13 +6,9 @@ cuts what takes far longer than it should, and then says so.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from nprl.search.enumerate import Effort
-
-Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,29 +81,3 @@ class Budget:
         if batched:
             return cls(enumeration=Effort().times(2 / 3))
         return cls(3, 8, 40, 3000, Effort().times(2 / 3), 11, 4, 2, 20, 6, 40, 1_500_000)
-
-
-class Guard:
-    """The clock behind a budget: `late` says loudly, once for each thing, what it cut."""
-
-    def __init__(self, seconds: float, say: Progress) -> None:
-        """Begin to count."""
-        self.deadline = time.monotonic() + seconds
-        self.cut: list[str] = []
-        self._seconds, self._say = seconds, say
-
-    def late(self, what: str) -> bool:
-        """Whether the time is over; then ``what`` is cut."""
-        late = time.monotonic() > self.deadline
-        if late:
-            self.tell(what)
-        return late
-
-    def tell(self, what: str) -> None:
-        """Note that ``what`` was cut."""
-        if what not in self.cut:
-            self.cut.append(what)
-            self._say(
-                f"CUT BY THE CLOCK after {self._seconds:g} s: {what}; the same seed may give "
-                "another program elsewhere"
-            )

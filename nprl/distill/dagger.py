@@ -13,6 +13,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,10 +52,26 @@ class Distilled:
         return self.rounds[self.best].program
 
 
+@runtime_checkable
+class Weighing(Protocol):
+    """A teacher that says how much it matters that it is obeyed."""
+
+    def weights(self, observations: NDArray[np.float64]) -> NDArray[np.float64] | None:
+        """A number for each observation, not negative; None for all alike."""
+        ...
+
+
 def label(program: Program, teacher: Policy, observations: NDArray[np.float64]) -> Dataset:
-    """The teacher's actions at these observations, in the units of ``program``."""
+    """The teacher's actions at these observations, in the units of ``program``, weighed if it can.
+
+    Weights are scaled to a mean of 1.
+    """
     actions = act_of(teacher)(observations)
-    return Dataset(observations, units_of(program, actions))
+    weights = teacher.weights(observations) if isinstance(teacher, Weighing) else None
+    if weights is not None:
+        mean = float(weights.mean())
+        weights = weights / mean if mean > 0 else None
+    return Dataset(observations, units_of(program, actions), weights)
 
 
 def dagger(
@@ -67,21 +84,25 @@ def dagger(
     selection_seeds: Sequence[int] = tuple(range(500_000, 500_064)),
     progress: Callable[[str], None] | None = None,
     deadline: float | None = None,
+    data: Dataset | None = None,
+    template: Program | None = None,
+    jobs: int = 1,
 ) -> Distilled:
     """Fit ``student`` in ``rounds`` rounds of ``episodes`` episodes each, and keep the best one.
 
-    No round begins after ``deadline``, a value of ``time.monotonic()``, but the first.
+    No round begins after ``deadline``, a value of ``time.monotonic()``, but the first. ``data`` is
+    what is known before; ``template`` is what students are like (see `blank`); ``jobs`` processes
+    judge them.
 
     Raises:
         ValueError: for no round.
     """
     if rounds < 1:
         raise ValueError(f"one round or more are needed; got {rounds}")
-    program = blank(task)
-    judge = Rollouts(task, selection_seeds)
+    program = blank(task) if template is None else template
+    judge = Rollouts(task, selection_seeds, jobs)
     rng = np.random.default_rng(seed)
     driver: Act = act_of(teacher)
-    data: Dataset | None = None
     done: list[Round] = []
     try:
         for number in range(rounds):
@@ -99,7 +120,7 @@ def dagger(
             new = label(program, teacher, seen)
             data = new if data is None else data.plus(new)
             fitted = student(program, data)
-            result = judge.run(act_of(fitted)).mean
+            result = judge.run_many([fitted])[0].mean
             done.append(Round(fitted, result, imitation_loss(fitted, data)))
             driver = act_of(fitted)
             if progress is not None:

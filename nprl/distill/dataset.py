@@ -20,6 +20,8 @@ class Dataset:
 
     observations: Floats
     actions: Floats
+    weights: Floats | None = None
+    """How much each answer matters, (n,), not negative; None for all alike."""
 
     def __post_init__(self) -> None:
         """Refuse what is not finite or does not fit together."""
@@ -30,16 +32,24 @@ class Dataset:
             )
         if not (np.isfinite(x).all() and np.isfinite(y).all()):
             raise ValueError("observations and actions are finite; got NaN or infinity")
+        w = self.weights
+        if w is not None and (w.shape != (len(x),) or not (np.isfinite(w) & (w >= 0)).all()):
+            raise ValueError(f"a weight for each row, finite and not negative; got shape {w.shape}")
 
     def __len__(self) -> int:
         """How many there are."""
         return len(self.observations)
 
     def plus(self, other: Dataset) -> Dataset:
-        """Both, one after the other."""
+        """Both, one after the other; what has no weights counts as 1."""
+        weights = None
+        if self.weights is not None or other.weights is not None:
+            some = [np.ones(len(d)) if d.weights is None else d.weights for d in (self, other)]
+            weights = np.concatenate(some)
         return Dataset(
             np.concatenate([self.observations, other.observations]),
             np.concatenate([self.actions, other.actions]),
+            weights,
         )
 
     def sample(self, most: int, seed: int) -> Dataset:
@@ -47,7 +57,8 @@ class Dataset:
         if len(self) <= most:
             return self
         rows = np.sort(np.random.default_rng(seed).choice(len(self), most, replace=False))
-        return Dataset(self.observations[rows], self.actions[rows])
+        weights = None if self.weights is None else self.weights[rows]
+        return Dataset(self.observations[rows], self.actions[rows], weights)
 
     def targets(self, program: Program) -> tuple[Target, ...]:
         """One clip-aware target for each output of ``program``."""

@@ -16,10 +16,15 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
-from nprl.distill.affine import ROOM, Fit, eliminate, evaluate, monomials
+from nprl.distill.affine import eliminate, monomials
 from nprl.distill.censored import Mask, Target, fit_families
+from nprl.distill.dataset import Dataset
+from nprl.distill.fitter import Column, Fit, evaluate, passed, per_output
 from nprl.lang.terms import Compare, Formula, Num, Relation, Term, Var, Where
+from nprl.program import Program
 from nprl.search.constants import linear, shortest_between, shortest_decimals, simplify
+from nprl.search.grammar import Grammar
+from nprl.search.holes import ROOM
 
 Floats = NDArray[np.float64]
 SAMPLE = 800
@@ -33,19 +38,20 @@ LEAST = 0.02
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """The question ``sum_k signs_k x_k <= threshold``; the first sign that is not 0 is 1."""
+    """The question ``sum_k signs_k x_k <= threshold``; with whole signs, the first is 1 (or 0)."""
 
-    signs: tuple[int, ...]
+    signs: tuple[int | Fraction, ...]
     threshold: Fraction
 
     def holds(self, observations: Floats) -> Mask:
         """Which rows answer yes."""
-        return np.asarray(observations @ np.asarray(self.signs) <= float(self.threshold))
+        along = observations @ np.asarray([float(s) for s in self.signs])
+        return np.asarray(along <= float(self.threshold))
 
     def formula(self, names: Sequence[str]) -> Formula:
         """The question as text; a comparison with 0 of two inputs needs no number."""
         parts = [(s, Var(n)) for s, n in zip(self.signs, names, strict=True) if s]
-        if len(parts) == 2 and self.threshold == 0:
+        if len(parts) == 2 and self.threshold == 0 and parts[0][0] == 1 and abs(parts[1][0]) == 1:
             (_, first), (sign, second) = parts
             return Compare(Relation.LE, first, second if sign < 0 else -second)
         left = linear([Fraction(s) for s, _ in parts], [v for _, v in parts])
@@ -89,7 +95,7 @@ def fit_tree(
             Branch((*old.answers, (split, True)), old.rows & yes),
             Branch((*old.answers, (split, False)), old.rows & ~yes),
         ]
-    return _shrink(names, features, values, goal, branches)
+    return shrink(names, observations, goal, branches)
 
 
 def _directions(d: int) -> list[tuple[int, ...]]:
@@ -177,14 +183,15 @@ def _split_losses(
     return result
 
 
-def _shrink(
-    names: Sequence[str],
-    features: Sequence[Term],
-    values: Floats,
-    goal: Target,
-    branches: list[Branch],
+def shrink(
+    names: Sequence[str], observations: Floats, goal: Target, branches: Sequence[Branch]
 ) -> list[Fit]:
-    """Eliminate coefficients over all leaves, the cheapest first; a fit for each number of them."""
+    """Affine leaves for these branches, down to one coefficient each; a fit for each number of them.
+
+    Coefficients are eliminated over all leaves, the cheapest first.
+    """
+    features = monomials(names)
+    values = evaluate(features, names, observations)
     paths = []
     for branch in branches:
         part = goal.take(branch.rows)
@@ -214,7 +221,7 @@ def _tree(
     features: Sequence[Term],
     values: Floats,
     goal: Target,
-    branches: list[Branch],
+    branches: Sequence[Branch],
     leaves: Sequence[tuple[tuple[int, ...], Floats, float]],
 ) -> Fit:
     """The tree with these leaves, its coefficients rounded leaf by leaf."""
@@ -232,10 +239,11 @@ def _tree(
         constants = shortest_decimals(c.tolist(), losses, limit)
         predicted[branch.rows] = a @ np.asarray([float(v) for v in constants])
         terms.append(linear(constants, [features[k] for k in kept]))
-    return Fit(simplify(_assemble(names, branches, terms)), float(goal.loss(predicted)), ())
+    return Fit(simplify(assemble(names, branches, terms)), float(goal.loss(predicted)))
 
 
-def _assemble(names: Sequence[str], branches: Sequence[Branch], terms: Sequence[Term]) -> Term:
+def assemble(names: Sequence[str], branches: Sequence[Branch], terms: Sequence[Term]) -> Term:
+    """The tree of these branches with a term for each."""
     if len(branches) == 1:
         return terms[0]
     split = branches[0].answers[0][0]
@@ -243,5 +251,39 @@ def _assemble(names: Sequence[str], branches: Sequence[Branch], terms: Sequence[
     for answer in (True, False):
         some = [k for k, b in enumerate(branches) if b.answers[0][1] is answer]
         rest = [replace(branches[k], answers=branches[k].answers[1:]) for k in some]
-        sides.append(_assemble(names, rest, [terms[k] for k in some]))
+        sides.append(assemble(names, rest, [terms[k] for k in some]))
     return Where(split.formula(names), sides[0], sides[1])
+
+
+@dataclass(frozen=True, slots=True)
+class AffineTrees:
+    """Fits trees of ``least`` to ``leaves`` affine leaves.
+
+    Of the grammar it needs conditions, sums, differences and products. Answers out of finitely many
+    are treated as numbers, of which the nearest action is meant.
+    """
+
+    leaves: int = 4
+    least: int = 2
+
+    def __call__(
+        self,
+        template: Program,
+        data: Dataset,
+        grammar: Grammar,
+        seed: int = 0,
+        deadline: float | None = None,
+    ) -> list[Program]:
+        """See `Fitter`; larger trees are left out after the deadline."""
+        if not grammar.conditions:
+            return []
+
+        def fits(c: Column) -> list[Fit]:
+            found: list[Fit] = []
+            for leaves in range(self.least, self.leaves + 1):
+                if found and passed(deadline):
+                    break
+                found += fit_tree(c.names, c.observations, c.goal, leaves, seed)
+            return found
+
+        return per_output(template, data, grammar, fits)

@@ -13,7 +13,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -21,7 +20,7 @@ from numpy.typing import NDArray
 
 from nprl.distill.censored import Target, fit_families
 from nprl.lang.terms import Term
-from nprl.search.constants import fill, number_holes, shortest_decimals, simplify
+from nprl.search.constants import number_holes
 from nprl.search.families import Conditions, Floats, General, Linear, Seen
 from nprl.search.grammar import Grammar
 from nprl.search.growth import (
@@ -31,7 +30,7 @@ from nprl.search.growth import (
     general_candidates,
     linear_candidates,
 )
-from nprl.search.holes import fit_general, fit_linear, polish, predictions, starts
+from nprl.search.holes import fit_general, fit_linear, polish, starts, with_decimals
 
 BATCH = 96
 """Observations on which terms are told apart and fitted first."""
@@ -40,8 +39,6 @@ KEPT = 3
 SCREENED_STEPS = 3
 TRIED = 6
 """Combinations tried for each general skeleton that is fitted."""
-ROOM = 0.02
-"""Short decimals may cost this part of the loss."""
 Progress = Callable[[str], None]
 
 
@@ -332,20 +329,12 @@ class _Search:
                     holes, _ = polish(
                         skeleton, self.grammar.variables, self.observations, goal, holes
                     )
-                term, loss = self._with_decimals(skeleton, holes, goal)
+                term, loss = with_decimals(
+                    skeleton, self.grammar.variables, self.observations, goal, holes
+                )
                 if term not in found or loss < found[term].loss:
                     found[term] = Found(term, loss, size, h)
         return tuple(sorted(found.values(), key=lambda f: (f.loss, f.nodes, str(f.term))))
-
-    def _with_decimals(self, skeleton: Term, holes: Floats, goal: Target) -> tuple[Term, float]:
-        def losses(trials: Sequence[tuple[Fraction, ...]]) -> list[float]:
-            c = np.asarray([[float(v) for v in t] for t in trials])
-            at = predictions(skeleton, self.grammar.variables, self.observations, c)
-            return [float(v) for v in goal.loss(at)]
-
-        exact = losses([tuple(Fraction(v) for v in holes.tolist())])[0]
-        constants = shortest_decimals(holes.tolist(), losses, exact * (1 + ROOM) + 1e-12)
-        return simplify(fill(skeleton, constants)), losses([constants])[0]
 
 
 def _batch(n: int, goals: Sequence[Target], rng: np.random.Generator) -> NDArray[np.int64]:

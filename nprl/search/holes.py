@@ -8,6 +8,7 @@ and Mead's simplex, which also moves the thresholds that have no derivative.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,12 +16,14 @@ from scipy.optimize import minimize
 
 from nprl.distill.censored import Target, fit_families
 from nprl.lang.terms import Term
-from nprl.search.constants import HOLE
+from nprl.search.constants import HOLE, fill, shortest_decimals, simplify
 from nprl.search.grammar import values
 
 Floats = NDArray[np.float64]
 STARTS = 8
 HUGE = 1e12
+ROOM = 0.02
+"""Short decimals may cost this part of the loss."""
 
 
 def predictions(t: Term, names: Sequence[str], observations: Floats, holes: Floats) -> Floats:
@@ -113,3 +116,17 @@ def polish(
         options={"initial_simplex": simplex, "maxfev": 40 * len(c), "fatol": 1e-12},
     )
     return (np.asarray(found.x), float(found.fun)) if found.fun < loss else (c, loss)
+
+
+def with_decimals(
+    t: Term, names: Sequence[str], observations: Floats, goal: Target, holes: Floats
+) -> tuple[Term, float]:
+    """The skeleton ``t`` with short decimals near ``holes`` that cost next to nothing, and its loss."""
+
+    def losses(trials: Sequence[tuple[Fraction, ...]]) -> list[float]:
+        c = np.asarray([[float(v) for v in trial] for trial in trials])
+        return [float(v) for v in goal.loss(predictions(t, names, observations, c))]
+
+    exact = losses([tuple(Fraction(v) for v in holes.tolist())])[0]
+    constants = shortest_decimals(holes.tolist(), losses, exact * (1 + ROOM) + 1e-12)
+    return simplify(fill(t, constants)), losses([constants])[0]

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Protocol
 
 from nprl.env.task import Task
 
@@ -92,10 +93,19 @@ class Work:
         return range(FIRST_CHOOSING, FIRST_CHOOSING + self.choosing)
 
 
+class Guarded(Protocol):
+    """What says after how many seconds a search is cut: `Work`, `nprl.distill.budget.Budget`."""
+
+    @property
+    def guard_s(self) -> float:
+        """Seconds."""
+        ...
+
+
 class Clock:
     """The guard of one search: `late` says once what it cut."""
 
-    def __init__(self, work: Work, say: Callable[[str], None]) -> None:
+    def __init__(self, work: Guarded, say: Callable[[str], None]) -> None:
         """Begin to count."""
         self.deadline = time.monotonic() + work.guard_s
         self.cut: list[str] = []
