@@ -46,7 +46,7 @@ def test_where_no_constant_is_left_for_a_bias_there_is_none() -> None:
         assert entry.constants <= 4
     front = found(CART, 100_000, most=2)
     assert front.best().constants <= 2
-    assert front.best().mean > 100
+    assert front.best().mean == 500.0
 
 
 def test_scores_have_an_affine_term_for_each_action() -> None:

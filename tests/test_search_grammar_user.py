@@ -1,5 +1,6 @@
 """What users ask of programs: sketches, and constraints that every learner obeys."""
 
+from dataclasses import replace
 from fractions import Fraction
 
 import pytest
@@ -8,9 +9,10 @@ from experiments import programs
 from nprl.distill.rollout import blank, with_terms
 from nprl.env.task import load_task
 from nprl.lang.ranges import Interval
-from nprl.lang.terms import nodes
 from nprl.lang.text import parse
+from nprl.model import Coordinate
 from nprl.program import Program
+from nprl.search.constants import ZERO
 from nprl.search.constraints import Constraint, Monotone, Steady, Symmetric, Within
 from nprl.search.evolve import evolve
 from nprl.search.grammar import Grammar
@@ -19,6 +21,7 @@ from nprl.search.work import Work
 
 TASK = load_task("Pendulum-v1").unbound()
 TEMPLATE = blank(TASK)
+ENDS = Fraction(-1), Fraction(1)
 NAMES = ("x", "y", "omega")
 RANGES = (
     ("x", Interval(Fraction(-1), Fraction(1))),
@@ -39,10 +42,13 @@ def grammar(*constraints: Constraint, ranges: bool = True) -> Grammar:
 def test_a_sketch_keeps_what_was_written_and_names_its_places() -> None:
     found = sketch("clip(??push, -1, 1) - ? * omega", "where(x <= ?, ??push, 0.25)")
     assert (found.places, found.numbers) == (3, {1, 2})
-    first, second = found.plug([parse("y + 1"), parse("2"), parse("0.5")])
+    two = replace(
+        TEMPLATE, outputs=(*TEMPLATE.outputs, Coordinate("b", "", *ENDS)), output=(ZERO, ZERO)
+    )
+    first, second = found.plug(two, [parse("y + 1"), parse("2"), parse("0.5")])
     assert str(first) == "clip(y + 1, -1, 1) - 2 * omega"
     assert str(second) == "where(x <= 0.5, y + 1, 0.25)"
-    assert found.size([parse("y + 1"), parse("2"), parse("0.5")]) == nodes(first) + nodes(second)
+    assert found.program(two, [parse("y + 1"), parse("2"), parse("0.5")]).output == (first, second)
 
 
 @pytest.mark.parametrize(

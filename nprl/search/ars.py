@@ -31,6 +31,8 @@ from nprl.search.work import INTERRUPTED, Clock, Work
 METHOD = "augmented random search"
 EPISODES = 160
 """How many are played, about, between looks at how good the centre is."""
+EACH = 300
+"""Whole episodes that each search may play at least: for less work, fewer of them begin."""
 DIGITS = 4
 """Significant digits of the constants."""
 KEPT = 5
@@ -56,10 +58,10 @@ class Setting:
 
 
 SETTINGS = (
-    Setting(16, 8, 0.02, 0.03),
-    Setting(16, 8, 0.02, 0.03, bare=True),
-    Setting(4, 2, 0.02, 0.02),
-    Setting(4, 2, 0.02, 0.02, bare=True),
+    Setting(8, 8, 0.05, 0.03),
+    Setting(8, 8, 0.05, 0.03, bare=True),
+    Setting(8, 4, 0.02, 0.03),
+    Setting(8, 4, 0.02, 0.03, bare=True),
 )
 
 
@@ -179,6 +181,7 @@ class _Search:
             if self._played >= EPISODES:
                 self.look()
             self.step()
+        self.look()
 
 
 def ars(
@@ -202,8 +205,9 @@ def ars(
     task, say = task_of(source), progress or (lambda text: None)
     clock = Clock(work, say)
     tuning = Rollouts(task, work.tuning_seeds(seed), work.jobs)
-    all_of = [_Search(tuning, grammar, s, seed, k) for k, s in enumerate(SETTINGS)]
-    searches, rounds = all_of, len(SETTINGS).bit_length()
+    begun = max(1, min(len(SETTINGS), work.search_steps // (EACH * task.horizon)))
+    all_of = [_Search(tuning, grammar, s, seed, k) for k, s in enumerate(SETTINGS[:begun])]
+    searches, rounds = all_of, max(2, begun.bit_length())
     try:
         for k in range(1, rounds + 1):
             for search in searches:
@@ -211,7 +215,7 @@ def ars(
                 say(f"{search.setting}, {search.spent} steps: {search.best:.5g}")
             searches = sorted(searches, key=lambda s: -s.best)[: max(1, len(searches) // 2)]
             for search in searches:
-                search.prune(min(1.0, k / max(1, rounds - 1)))
+                search.prune(min(1.0, k / (rounds - 1)))
     except KeyboardInterrupt:
         clock.tell(INTERRUPTED)
     finally:

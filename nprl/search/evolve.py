@@ -18,9 +18,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from nprl.distill.rollout import Rollouts, blank
+from nprl.distill.rollout import Rollouts, blank, with_terms
 from nprl.env.task import Task
-from nprl.lang.terms import Term, constants, nodes
+from nprl.lang.terms import Term, nodes
 from nprl.memory import needed
 from nprl.program import Program
 from nprl.search.constants import decimal, fill, lift, simplify
@@ -31,7 +31,7 @@ from nprl.search.judge import judged
 from nprl.search.learner import Progress, Source, task_of
 from nprl.search.mutate import Mutator, near
 from nprl.search.saved import Saved
-from nprl.search.sketch import free
+from nprl.search.sketch import LoopSketch, free
 from nprl.search.tune import Returns, tune
 from nprl.search.work import INTERRUPTED, Clock, Work
 
@@ -86,14 +86,14 @@ class _Search:
     """One evolution: its populations, the episodes they play, and the next child."""
 
     def __init__(self, task: Task, grammar: Grammar, work: Work, seed: int) -> None:
-        self._template = blank(task, grammar.scores)
-        self._most = grammar.max_nodes - int(grammar.scores)
+        self._template = replace(blank(task, grammar.scores), registers=grammar.registers)
         self._sketch = grammar.sketch or free(len(self._template.output))
-        inputs = [i.name for i in self._template.inputs] + [r.name for r in grammar.registers]
-        self._sketch.check(inputs, len(self._template.output))
         self._grammar, self._work = grammar, work
         self._rng = np.random.default_rng(seed)
-        self._mutator = Mutator(grammar, self._rng)
+        self._mutators = [
+            Mutator(replace(grammar, variables=names) if names else grammar, self._rng)
+            for names in self._sketch.readable(self._template)
+        ]
         self._tuning = Rollouts(task, work.tuning_seeds(seed), work.jobs)
         few = [Rollouts(task, self._tuning.seeds[:k], work.jobs) for k in SCREENS]
         self._screens = [*few, self._tuning]
@@ -157,28 +157,23 @@ class _Search:
         for rollouts in (*self._screens, self._refining):
             rollouts.close()
 
-    def _program(self, parts: Parts) -> Program:
-        output = self._sketch.plug(parts)
-        return replace(
-            self._template, output=output, registers=needed(output, self._grammar.registers)
-        )
+    def _program(self, parts: Sequence[Term]) -> Program:
+        whole = self._sketch.program(self._template, parts)
+        return replace(whole, registers=needed(whole.output, whole.registers))
 
     def _terms(self, parts: Sequence[Term]) -> tuple[Term, ...]:
-        """The outputs, or scores, with these parts, and the updates of the registers they read."""
-        output = self._sketch.plug(parts)
-        return (*output, *(r.update for r in needed(output, self._grammar.registers)))
-
-    def _size(self, parts: Sequence[Term]) -> int:
-        """The nodes of the program without the argmax."""
-        return sum(map(nodes, self._terms(parts)))
+        """The terms of the template with these parts; its registers, also idle ones, stay."""
+        held = (r.update for r in self._template.registers)
+        return (*self._sketch.plug(self._template, parts), *held)
 
     def step(self) -> None:
         """A child: its constants are tried on more and more episodes, as long as it is worth it."""
         found = tuple(simplify(t) for t in self._child())
         skeleton = lift(found)[0]
         self.born += 1
-        size = self._size(found)
-        if size > self._most or not self._few_constants(found):
+        program = self._program(found)
+        most = self._grammar.max_constants
+        if program.nodes > self._grammar.max_nodes or (most and program.constants > most):
             return
         known = int.from_bytes(hashlib.sha256(repr(skeleton).encode()).digest()[:6])
         if known in self._seen and self._rng.random() < 0.9:
@@ -186,16 +181,12 @@ class _Search:
         self._seen.add(known)
         for screen in self._screens:
             found, mean = self._best_constants(found, screen)
-            if not self._islands.worth(found, size, mean, len(screen.seeds)):
+            if not self._islands.worth(found, program.nodes, mean, len(screen.seeds)):
                 return
         program = self._program(found)
         if self._grammar.admits(program):
             played = self._tuning.run_many([program])[0]
-            self._islands.add(Member(found, size, played.returns))
-
-    def _few_constants(self, parts: Parts) -> bool:
-        most = self._grammar.max_constants
-        return most is None or sum(map(constants, self._terms(parts))) <= most
+            self._islands.add(Member(found, program.nodes, played.returns))
 
     def tuned(self, seed: int, clock: Clock, say: Progress) -> list[Program]:
         """All populations, and the best two of each size, if no smaller is better, tuned by CMA-ES."""
@@ -205,43 +196,47 @@ class _Search:
                 break
             skeletons, values = lift(member.parts)
             found = tune(
-                self._program(member.parts),
+                with_terms(self._template, self._terms(member.parts)),
                 self._refining,
                 seed,
                 self._work.evaluations,
                 clock.deadline,
                 lifted=(self._terms(skeletons), values),
             )
-            say(
-                f"tuned {found.program.nodes} nodes: {member.mean:.5g} -> {found.episodes.mean:.5g}"
-            )
-            better = found.program  # a register whose factor became 0 is read no more
-            result.append(replace(better, registers=needed(better.output, better.registers)))
+            program = self._program([simplify(fill(t, found.constants)) for t in skeletons])
+            say(f"tuned {program.nodes} nodes: {member.mean:.5g} -> {found.episodes.mean:.5g}")
+            result.append(program)
         return result
 
     def _child(self) -> list[Term]:
         rng, places, numbers = self._rng, self._sketch.places, self._sketch.numbers
         members = self._islands.all()
         if len(members) < 2 * KEPT or rng.random() < FRESH:
-            each = max(1, self._most // places)
+            each = max(1, self._grammar.max_nodes // places)
             return [
-                self._mutator.number()
-                if k in numbers
-                else self._mutator.term(int(rng.integers(1, each + 1)))
-                for k in range(places)
+                m.number() if k in numbers else m.term(int(rng.integers(1, each + 1)))
+                for k, m in enumerate(self._mutators)
             ]
         result = list(self._parent(members).parts)
         for _ in range(1 + int(rng.random() < TWICE)):
             k = int(rng.integers(places))
-            room = self._most - self._size(result) + nodes(result[k])
+            room = self._grammar.max_nodes - self._program(result).nodes + nodes(result[k])
+            mutator = self._mutators[k]
             if k in numbers:
-                result[k] = self._mutator.number()
+                result[k] = mutator.number()
             elif rng.random() < CROSSED:
-                donor = members[int(rng.integers(len(members)))].parts
-                result[k] = self._mutator.crossed(result[k], donor[int(rng.integers(places))], room)
+                donor = self._donor(members, k)
+                result[k] = mutator.crossed(result[k], donor, room)
             else:
-                result[k] = self._mutator.mutated(result[k], room)
+                result[k] = mutator.mutated(result[k], room)
         return result
+
+    def _donor(self, members: list[Member], place: int) -> Term:
+        """A part of another program that may stand in this place."""
+        parts = members[int(self._rng.integers(len(members)))].parts
+        if isinstance(self._sketch, LoopSketch):  # its places may read different names
+            return parts[place]
+        return parts[int(self._rng.integers(len(parts)))]
 
     def _parent(self, members: list[Member]) -> Member:
         """A good one of all sizes, or anyone of any size."""
@@ -252,10 +247,9 @@ class _Search:
 
     def _best_constants(self, parts: Parts, rollouts: Rollouts) -> tuple[Parts, float]:
         skeletons, values = lift(parts)
-        program = self._program(parts)
         if not values:
-            return parts, rollouts.run_many([program])[0].mean
-        judge = Returns(program, self._terms(skeletons), rollouts)
+            return parts, rollouts.run_many([self._program(parts)])[0].mean
+        judge = Returns(self._template, self._terms(skeletons), rollouts)
         table = near(values, self._work.settings, self._rng)
         means = judge.means(table)
         top = int(np.argmax(means))

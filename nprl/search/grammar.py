@@ -37,7 +37,7 @@ from nprl.lang.terms import (
 from nprl.memory import Register
 from nprl.program import Program
 from nprl.search.constraints import Claim, Constraint, proved, refuted
-from nprl.search.sketch import Sketch
+from nprl.search.sketch import AnySketch
 
 Floats = NDArray[np.float64]
 UNARY = (UnaryOp.NEG, UnaryOp.ABS, UnaryOp.SIN, UnaryOp.COS, UnaryOp.TANH)
@@ -62,7 +62,7 @@ class Grammar:
     max_holes: int = 3
     max_constants: int | None = None
     """Of whole programs, for searches that have a constant for each input; None: as many as come."""
-    sketch: Sketch | None = None
+    sketch: AnySketch | None = None
     """What is given of the program; None leaves each output free."""
     constraints: tuple[Constraint, ...] = ()
     """What every program must keep, for all inputs in the ``ranges``."""

@@ -10,12 +10,17 @@ Source: Solar-Lezama, "Program synthesis by sketching", 2008.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
-from nprl.lang.terms import Term, Var, nodes, replace, variables
+from nprl.lang.terms import Term, Var, variables
+from nprl.lang.terms import replace as replaced
 from nprl.lang.text import parse
+from nprl.loops import Loop, loop_from_text
+from nprl.program import Program
+from nprl.search.constants import ZERO
 
+NO_PLACE = "a sketch has a place to fill, ?? for a term or ? for a number; got none"
 _PLACE = re.compile(r"(\?\??)(\w*)")
 _NAME = "place:"
 """What the name of a place begins with; the colon keeps places apart from inputs."""
@@ -36,31 +41,73 @@ class Sketch:
     def __post_init__(self) -> None:
         """Refuse what leaves nothing to find."""
         if not self.places:
+            raise ValueError(NO_PLACE)
+
+    def plug(self, template: Program, parts: Sequence[Term]) -> tuple[Term, ...]:
+        """The terms of a program like ``template`` with part k in place k."""
+        return tuple(_filled(self.outputs, parts))
+
+    def program(self, template: Program, parts: Sequence[Term]) -> Program:
+        """The program with part k in place k."""
+        return replace(template, output=self.plug(template, parts))
+
+    def readable(self, template: Program) -> list[tuple[str, ...] | None]:
+        """The names that the term in each place may read; None for all of the grammar's.
+
+        Raises:
+            ValueError: for another number of terms than ``template`` has, or unknown names.
+        """
+        if len(self.outputs) != len(template.output):
             raise ValueError(
-                "a sketch has a place to fill, ?? for a term or ? for a number; got none"
+                f"the sketch has {len(self.outputs)} terms; the program has {len(template.output)}"
             )
+        self.program(template, [ZERO] * self.places)
+        return [None] * self.places
 
-    def plug(self, parts: Sequence[Term]) -> tuple[Term, ...]:
-        """The outputs with part k in place k."""
-        at: Mapping[Term, Term] = {place(k): part for k, part in enumerate(parts)}
-        return tuple(replace(t, at) for t in self.outputs)
 
-    def size(self, parts: Sequence[Term]) -> int:
-        """The nodes of the outputs with these parts."""
-        return sum(map(nodes, self.plug(parts)))
+@dataclass(frozen=True, slots=True)
+class LoopSketch:
+    """A loop (`nprl.loops.Loop`) with places."""
 
-    def check(self, inputs: Sequence[str], outputs: int) -> None:
-        """Raise for another number of outputs, or for names that are no inputs."""
-        if len(self.outputs) != outputs:
-            raise ValueError(
-                f"the sketch has {len(self.outputs)} terms; the program has {outputs} outputs"
+    loop: Loop
+    places: int
+    numbers: frozenset[int] = frozenset()
+
+    def plug(self, template: Program, parts: Sequence[Term]) -> tuple[Term, ...]:
+        """The terms of the unrolled program with part k in place k."""
+        return self._with(parts).unrolled(template)
+
+    def program(self, template: Program, parts: Sequence[Term]) -> Program:
+        """The unrolled program with part k in place k."""
+        return self._with(parts).unroll(template)
+
+    def _with(self, parts: Sequence[Term]) -> Loop:
+        return self.loop.with_terms(_filled(self.loop.terms, parts))
+
+    def readable(self, template: Program) -> list[tuple[str, ...] | None]:
+        """The names that the term in each place may read: those that all its loop's terms may.
+
+        Raises:
+            ValueError: where ``template`` is no program for this loop.
+        """
+        self.program(template, [ZERO] * self.places)
+        known = list(zip(self.loop.terms, self.loop.readable(template), strict=True))
+        found: list[tuple[str, ...] | None] = []
+        for k in range(self.places):
+            some = [set(names) for t, names in known if place(k).name in variables(t)]
+            shared = set.intersection(*some)
+            found.append(
+                tuple(n for _, names in known for n in dict.fromkeys(names) if n in shared)
             )
-        for t in self.outputs:
-            for name in sorted(variables(t) - set(inputs)):
-                if not name.startswith(_NAME):
-                    raise ValueError(
-                        f"sketch {t}: unknown name {name!r}; the inputs are {', '.join(inputs)}"
-                    )
+        return [tuple(dict.fromkeys(names or ())) for names in found]
+
+
+AnySketch = Sketch | LoopSketch
+
+
+def _filled(terms: Sequence[Term], parts: Sequence[Term]) -> list[Term]:
+    at: dict[Term, Term] = {place(k): part for k, part in enumerate(parts)}
+    return [replaced(t, at) for t in terms]
 
 
 def place(index: int) -> Var:
@@ -79,6 +126,24 @@ def sketch(*texts: str) -> Sketch:
     Raises:
         ValueError: for text that is no term or has no place, or for a name of places of both kinds.
     """
+    marked, places, numbers = _marked("\n".join(texts))
+    return Sketch(tuple(map(parse, marked.split("\n"))), places, numbers)
+
+
+def loop_sketch(text: str) -> LoopSketch:
+    """The sketch of a loop, its text with places; without any the loop stands as it is.
+
+    Raises:
+        ValueError: for text that is no loop, or for a name of places of both kinds.
+    """
+    marked, places, numbers = _marked(text)
+    if not places:
+        raise ValueError(NO_PLACE)
+    return LoopSketch(loop_from_text(marked), places, numbers)
+
+
+def _marked(text: str) -> tuple[str, int, frozenset[int]]:
+    """The text with the names of places, how many these are, and which hold numbers."""
     known: dict[str, tuple[int, str]] = {}
 
     def put(match: re.Match[str]) -> str:
@@ -88,6 +153,5 @@ def sketch(*texts: str) -> Sketch:
             raise ValueError(f"sketch: {name!r} is a place for a term and for a number")
         return f"{_NAME}{k}"
 
-    outputs = tuple(parse(_PLACE.sub(put, text)) for text in texts)
-    numbers = frozenset(k for k, marks in known.values() if marks == "?")
-    return Sketch(outputs, len(known), numbers)
+    marked = _PLACE.sub(put, text)
+    return marked, len(known), frozenset(k for k, marks in known.values() if marks == "?")

@@ -46,6 +46,8 @@ class Tuned:
     program: Program
     episodes: Episodes
     evaluations: int
+    constants: tuple[Fraction, ...] = ()
+    """The numbers that were found for the holes."""
     finished: bool = True
     """Whether the search ended before the deadline."""
 
@@ -98,10 +100,12 @@ def tune(
     )
     if mean > best_mean:
         best = first + scale * z
-    chosen = judge.program([decimal(v, 6) for v in best])
+    found: Sequence[Fraction] = [decimal(v, 6) for v in best]
     if shorten:
-        chosen = _shorten(judge, best, rollouts)
-    return Tuned(chosen, rollouts.run_many([chosen])[0], judge.evaluations, not _late(deadline))
+        found = _shortened(judge, best, rollouts)
+    chosen, late = judge.program(found), _late(deadline)
+    played = rollouts.run_many([chosen])[0]
+    return Tuned(chosen, played, judge.evaluations, tuple(found), not late)
 
 
 def shorten(program: Program, rollouts: Rollouts) -> Program:
@@ -113,10 +117,10 @@ def shorten(program: Program, rollouts: Rollouts) -> Program:
     if not values:
         return program
     judge = Returns(program, skeletons, rollouts)
-    return _shorten(judge, np.asarray([float(v) for v in values]), rollouts)
+    return judge.program(_shortened(judge, np.asarray([float(v) for v in values]), rollouts))
 
 
-def _shorten(judge: Returns, best: Floats, rollouts: Rollouts) -> Program:
+def _shortened(judge: Returns, best: Floats, rollouts: Rollouts) -> Sequence[Fraction]:
     exact = judge.program([decimal(v, 9) for v in best])
     played = rollouts.run_many([exact])[0]
     limit = -played.mean + NOISE * played.error
@@ -125,8 +129,7 @@ def _shorten(judge: Returns, best: Floats, rollouts: Rollouts) -> Program:
         some = np.asarray([[float(v) for v in t] for t in trials])
         return [-float(v) for v in judge.means(some)]
 
-    found = shortest_decimals(best.tolist(), losses, limit, at_once=rollouts.batched)
-    return judge.program(found)
+    return shortest_decimals(best.tolist(), losses, limit, at_once=rollouts.batched)
 
 
 def search_constants(
