@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import shlex
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 from gymnasium import spaces
@@ -15,7 +16,7 @@ from nprl.memory import from_line
 from nprl.program import Program
 from nprl.search.constraints import Constraint, Monotone, Steady, Symmetric, Within
 from nprl.search.grammar import Grammar
-from nprl.search.sketch import sketch
+from nprl.search.sketch import AnySketch, loop_sketch, sketch
 
 LARGE = 1e6
 """A bound of an observation that is no bound."""
@@ -43,6 +44,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         metavar="TERM",
         help="a term for each output, with ?? for terms and ? for numbers to be found",
+    )
+    group.add_argument(
+        "--loop", type=Path, metavar="FILE", help="a loop's text, with such places in its terms"
     )
     group.add_argument(
         "--rising", nargs="+", default=[], metavar="INPUT", help="outputs rise with it"
@@ -103,10 +107,21 @@ def grammar_of(
         max_constants=args.constants or constants,
         scores=args.scores,
         registers=registers,
-        sketch=sketch(*args.sketch) if args.sketch else None,
+        sketch=_sketch(args),
         constraints=tuple(kept),
         ranges=(*ranges(task, [i.name for i in template.inputs]), *held) if kept else (),
     )
+
+
+def _sketch(args: argparse.Namespace) -> AnySketch | None:
+    if args.loop is not None:
+        if args.sketch:
+            raise ValueError("--sketch and --loop: one of them is accepted")
+        try:
+            return loop_sketch(args.loop.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise ValueError(f"{args.loop}: {error.strerror or error}") from None
+    return sketch(*args.sketch) if args.sketch else None
 
 
 def said(args: argparse.Namespace, grammar: Grammar) -> str:
@@ -118,6 +133,7 @@ def said(args: argparse.Namespace, grammar: Grammar) -> str:
         "memory",
         "only",
         "sketch",
+        "loop",
         "rising",
         "falling",
         "odd",
@@ -127,7 +143,8 @@ def said(args: argparse.Namespace, grammar: Grammar) -> str:
     ):
         value = getattr(args, option)
         if value:
-            words += [f"--{option}", *map(str, value)]
+            some = value if isinstance(value, list) else [value]
+            words += [f"--{option}", *map(str, some)]
     return shlex.join(words)
 
 

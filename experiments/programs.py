@@ -29,7 +29,8 @@ from nprl.env.task import Task, load_task
 from nprl.evaluate import Evaluation, paired_ci95
 from nprl.files import write_atomic
 from nprl.lang.text import parse
-from nprl.program import Program, program_from_json
+from nprl.loops import from_data, to_data
+from nprl.program import Program
 from nprl.report.front import draw_front
 from nprl.report.tables import text_table
 from nprl.search.direct import AFFINE, CUBIC
@@ -89,10 +90,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         for item in folders.items()
     )
     runs: list[Run] = []
-    for run in learned:
-        print(f"{args.env}, seed {run.seed}, {run.wall_s:.0f} s:", flush=True)
-        print(text_table(COLUMNS, run.front.rows()), flush=True)
-        runs.append(run)
+    try:
+        for run in learned:
+            print(f"{args.env}, seed {run.seed}, {run.wall_s:.0f} s:", flush=True)
+            print(text_table(COLUMNS, run.front.rows()), flush=True)
+            runs.append(run)
+    except ValueError as error:  # what a search refuses, a saved state of another one too
+        print(f"programs: {error}", file=sys.stderr)
+        return 2
     command = f"python -m experiments.programs --env {args.env} --method {args.method}"
     for option in ("teacher", "statistics"):
         value = getattr(args, option)
@@ -102,7 +107,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     if rows:
         print(text_table(ROW, [row_cells(r) for r in rows]))
     if args.freeze:
-        path = write_atomic(RESULTS / f"{args.env}.json", json.dumps(rows, indent=1) + "\n")
+        path = RESULTS / f"{args.env.replace('/', '_')}.json"
+        if path.exists():  # what other methods found stays
+            old = json.loads(path.read_text(encoding="utf-8"))
+            rows = [*(r for r in old if r["method"] != args.method), *rows]
+        write_atomic(path, json.dumps(rows, indent=1) + "\n")
         print(f"frozen: {path}", file=sys.stderr)
     return 0
 
@@ -171,7 +180,7 @@ def reported(
         rows.append(
             {
                 "env": task.name,
-                "program": entry.program.to_json(),
+                **to_data(entry.program),
                 "method": method,
                 "command": f"{command} {run.seed}",
                 "wall_s": run.wall_s,
@@ -221,7 +230,7 @@ def row_cells(row: dict[str, Any]) -> list[str | int | float | None]:
     limit = row["claim"]
     size = f"{limit['nodes']} nodes" if limit["nodes"] else f"{limit['constants']} constants"
     return [
-        program_from_json(row["program"]).formula,
+        from_data(row).formula,
         row["nodes"],
         row["constants"],
         row["return"],

@@ -19,7 +19,7 @@ from experiments.programs import RESULTS, ROW, claim, holds, row_cells
 from experiments.targets import TARGETS, Target
 from experiments.teachers import played, renewed
 from nprl.env.task import load_task
-from nprl.program import program_from_json
+from nprl.loops import from_data
 from nprl.report.tables import markdown_table, text_table
 
 QUICK = ("CartPole-v1", "MountainCar-v0")
@@ -29,7 +29,7 @@ QUICK = ("CartPole-v1", "MountainCar-v0")
 def replayed(row: dict[str, Any]) -> dict[str, Any]:
     """The row with the return of now; ``holds`` says whether its claim does."""
     task = load_task(row["env"]).unbound()
-    program = program_from_json(row["program"])
+    program = from_data(row)
     limit = row["claim"]
     same = (t for t in TARGETS.get(row["env"], ()) if claim(t) == limit)
     bare = Target(limit["return"], limit["nodes"], limit["constants"])

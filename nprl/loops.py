@@ -12,7 +12,7 @@ the output of the member before it, as it is before it is clipped; then the loop
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
@@ -21,7 +21,7 @@ from nprl.lang import terms as tm
 from nprl.lang.build import maximum, minimum
 from nprl.lang.terms import Num, Term, Var, nodes, variables
 from nprl.lang.text import parse
-from nprl.program import Program, ProgramError
+from nprl.program import Program, ProgramError, program_from_json
 
 BEFORE, AFTER = ":before", ":after"
 FOLDS = ("sum", "mean", "min", "max")
@@ -232,6 +232,27 @@ class Unrolled(Program):
     def formula(self) -> str:
         """The loop on one line."""
         return "; ".join(str(self.loop).splitlines()[2:])
+
+
+def to_data(program: Program) -> dict[str, Any]:
+    """A program as JSON data: its terms, and the text of the loop that they were unrolled from."""
+    loop = str(program.loop) if isinstance(program, Unrolled) else None
+    return {"program": program.to_json(), "loop": loop}
+
+
+def from_data(data: Mapping[str, Any]) -> Program:
+    """The program that `to_data` wrote; other keys are not looked at.
+
+    Raises:
+        ProgramError: for anything else, and for terms that are not the loop's.
+    """
+    program = program_from_json(data["program"])
+    if data.get("loop") is None:
+        return program
+    unrolled = loop_from_text(str(data["loop"])).unroll(program)
+    if unrolled.output != program.output:
+        raise ProgramError(f"{program.name}: the terms are not those of its loop")
+    return unrolled
 
 
 _PATTERN = re.compile(r"(\w+) = (\w+?)\{(?:([0-9]+) ?\* ?)?(\w+)(?: ?([+-]) ?([0-9]+))?\}")

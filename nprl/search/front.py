@@ -15,7 +15,8 @@ from typing import Any
 
 from nprl.files import write_atomic
 from nprl.lang.serial import loads
-from nprl.program import Program, ProgramError, program_from_json
+from nprl.loops import from_data, to_data
+from nprl.program import Program, ProgramError
 
 FORMAT = "nprl-front/1"
 
@@ -119,7 +120,7 @@ class Front:
             "cut": list(self.cut),
             "entries": [
                 {
-                    "program": e.program.to_json(),
+                    **to_data(e.program),
                     "origin": e.origin,
                     "mean": e.mean,
                     "ci95": list(e.ci95),
@@ -165,7 +166,7 @@ def _entry(data: dict[str, Any]) -> Entry:
     if proved not in (True, False, None):
         raise TypeError(f"proved is true, false or null; got {proved!r}")
     return Entry(
-        program_from_json(data["program"]),
+        from_data(data),
         str(data["origin"]),
         float(data["mean"]),
         (low, high),
