@@ -106,8 +106,8 @@ def losses(
     source: Taught, grammar: Grammar, work: Work, seed: int
 ) -> list[list[str | int | float | None]]:
     """Imitation loss of the first output by size, in the processor time of plain enumeration."""
-    template = blank(source.task)
-    data = demonstrated(source, work, seed, Clock(work, print), lambda text: None)
+    clock = Clock(work, print)
+    template, data = demonstrated(source, grammar, "", work, seed, clock, lambda text: None)
     some = data.sample(ROWS, seed)
     small = replace(grammar, max_nodes=11, max_holes=3)
     began = time.process_time()
@@ -146,8 +146,8 @@ def enumeration(
     """Plain enumeration to a teacher, tuned and judged as the guided methods are."""
     assert isinstance(source, Taught)
     clock, say = Clock(work, print), progress or (lambda text: None)
-    template = blank(source.task)
-    data = demonstrated(source, work, seed, clock, say).sample(ROWS, seed)
+    template, data = demonstrated(source, grammar, "enumeration", work, seed, clock, say)
+    data = data.sample(ROWS, seed)
     small = replace(grammar, max_nodes=11, max_holes=3)
     found = enumerate_terms(
         small, data.observations, data.targets(template), seed, Effort().times(0.5)

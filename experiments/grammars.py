@@ -80,10 +80,6 @@ def grammar_of(
         ValueError: for names that are no inputs, or what is no sketch.
     """
     registers = tuple(r for line in args.memory or () for r in from_line(line))
-    if registers and args.method != "evolution":
-        raise ValueError(
-            f"--memory: --method evolution searches programs with memory; got {args.method}"
-        )
     names = [i.name for i in template.inputs] + [r.name for r in registers]
     held = [(r.name, Interval(r.low, r.high)) for r in registers]
     steady = dict(_noise(text) for text in (args.steady or [""])[1:])

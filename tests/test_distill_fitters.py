@@ -274,5 +274,5 @@ def test_a_learner_of_fits_needs_somebody_to_learn_from() -> None:
     learner = Imitation("trees", QUICK["trees"])
     with pytest.raises(ValueError, match="trees learns from a teacher or from demonstrations"):
         learner(CART, GRAMMAR, LITTLE)
-    with pytest.raises(ValueError, match="fits whole terms without memory and fills no sketch"):
+    with pytest.raises(ValueError, match="trees knows no sketch; evolution does"):
         learner(Taught(CART, Cart()), replace(GRAMMAR, sketch=sketch("?? + 1")), LITTLE)

@@ -335,7 +335,7 @@ def test_evolution_balances_without_velocities_by_what_it_remembers() -> None:
         read = {n for t in entry.program.terms for n in variables(t)}
         assert {r.name for r in entry.program.registers} <= read
         assert entry.nodes <= 9
-    with pytest.raises(ValueError, match="without memory; try evolution"):
+    with pytest.raises(ValueError, match="knows no memory; evolution does"):
         ars(CART, grammar, work)
 
 
@@ -357,5 +357,5 @@ def test_memory_is_asked_for_on_the_command_line(capsys: pytest.CaptureFixture[s
     assert programs.main(["--env", "CartPole-v1", "--memory", LINES[0], "--method", "ars"]) == 2
     assert programs.main(["--env", "CartPole-v1", "--memory", "last of theta"]) == 2
     err = capsys.readouterr().err
-    assert "--method evolution searches programs with memory; got ars" in err
+    assert "augmented random search knows no memory; evolution does" in err
     assert "accepted is: memory NAME [unit]" in err

@@ -132,7 +132,7 @@ def test_demonstrations_serve_without_a_teacher() -> None:
 
 
 def test_a_task_alone_teaches_nothing_and_a_late_clock_is_told() -> None:
-    with pytest.raises(ValueError, match="NEAR imitates: give a teacher"):
+    with pytest.raises(ValueError, match="NEAR learns from a teacher"):
         near(CART, GRAMMAR, LITTLE)
     said: list[str] = []
     near(Taught(CART, TEACHER), GRAMMAR, replace(LITTLE, guard_s=0.0), 0, said.append)

@@ -121,5 +121,5 @@ def test_a_teacher_is_imitated_and_the_return_decides() -> None:
     front = relaxed(Taught(CART, TEACHER), Grammar(names, max_nodes=9, max_holes=4), LITTLE, 0)
     assert front.best(max_size=9).mean == 500
     assert all(e.origin == "relaxation" for e in front)
-    with pytest.raises(ValueError, match="relaxation imitates: give a teacher"):
+    with pytest.raises(ValueError, match="relaxation learns from a teacher"):
         relaxed(CART, Grammar(names), LITTLE)

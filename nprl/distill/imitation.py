@@ -15,7 +15,7 @@ from nprl.search.enumerate import Effort
 from nprl.search.front import Front
 from nprl.search.grammar import Grammar
 from nprl.search.judge import judged
-from nprl.search.learner import Progress, Source, Taught
+from nprl.search.learner import Progress, Source, taught
 from nprl.search.work import INTERRUPTED, Clock, Work, rate
 
 
@@ -44,14 +44,8 @@ class Imitation:
             ValueError: for a source without a teacher and without data, a grammar with a sketch or
                 memory, or spaces that programs do not know (see `blank`).
         """
-        if not isinstance(source, Taught):
-            raise ValueError(
-                f"{self.method} learns from a teacher or from demonstrations; give one"
-            )
-        if grammar.sketch is not None or grammar.registers:
-            raise ValueError(
-                f"{self.method} fits whole terms without memory and fills no sketch; leave both out"
-            )
+        source = taught(source, self.method)
+        grammar.refuse(self.method, scores=True)
         say = progress or (lambda text: None)
         task = source.task
         template = blank(task, grammar.scores)

@@ -198,10 +198,9 @@ def ars(
     The same seed gives the same front, whatever ``work.jobs`` is, unless the clock cut it short.
 
     Raises:
-        ValueError: for spaces that programs do not know (see `blank`), or a grammar with registers.
+        ValueError: for spaces that programs do not know (see `blank`), or what `Grammar.refuse` refuses.
     """
-    if grammar.registers:
-        raise ValueError("augmented random search finds programs without memory; try evolution")
+    grammar.refuse(METHOD, scores=True)
     task, say = task_of(source), progress or (lambda text: None)
     clock = Clock(work, say)
     tuning = Rollouts(task, work.tuning_seeds(seed), work.jobs)

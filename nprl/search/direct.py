@@ -65,10 +65,9 @@ def _learn(
     unless the clock cut it short. Interrupted, it returns the front so far.
 
     Raises:
-        ValueError: for spaces that programs do not know (see `blank`), or for a sketch.
+        ValueError: for spaces that programs do not know (see `blank`), or what `Grammar.refuse` refuses.
     """
-    if grammar.sketch is not None:
-        raise ValueError("forms are whole: a sketch is for the method evolution")
+    grammar.refuse(f"the search for {kind} forms", scores=True)
     task, say = task_of(source), progress or (lambda text: None)
     clock, found = Clock(work, say), list[Program]()
     search = _Search(task, grammar, work, seed, DEGREES[kind])

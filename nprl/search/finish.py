@@ -14,14 +14,14 @@ import numpy as np
 from nprl.distill.dagger import dagger
 from nprl.distill.dataset import Dataset
 from nprl.distill.learn import fit_student
-from nprl.distill.rollout import Rollouts, with_terms
+from nprl.distill.rollout import Rollouts, blank, with_terms
 from nprl.env.task import Task
 from nprl.lang.terms import Term, constants, nodes
 from nprl.program import Program
 from nprl.search.front import Front
 from nprl.search.grammar import Grammar
 from nprl.search.judge import judged
-from nprl.search.learner import Progress, Taught
+from nprl.search.learner import Progress, Source, taught
 from nprl.search.tune import tune
 from nprl.search.work import INTERRUPTED, Clock, Work, rate
 
@@ -39,23 +39,44 @@ def steps_of(task: Task, seconds: float) -> int:
     return int(seconds * rate(task) / 60)
 
 
-def demonstrated(source: Taught, work: Work, seed: int, clock: Clock, say: Progress) -> Dataset:
-    """The demonstrations of ``source``, and what DAgger asks its teacher, if there is one."""
-    if source.teacher is None:
-        assert source.data is not None
-        return source.data
-    found = dagger(
-        source.task,
-        source.teacher,
-        fit_student,
-        rounds=ROUNDS,
-        episodes=EPISODES[source.task.rolled is not None],
-        seed=seed,
-        selection_seeds=work.tuning_seeds(seed),
-        progress=say,
-        deadline=clock.deadline,
-    ).data
-    return found if source.data is None else source.data.plus(found)
+def demonstrated(
+    source: Source,
+    grammar: Grammar,
+    method: str,
+    work: Work,
+    seed: int,
+    clock: Clock,
+    say: Progress,
+) -> tuple[Program, Dataset]:
+    """What programs are like, and the demonstrations, with those that DAgger asks a teacher for.
+
+    The observations are of the grammar's variables, in their order.
+
+    Raises:
+        ValueError: for a source that teaches nothing, spaces that programs do not know (see
+            `blank`), or what `Grammar.refuse` refuses.
+    """
+    given = taught(source, method)
+    grammar.refuse(method)
+    task, template, data = given.task, blank(given.task), given.data
+    if given.teacher is not None:
+        data = dagger(
+            task,
+            given.teacher,
+            fit_student,
+            rounds=ROUNDS,
+            episodes=EPISODES[task.rolled is not None],
+            seed=seed,
+            selection_seeds=work.tuning_seeds(seed),
+            progress=say,
+            deadline=clock.deadline,
+            data=data,
+            jobs=work.jobs,
+        ).data
+    assert data is not None
+    names = [i.name for i in template.inputs]
+    used = [names.index(v) for v in grammar.variables]
+    return template, Dataset(data.observations[:, used], data.actions)
 
 
 def finished(

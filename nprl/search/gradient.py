@@ -66,8 +66,10 @@ def policy_gradient(
     with the programs trained so far.
 
     Raises:
-        ValueError: for spaces that programs do not know (see `blank`).
+        ValueError: for spaces that programs do not know (see `blank`), or what `Grammar.refuse`
+            refuses.
     """
+    grammar.refuse(METHOD)
     task, say = task_of(source), progress or (lambda text: None)
     clock = Clock(work, say)
     found: list[Program] = []

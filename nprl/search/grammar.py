@@ -85,6 +85,16 @@ class Grammar:
         for name in (o.value for o in self.unary if o not in UNARY):
             raise ValueError(f"operators searched are neg abs sin cos tanh; got {name!r}")
 
+    def refuse(self, method: str, scores: bool = False) -> None:
+        """Raise for what a method that finds whole terms cannot obey, scores too if it knows none.
+
+        Raises:
+            ValueError: for a sketch, for memory, and for scores unless ``scores``.
+        """
+        asked = {"a sketch": self.sketch, "memory": self.registers, "scores": self.scores}
+        for what in (k for k, v in asked.items() if v and not (k == "scores" and scores)):
+            raise ValueError(f"{method} knows no {what.removeprefix('a ')}; evolution does")
+
     def claims(self, program: Program) -> list[Claim]:
         """What the constraints say of ``program``."""
         return [claim for c in self.constraints for claim in c.claims(program, dict(self.ranges))]

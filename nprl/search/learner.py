@@ -48,6 +48,17 @@ def task_of(source: Source) -> Task:
     return source.task if isinstance(source, Taught) else source
 
 
+def taught(source: Source, method: str) -> Taught:
+    """The source of a method that imitates.
+
+    Raises:
+        ValueError: for a task alone.
+    """
+    if not isinstance(source, Taught):
+        raise ValueError(f"{method} learns from a teacher or from demonstrations; give one")
+    return source
+
+
 class Learner(Protocol):
     """What finds programs; the same seed finds the same ones, unless the clock cut it short."""
 

@@ -22,7 +22,7 @@ from functools import partial
 import numpy as np
 
 from nprl.distill.dataset import Dataset
-from nprl.distill.rollout import Floats, blank
+from nprl.distill.rollout import Floats
 from nprl.lang.terms import Term, nodes
 from nprl.program import Program
 from nprl.search.constants import HOLE, decimal, fill, hole, simplify
@@ -30,7 +30,7 @@ from nprl.search.finish import Pool, demonstrated, finished, steps_of
 from nprl.search.front import Front
 from nprl.search.grammar import Grammar
 from nprl.search.holes import fit_general, polish, predictions, starts
-from nprl.search.learner import Progress, Source, Taught
+from nprl.search.learner import Progress, Source, task_of
 from nprl.search.neural import Lesson, trained_loss
 from nprl.search.partial import OPEN, count, expansions, key, numbered, open_place
 from nprl.search.tensors import one_thread
@@ -188,17 +188,11 @@ def near(
     programs found so far.
 
     Raises:
-        ValueError: without a teacher or demonstrations, or for spaces that programs do not know.
+        ValueError: as `demonstrated`.
     """
-    if not isinstance(source, Taught):
-        raise ValueError(f"{METHOD} imitates: give a teacher or demonstrations; got a task alone")
-    task, say = source.task, progress or (lambda text: None)
+    task, say = task_of(source), progress or (lambda text: None)
     clock = Clock(work, say)
-    data = demonstrated(source, work, seed, clock, say)
-    template = blank(task)
-    names = [i.name for i in template.inputs]
-    used = [names.index(v) for v in grammar.variables]
-    data = Dataset(data.observations[:, used], data.actions)
+    template, data = demonstrated(source, grammar, METHOD, work, seed, clock, say)
     most = work.search_steps // steps_of(task, SECONDS) // len(template.outputs)
     room = grammar.max_nodes - len(template.outputs) + 1
     pool = Pool(template, grammar)

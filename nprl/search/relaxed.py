@@ -16,12 +16,11 @@ import torch
 
 from nprl.distill.censored import Target
 from nprl.distill.dataset import Dataset
-from nprl.distill.rollout import blank
 from nprl.lang.terms import Term
 from nprl.search.finish import Pool, demonstrated, finished, steps_of
 from nprl.search.front import Front
 from nprl.search.grammar import Grammar
-from nprl.search.learner import Progress, Source, Taught
+from nprl.search.learner import Progress, Source, task_of
 from nprl.search.relaxation import Relaxation, spread_of
 from nprl.search.sparse import thinned
 from nprl.search.tensors import finite_gradients, one_thread
@@ -57,17 +56,11 @@ def relaxed(
     programs found so far.
 
     Raises:
-        ValueError: without a teacher or demonstrations, or for spaces that programs do not know.
+        ValueError: as `demonstrated`.
     """
-    if not isinstance(source, Taught):
-        raise ValueError(f"{METHOD} imitates: give a teacher or demonstrations; got a task alone")
-    task, say = source.task, progress or (lambda text: None)
+    task, say = task_of(source), progress or (lambda text: None)
     clock = Clock(work, say)
-    data = demonstrated(source, work, seed, clock, say)
-    template = blank(task)
-    names = [i.name for i in template.inputs]
-    used = [names.index(v) for v in grammar.variables]
-    data = Dataset(data.observations[:, used], data.actions)
+    template, data = demonstrated(source, grammar, METHOD, work, seed, clock, say)
     rounds = max(1, work.search_steps // steps_of(task, SECONDS))
     pool = Pool(template, grammar)
     try:
