@@ -193,8 +193,7 @@ def obeys(grammar: Grammar, program: Program) -> bool:
     A power is a product, and a clip a minimum and a maximum. ``max_holes`` is of terms that are
     enumerated; it says nothing here.
     """
-    most = grammar.max_constants
-    if program.nodes > grammar.max_nodes or (most is not None and program.constants > most):
+    if not grammar.is_small(program):
         return False
     if not all(_allowed(s, grammar) for t in program.output for s in subterms(t)):
         return False

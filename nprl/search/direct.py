@@ -79,9 +79,7 @@ def _learn(
     finally:
         search.rollouts.close()
         search.refining.close()
-    most = math.inf if grammar.max_constants is None else grammar.max_constants
-    fits = [p for p in found if p.nodes <= grammar.max_nodes and p.constants <= most]
-    fits = list(filter(grammar.admits, fits))
+    fits = [p for p in found if grammar.is_small(p) and grammar.admits(p)]
     return judged(task, fits, kind, grammar, work, clock)
 
 

@@ -177,8 +177,7 @@ class _Search:
         skeleton = lift(found)[0]
         self.born += 1
         program = self._program(found)
-        most = self._grammar.max_constants
-        if program.nodes > self._grammar.max_nodes or (most and program.constants > most):
+        if not self._grammar.is_small(program):
             return
         known = int.from_bytes(hashlib.sha256(repr(skeleton).encode()).digest()[:6])
         if known in self._seen and self._rng.random() < 0.9:

@@ -95,6 +95,11 @@ class Grammar:
         for what in (k for k, v in asked.items() if v and not (k == "scores" and scores)):
             raise ValueError(f"{method} knows no {what.removeprefix('a ')}; evolution does")
 
+    def is_small(self, program: Program) -> bool:
+        """Whether it has at most `max_nodes`, and at most `max_constants`, if there is such a limit."""
+        most = self.max_constants
+        return program.nodes <= self.max_nodes and (most is None or program.constants <= most)
+
     def claims(self, program: Program) -> list[Claim]:
         """What the constraints say of ``program``."""
         return [claim for c in self.constraints for claim in c.claims(program, dict(self.ranges))]

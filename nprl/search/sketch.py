@@ -94,14 +94,12 @@ class LoopSketch:
         """
         self.program(template, [ZERO] * self.places)
         known = list(zip(self.loop.terms, self.loop.readable(template), strict=True))
+        order = dict.fromkeys(n for _, names in known for n in names)
         found: list[tuple[str, ...] | None] = []
         for k in range(self.places):
-            some = [set(names) for t, names in known if place(k).name in variables(t)]
-            shared = set.intersection(*some)
-            found.append(
-                tuple(n for _, names in known for n in dict.fromkeys(names) if n in shared)
-            )
-        return [tuple(dict.fromkeys(names or ())) for names in found]
+            some = [names for t, names in known if place(k).name in variables(t)]
+            found.append(tuple(n for n in order if all(n in names for names in some)))
+        return found
 
 
 AnySketch = Sketch | LoopSketch
@@ -133,10 +131,10 @@ def sketch(*texts: str) -> Sketch:
 
 
 def loop_sketch(text: str) -> LoopSketch:
-    """The sketch of a loop, its text with places; without any the loop stands as it is.
+    """The sketch of a loop: its text, with places.
 
     Raises:
-        ValueError: for text that is no loop, or for a name of places of both kinds.
+        ValueError: for text that is no loop or has no place, or for a name of places of both kinds.
     """
     marked, places, numbers = _marked(text)
     if not places:
