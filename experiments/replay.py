@@ -22,7 +22,7 @@ from nprl.env.task import load_task
 from nprl.loops import from_data
 from nprl.report.tables import markdown_table, text_table
 
-QUICK = ("CartPole-v1", "MountainCar-v0")
+QUICK = ("CartPole-v1", "MountainCar-v0", "MountainCarContinuous-v0")
 """What takes seconds."""
 
 

@@ -103,7 +103,7 @@ def test_a_loop_that_is_learned_for_four_cars_drives_eight() -> None:
         ("x0",), max_nodes=20, conditions=False, sketch=loop_sketch(SKETCH.read_text())
     )
     work = Work(30_000_000, 3_000_000, evaluations=100, tuning=8, choosing=20, refining=16)
-    front = evolve(FOUR, grammar, work, 0)
+    front = evolve(FOUR, grammar, work, 2)
     best = front.best()
     assert isinstance(best.program, Unrolled)
     assert best.nodes <= 20

@@ -1,5 +1,8 @@
 """Augmented random search: what it finds, within how many constants, and that it repeats itself."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -9,7 +12,8 @@ from nprl.search import ars as ars_module
 from nprl.search.ars import SETTINGS, ars
 from nprl.search.front import Front
 from nprl.search.grammar import Grammar
-from nprl.search.work import RATE, Work
+from nprl.search.saved import SavedError
+from nprl.search.work import INTERRUPTED, RATE, Work
 
 CART = load_task("CartPole-v1").unbound()
 ACROBOT = load_task("Acrobot-v1").unbound()
@@ -39,6 +43,23 @@ def test_the_number_of_threads_makes_no_difference_where_mujoco_steps() -> None:
     task = load_task("InvertedPendulum-v5").unbound()
     one, two = (found(task, 4_000, jobs=jobs) for jobs in (1, 2))
     assert [(e.mean, e.program) for e in one] == [(e.mean, e.program) for e in two]
+
+
+def test_an_interrupted_search_goes_on_as_if_it_had_not_been(tmp_path: Path) -> None:
+    work = Work(200_000, 0, tuning=4, choosing=6, saved=tmp_path / "state.json")
+    whole = ars(CART, grammar(CART), replace(work, saved=None))
+    told: list[str] = []
+
+    def interrupt(text: str) -> None:
+        told.append(text)
+        if len(told) == 2:
+            raise KeyboardInterrupt
+
+    assert ars(CART, grammar(CART), work, 0, interrupt).cut == (INTERRUPTED,)
+    again = ars(CART, grammar(CART), work, 0, told.append)
+    assert again.to_json() == whole.to_json()
+    with pytest.raises(SavedError, match="another seed"):
+        ars(CART, grammar(CART), work, 1)
 
 
 def test_where_no_constant_is_left_for_a_bias_there_is_none() -> None:

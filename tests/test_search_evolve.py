@@ -19,7 +19,7 @@ from nprl.lang.text import parse
 from nprl.search.constants import hole
 from nprl.search.evolve import evolve
 from nprl.search.grammar import Grammar
-from nprl.search.mutate import Mutator, changed_at, near
+from nprl.search.mutate import Mutator, changed_at, computed, near
 from nprl.search.saved import SavedError
 from nprl.search.work import INTERRUPTED, Work
 
@@ -47,6 +47,11 @@ def test_machine_code_plays_what_numpy_plays(name: str) -> None:
         assert one.returns == pytest.approx(other.returns, rel=1e-5)
         assert one.lengths.tolist() == other.lengths.tolist()
     assert fast.steps == slow.steps
+
+
+def test_parts_without_variables_become_one_number() -> None:
+    found = [str(computed(parse(t))) for t in ("sin(2) * x", "min(x, 3 - 1)", "x + y", "1 / 0 - x")]
+    assert found == ["0.9093 * x", "min(x, 2)", "x + y", "0 - x"]
 
 
 @needs_compiler

@@ -13,12 +13,14 @@ arm identification and hyperparameter optimization", AISTATS 2016 (successive ha
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from nprl.distill.rollout import Floats, Rollouts, act_of, blank, with_terms
+from nprl.lang.serial import term_from_json, to_json
 from nprl.lang.terms import Term, Var
 from nprl.program import Program
 from nprl.search.constants import ONE, decimal, hole, linear
@@ -26,6 +28,7 @@ from nprl.search.front import Front
 from nprl.search.grammar import Grammar
 from nprl.search.judge import judged
 from nprl.search.learner import Progress, Source, task_of
+from nprl.search.saved import Saved
 from nprl.search.work import INTERRUPTED, Clock, Work
 
 METHOD = "augmented random search"
@@ -36,7 +39,7 @@ EACH = 300
 DIGITS = 4
 """Significant digits of the constants."""
 KEPT = 5
-"""Programs that are judged in the end."""
+"""Programs that are judged in the end, and that each search remembers."""
 FIRST = 40_000_000
 """Where the seeds of the search's own episodes begin."""
 
@@ -116,14 +119,41 @@ class _Search:
         self._rng = np.random.default_rng([seed, index])
         self._first = FIRST + 1_000_000 * seed
         self._number, self._played, self.spent = 0, EPISODES, 0
-        self._idle = 0.0
+        self._idle: float | None = None
+        self.best = -np.inf
+        """The highest mean return on the tuning seeds so far."""
+        self.until = 0.0
+        """How many environment steps it may have played for now."""
         self.looks: list[tuple[float, Program]] = []
-        """Mean return on the tuning seeds, and the program."""
+        """Mean return and program: the best few, those within the allowed constants first."""
 
-    @property
-    def best(self) -> float:
-        """The highest mean return so far."""
-        return max((mean for mean, _ in self.looks), default=-np.inf)
+    def to_json(self) -> dict[str, Any]:
+        """Where it stands, as JSON data."""
+        normal = self._normal
+        return {
+            "weights": self._weights.tolist(),
+            "kept": self._kept.tolist(),
+            "normal": [normal.count, normal.mean.tolist(), normal.square.tolist()],
+            "rng": self._rng.bit_generator.state,
+            "counts": [self._number, self._played, self.spent],
+            "idle": self._idle,
+            "best": self.best,
+            "until": self.until,
+            "looks": [[mean, [to_json(t) for t in p.output]] for mean, p in self.looks],
+        }
+
+    def go_on(self, state: dict[str, Any]) -> None:
+        """Stand where `to_json` told."""
+        count, mean, square = state["normal"]
+        self._weights, self._kept = np.asarray(state["weights"]), np.asarray(state["kept"])
+        self._normal = _Normaliser(count, np.asarray(mean), np.asarray(square))
+        self._rng.bit_generator.state = state["rng"]
+        self._number, self._played, self.spent = state["counts"]
+        self._idle, self.best, self.until = state["idle"], state["best"], state["until"]
+        self.looks = [
+            (mean, with_terms(self._template, [term_from_json(t) for t in terms]))
+            for mean, terms in state["looks"]
+        ]
 
     def constants(self, weights: Floats) -> Floats:
         """Those of the programs with these weights (..., outputs, inputs): one more for each output."""
@@ -137,9 +167,12 @@ class _Search:
         rows = [[decimal(v, DIGITS) for v in row] for row in self.constants(self._weights).tolist()]
         program = with_terms(self._template, [linear(row, self._features) for row in rows])
         played = self._tuning.run_many([program])[0]
-        if not self.looks and self.setting.bare:
-            self._idle = float(played.returns.sum() / played.lengths.sum())
-        self.looks.append((played.mean, program))
+        if self._idle is None:
+            bare = self.setting.bare
+            self._idle = float(played.returns.sum() / played.lengths.sum()) if bare else 0.0
+        self.best = max(self.best, played.mean)
+        looks = [*self.looks, (played.mean, program)]
+        self.looks = sorted(looks, key=lambda e: (e[1].constants > self._most, -e[0]))[:KEPT]
         watched = self._tuning.seeded([self._first + self._number])
         seen = watched.run(act_of(program), record=True).observations
         assert seen is not None
@@ -154,6 +187,7 @@ class _Search:
         deltas = self._kept * self._rng.standard_normal((s.directions, *self._weights.shape))
         tried = self._weights + s.noise * np.stack([deltas, -deltas], axis=1)
         table = self.constants(tried).reshape(2 * s.directions, -1)
+        assert self._idle is not None  # it has looked
         rollouts = self._tuning.seeded([self._first + self._number])
         whole, lengths = rollouts.settings(self._template, self._skeletons, table)
         returns = (whole - self._idle * lengths).mean(axis=1).reshape(-1, 2)
@@ -174,14 +208,53 @@ class _Search:
         self._kept = np.abs(self._weights) >= apart
         self._weights = self._weights * self._kept
 
-    def go(self, steps: float, clock: Clock) -> None:
-        """Search for so many environment steps."""
-        until = self.spent + steps
-        while self.spent < until and not clock.late("the search"):
+    def go(self, clock: Clock, save: Callable[[], None]) -> None:
+        """Search for as long as it may."""
+        if self.spent >= self.until:
+            return
+        while self.spent < self.until and not clock.late("the search"):
             if self._played >= EPISODES:
                 self.look()
+                save()
             self.step()
         self.look()
+
+
+class _Halving:
+    """Which searches go on, in which round."""
+
+    def __init__(self, searches: Sequence[_Search], steps: int) -> None:
+        """All of them, in the first of the rounds that share so many environment steps."""
+        self._all, self.going = searches, list(searches)
+        self.round, self.rounds = 0, max(2, len(searches).bit_length())
+        self._each = steps / self.rounds
+        self._grant()
+
+    def _grant(self) -> None:
+        for search in self.going:
+            search.until = search.spent + self._each / len(self.going)
+
+    def halve(self) -> None:
+        """The better half goes on, with fewer weights if fewer are allowed."""
+        self.round += 1
+        self.going = sorted(self.going, key=lambda s: -s.best)[: max(1, len(self.going) // 2)]
+        for search in self.going:
+            search.prune(min(1.0, self.round / (self.rounds - 1)))
+        self._grant()
+
+    def to_json(self) -> dict[str, Any]:
+        """Where all stand, as JSON data."""
+        return {
+            "round": self.round,
+            "going": [self._all.index(s) for s in self.going],
+            "searches": [s.to_json() for s in self._all],
+        }
+
+    def go_on(self, state: dict[str, Any]) -> None:
+        """Stand where `to_json` told."""
+        self.round, self.going = state["round"], [self._all[k] for k in state["going"]]
+        for search, stood in zip(self._all, state["searches"], strict=True):
+            search.go_on(stood)
 
 
 def ars(
@@ -206,16 +279,26 @@ def ars(
     tuning = Rollouts(task, work.tuning_seeds(seed), work.jobs)
     begun = max(1, min(len(SETTINGS), work.search_steps // (EACH * task.horizon)))
     all_of = [_Search(tuning, grammar, s, seed, k) for k, s in enumerate(SETTINGS[:begun])]
-    searches, rounds = all_of, max(2, begun.bit_length())
+    halving = _Halving(all_of, work.search_steps)
+    saved = Saved.of(work, METHOD, task, grammar, seed)
+    state = saved.load()
+    if state is not None:
+        halving.go_on(state)
+    stands = halving.to_json()
+
+    def save() -> None:
+        nonlocal stands
+        stands = halving.to_json()
+        saved.save(lambda: stands)
+
     try:
-        for k in range(1, rounds + 1):
-            for search in searches:
-                search.go(work.search_steps / rounds / len(searches), clock)
+        while halving.round < halving.rounds:
+            for search in halving.going:
+                search.go(clock, save)
                 say(f"{search.setting}, {search.spent} steps: {search.best:.5g}")
-            searches = sorted(searches, key=lambda s: -s.best)[: max(1, len(searches) // 2)]
-            for search in searches:
-                search.prune(min(1.0, k / (rounds - 1)))
+            halving.halve()
     except KeyboardInterrupt:
+        saved.save(lambda: stands, now=True)  # as it was before the step that was cut
         clock.tell(INTERRUPTED)
     finally:
         tuning.close()

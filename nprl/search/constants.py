@@ -175,9 +175,7 @@ def simplify(t: Term) -> Term:
             inner = simplify(arg)
             if op is UnaryOp.NEG and isinstance(inner, Num):
                 return Num(-inner.value)
-            if op is UnaryOp.NEG and isinstance(inner, Unary) and inner.op is UnaryOp.NEG:
-                return inner.arg
-            return Unary(op, inner)
+            return _negated(inner) if op is UnaryOp.NEG else Unary(op, inner)
         case Power(base, exponent):
             inner = simplify(base)
             return inner if exponent == 1 else Power(inner, exponent)
@@ -190,6 +188,18 @@ def simplify(t: Term) -> Term:
             return _simplify_binary(op, simplify(left), simplify(right))
         case _:
             assert_never(t)
+
+
+def _negated(t: Term) -> Term:
+    match t:
+        case Unary(UnaryOp.NEG, arg):
+            return arg
+        case Binary(BinaryOp.MUL | BinaryOp.DIV as op, Num(v), f):
+            return Binary(op, Num(-v), f)
+        case Binary(BinaryOp.SUB, a, b):
+            return Binary(BinaryOp.SUB, b, a)
+        case _:
+            return Unary(UnaryOp.NEG, t)
 
 
 def _simplify_formula(f: Formula) -> Formula:
@@ -234,16 +244,22 @@ def _simplify_binary(op: BinaryOp, a: Term, b: Term) -> Term:
             return Unary(UnaryOp.NEG, other)
         case BinaryOp.MUL, other, Num():
             return Binary(BinaryOp.MUL, b, other)
+        case BinaryOp.MUL, Num(v), Binary(BinaryOp.MUL | BinaryOp.DIV as inner, Num(w), f):
+            return _simplify_binary(inner, Num(v * w), f)
+        case BinaryOp.DIV, Num(v), Binary(BinaryOp.MUL, Num(w), f) if w:
+            return _simplify_binary(BinaryOp.DIV, Num(v / w), f)
+        case BinaryOp.DIV, Binary(BinaryOp.MUL, Num(v), f), Num(w):
+            return _simplify_binary(BinaryOp.MUL, Num(v / w), f)
         case BinaryOp.MIN | BinaryOp.MAX, _, _ if a == b:
             return a
         case BinaryOp.ADD, _, Num(v) if v < 0:
             return a - Num(-v)
         case BinaryOp.SUB, _, Num(v) if v < 0:
             return a + Num(-v)
-        case BinaryOp.ADD, _, Binary(BinaryOp.MUL, Num(v), f) if v < 0:
-            return _simplify_binary(BinaryOp.SUB, a, _simplify_binary(BinaryOp.MUL, Num(-v), f))
-        case BinaryOp.SUB, _, Binary(BinaryOp.MUL, Num(v), f) if v < 0:
-            return _simplify_binary(BinaryOp.ADD, a, _simplify_binary(BinaryOp.MUL, Num(-v), f))
+        case BinaryOp.ADD, _, Binary(BinaryOp.MUL | BinaryOp.DIV as inner, Num(v), f) if v < 0:
+            return _simplify_binary(BinaryOp.SUB, a, _simplify_binary(inner, Num(-v), f))
+        case BinaryOp.SUB, _, Binary(BinaryOp.MUL | BinaryOp.DIV as inner, Num(v), f) if v < 0:
+            return _simplify_binary(BinaryOp.ADD, a, _simplify_binary(inner, Num(-v), f))
         case BinaryOp.ADD, _, Unary(UnaryOp.NEG, f):
             return _simplify_binary(BinaryOp.SUB, a, f)
         case BinaryOp.SUB, _, Unary(UnaryOp.NEG, f):

@@ -41,8 +41,14 @@ SPREAD, NEARBY = 0.5, 0.1
 """Standard deviations at first, and when a coefficient was dropped, in units of coefficients."""
 ROUND = 100
 """Generations of one search from nowhere."""
-PATIENCE = 3
-"""Searches from nowhere that may bring nothing before the last."""
+CEILING = 1e-9
+"""Two searches from nowhere that end as near as this, relative, have met what can be returned."""
+SHARE = 4
+"""Each program that is tuned may take one part in so many of the work that is left."""
+RIDGE = 1e-8
+"""Keeps apart what hardly differs, as a part of the mean squares of all features."""
+LEAST = 20
+"""CMA-ES is not begun with fewer evaluations."""
 
 
 def forms(kind: str) -> Learner:
@@ -73,7 +79,7 @@ def _learn(
     search = _Search(task, grammar, work, seed, DEGREES[kind])
     try:
         search.eliminate(search.first(clock, say), found, clock, say)
-        found += search.tuned(found, clock, say)
+        found += search.tuned(list(filter(grammar.is_small, found)), clock, say)
     except KeyboardInterrupt:
         clock.tell(INTERRUPTED)
     finally:
@@ -108,24 +114,30 @@ class _Search:
     def _natural(self, task: Task, seed: int) -> Floats:
         """The size (outputs, features) of a coefficient that makes a difference."""
         template, rng = self._template, np.random.default_rng(seed)
-        few = Rollouts(task, self.rollouts.seeds[:1])
-        seen = []
+        randoms = []
         for _ in range(WATCHED):
             inputs = [Var(i.name) for i in template.inputs]
             weights = rng.standard_normal((len(template.output), len(inputs) + 1))
             rows = [[decimal(w, 3) for w in row] for row in weights.tolist()]
-            random = with_terms(template, [linear(row, [*inputs, ONE]) for row in rows])
-            observations = few.run(act_of(random), record=True).observations
-            assert observations is not None
-            seen.append(observations)
-        few.close()
-        names = [i.name for i in template.inputs]
-        columns = compile_batch(self._features, [names])(np.concatenate(seen))
-        sizes = np.asarray([np.sqrt(np.mean(np.square(c))) for c in columns])
+            randoms.append(with_terms(template, [linear(row, [*inputs, ONE]) for row in rows]))
+        columns = self._watched(task, randoms)
+        sizes = np.asarray([np.sqrt(np.mean(np.square(c))) for c in columns.T])
         halves = [1.0] * len(template.output)
         if not template.scores:
             halves = [float(c.high - c.low) / 2 for c in template.outputs]
         return np.asarray(halves)[:, None] / np.where(sizes < 1e-6, 1.0, sizes)[None, :]
+
+    def _watched(self, task: Task, programs: Sequence[Program]) -> Floats:
+        """The features (n, features) where these programs go in an episode."""
+        few, seen = Rollouts(task, self.rollouts.seeds[:1]), []
+        for program in programs:
+            observations = few.run(act_of(program), record=True).observations
+            assert observations is not None
+            seen.append(observations)
+        few.close()
+        names = [i.name for i in self._template.inputs]
+        columns = compile_batch(self._features, [names])(np.concatenate(seen))
+        return np.stack([np.broadcast_to(c, sum(map(len, seen))) for c in columns], axis=1)
 
     def program(self, form: _Form) -> Program:
         """The form with the decimals that stand for its coefficients."""
@@ -151,12 +163,15 @@ class _Search:
         spread: float,
         turn: int,
         clock: Clock,
+        steps: float = math.inf,
     ) -> _Form:
         """The best that CMA-ES finds about a form on these episodes, or that form."""
         skeletons, scales = self._skeletons(form.used)
         judge, first = Returns(self._template, skeletons, rollouts), scales * form.values
         z, mean = search_constants(
-            judge, first, scales, self._seed + turn, evaluations, clock.deadline, spread, 1e-9
+            *(judge, first, scales, self._seed + turn, evaluations, clock.deadline, spread),
+            flat=1e-9,
+            steps=steps,
         )
         return _Form(form.used, form.values + z, mean) if mean > form.mean else form
 
@@ -165,37 +180,65 @@ class _Search:
         pairs = itertools.product(range(len(self._template.output)), range(len(self._features)))
         used = tuple(pairs)
         best = nothing = _Form(used, np.zeros(len(used)), -np.inf)
-        each, turn, since = ROUND * (4 + int(3 * math.log(len(used)))), 0, 0
-        while self.rollouts.steps < self._work.search_steps and since < PATIENCE:
-            if clock.late("CMA-ES"):
-                break
+        each, turn = ROUND * (4 + int(3 * math.log(len(used)))), 0
+        most = self._work.search_steps
+        while self.rollouts.steps < most and not clock.late("CMA-ES"):
             found = nothing
             for spread in (SPREAD, NEARBY):
-                found = self._searched(found, self.rollouts, each, spread, 1000 * turn, clock)
+                left = most - self.rollouts.steps
+                found = self._searched(found, self.rollouts, each, spread, 1000 * turn, clock, left)
                 turn += 1
             say(f"{len(used)} coefficients: {found.mean:.5g}")
-            since = 0 if found.mean > best.mean else since + 1
+            if math.isclose(found.mean, best.mean, rel_tol=CEILING):
+                break
             best = max(best, found, key=lambda f: f.mean)
         return best
 
     def eliminate(self, form: _Form, found: list[Program], clock: Clock, say: Progress) -> None:
         """Drop coefficients, a tenth of them at a time; ``found`` gets the programs as they come."""
-        while form.used and self.refining.steps < self._work.tuning_steps // 2:
-            if clock.late("the elimination"):
-                break
-            mean = self.refining.run_many([self.program(form)])[0].mean
-            form = _Form(form.used, form.values, mean)
-            evaluations = self._work.evaluations
-            form = self._searched(form, self.refining, evaluations, NEARBY, len(form.used), clock)
+        most = self._work.tuning_steps * 3 // 4
+        while form.used and self.refining.steps < most and not clock.late("the elimination"):
+            whole = self.refining.run_many([self.program(form)])[0]
+            form = _Form(form.used, form.values, whole.mean)
+            left = (most - self.refining.steps) // _stages(len(form.used))
+            evaluations = left // int(whole.lengths.sum())
+            if evaluations >= LEAST:
+                turn = len(form.used)
+                form = self._searched(form, self.refining, evaluations, NEARBY, turn, clock)
             found.append(self.program(form))
             say(f"{len(form.used)} coefficients: {form.mean:.5g}")
             skeletons, scales = self._skeletons(form.used)
-            table = np.repeat((scales * form.values)[None], len(form.used), axis=0)
-            np.fill_diagonal(table, 0.0)
+            watched = self._watched(self.rollouts.task, [self.program(form)])
+            products = watched.T @ watched / len(watched)
+            every = [self._without(form, k, products) for k in range(len(form.used))]
+            table = scales * np.stack([f.values for f in every])
             means = Returns(self._template, skeletons, self.rollouts).means(table)
             order = np.argsort(means, kind="stable")  # the most useful first
-            rest = sorted(order[: -max(1, len(order) // 10)].tolist())
+            kept, dropped = np.split(order, [-_dropped(len(order))])
+            for k in dropped.tolist():
+                form = self._without(form, k, products)
+            rest = sorted(kept.tolist())
             form = _Form(tuple(form.used[k] for k in rest), form.values[rest], -np.inf)
+
+    def _without(self, form: _Form, k: int, products: Floats) -> _Form:
+        """Coefficient ``k`` at 0, those of the same output moved so that its values change least.
+
+        ``products`` (features, features) are mean products of features. Source: Hassibi, Stork,
+        "Second order derivatives for network pruning: optimal brain surgeon", NIPS 1992.
+        """
+        output = form.used[k][0]
+        here = [i for i, (j, _) in enumerate(form.used) if j == output and form.values[i] != 0]
+        if k not in here:
+            return form
+        features = [form.used[i][1] for i in here]
+        scales = self._scales[output, features]
+        square = products[np.ix_(features, features)] * np.outer(scales, scales)
+        inverse = np.linalg.pinv(square + RIDGE * np.trace(square) * np.eye(len(here)))
+        column = inverse[:, here.index(k)]
+        values = form.values.copy()
+        values[here] -= values[k] / column[here.index(k)] * column
+        values[k] = 0.0
+        return _Form(form.used, values, -np.inf)
 
     def tuned(self, found: Sequence[Program], clock: Clock, say: Progress) -> list[Program]:
         """The best programs of the elimination with short decimals."""
@@ -203,14 +246,29 @@ class _Search:
         order = sorted(range(len(found)), key=lambda k: (-played[k].mean, found[k].constants))
         result = []
         for k in order:
-            if self.refining.steps > self._work.tuning_steps or clock.late("tuning"):
+            left = self._work.tuning_steps - self.refining.steps
+            if left <= 0 or clock.late("tuning"):
                 break
-            tuned = tune(
-                found[k], self.refining, self._seed, self._work.evaluations, clock.deadline
-            )
+            affordable = left // SHARE // int(played[k].lengths.sum())
+            evaluations = max(LEAST, min(self._work.evaluations, affordable))
+            tuned = tune(found[k], self.refining, self._seed, evaluations, clock.deadline)
             say(f"tuned {found[k].constants} constants: {tuned.episodes.mean:.5g}")
             result.append(tuned.program)
         return result
+
+
+def _dropped(coefficients: int) -> int:
+    """How many go at a time."""
+    return max(1, coefficients // 10)
+
+
+def _stages(coefficients: int) -> int:
+    """In how many steps so many go."""
+    count = 0
+    while coefficients:
+        coefficients -= _dropped(coefficients)
+        count += 1
+    return count
 
 
 def _product(factors: Sequence[Term]) -> Term:

@@ -26,10 +26,10 @@ from nprl.program import Program
 from nprl.search.constants import decimal, fill, lift, simplify
 from nprl.search.front import Front
 from nprl.search.grammar import Grammar
-from nprl.search.islands import KEPT, Islands, Member, Parts, islands_from_json
+from nprl.search.islands import KEPT, Islands, Member, Parts, islands_from_json, member
 from nprl.search.judge import judged
 from nprl.search.learner import Progress, Source, task_of
-from nprl.search.mutate import Mutator, near
+from nprl.search.mutate import Mutator, computed, near
 from nprl.search.saved import Saved
 from nprl.search.sketch import LoopSketch, free
 from nprl.search.tune import Returns, tune
@@ -38,8 +38,6 @@ from nprl.search.work import INTERRUPTED, Clock, Work
 METHOD = "evolution"
 SCREENS = (2, 8)
 """Episodes that a child is screened on, before it plays all of them."""
-PRICE = 10_000
-"""Environment steps that one more structure counts as, besides those it plays."""
 DIGITS = 5
 """Significant digits of constants while they are searched."""
 FRESH, TWICE, CROSSED = 0.05, 0.3, 0.2
@@ -101,16 +99,7 @@ class _Search:
         self._islands = Islands()
         self._seen: set[int] = set()
         self.born = 0
-        self._saved = Saved(
-            work.saved,
-            {
-                "method": METHOD,
-                "task": task.name,
-                "grammar": repr(grammar),
-                "work": work.identity,
-                "seed": seed,
-            },
-        )
+        self._saved = Saved.of(work, METHOD, task, grammar, seed)
         self._resume()
 
     def _resume(self) -> None:
@@ -140,12 +129,12 @@ class _Search:
     @property
     def spent(self) -> int:
         """The work done so far, in environment steps."""
-        return sum(r.steps for r in self._screens) + self.born * PRICE
+        return sum(r.steps for r in self._screens) + self.born * self._work.structure
 
     @property
     def best(self) -> float:
         """The highest mean return so far."""
-        return max((m.mean for m in self._islands.all()), default=-np.inf)
+        return max((m.mean for m in self._islands.ranked()[:1]), default=-np.inf)
 
     @property
     def programs(self) -> list[Program]:
@@ -173,7 +162,7 @@ class _Search:
 
     def step(self) -> None:
         """A child: its constants are tried on more and more episodes, as long as it is worth it."""
-        found = tuple(simplify(t) for t in self._child())
+        found = tuple(simplify(computed(t)) for t in self._child())
         skeleton = lift(found)[0]
         self.born += 1
         program = self._program(found)
@@ -190,17 +179,17 @@ class _Search:
         program = self._program(found)
         if self._grammar.admits(program):
             played = self._tuning.run_many([program])[0]
-            self._islands.add(Member(found, program.nodes, played.returns))
+            self._islands.add(member(found, program.nodes, played.returns))
 
     def tuned(self, seed: int, clock: Clock, say: Progress) -> list[Program]:
         """All populations, and the best two of each size, if no smaller is better, tuned by CMA-ES."""
         result, most = self.programs, self._work.tuning_steps
-        for member in self._islands.promising():
+        for one in self._islands.promising():
             if self._refining.steps > most or clock.late("tuning"):
                 break
-            skeletons, values = lift(member.parts)
+            skeletons, values = lift(one.parts)
             found = tune(
-                self._plain(member.parts),
+                self._plain(one.parts),
                 self._refining,
                 seed,
                 self._work.evaluations,
@@ -208,23 +197,25 @@ class _Search:
                 lifted=(self._terms(skeletons), values),
             )
             program = self._program([simplify(fill(t, found.constants)) for t in skeletons])
-            say(f"tuned {program.nodes} nodes: {member.mean:.5g} -> {found.episodes.mean:.5g}")
+            say(f"tuned {program.nodes} nodes: {one.mean:.5g} -> {found.episodes.mean:.5g}")
             result.append(program)
         return result
 
     def _child(self) -> list[Term]:
         rng, places, numbers = self._rng, self._sketch.places, self._sketch.numbers
-        members = self._islands.all()
+        members = self._islands.ranked()
         if len(members) < 2 * KEPT or rng.random() < FRESH:
             each = max(1, self._grammar.max_nodes // places)
             return [
                 m.number() if k in numbers else m.term(int(rng.integers(1, each + 1)))
                 for k, m in enumerate(self._mutators)
             ]
-        result = list(self._parent(members).parts)
+        parent = self._parent(members)
+        result, size = list(parent.parts), parent.size
         for _ in range(1 + int(rng.random() < TWICE)):
             k = int(rng.integers(places))
-            room = self._grammar.max_nodes - self._program(result).nodes + nodes(result[k])
+            old = nodes(result[k])
+            room = self._grammar.max_nodes - size + old
             mutator = self._mutators[k]
             if k in numbers:
                 result[k] = mutator.number()
@@ -233,6 +224,7 @@ class _Search:
                 result[k] = mutator.crossed(result[k], donor, room)
             else:
                 result[k] = mutator.mutated(result[k], room)
+            size += nodes(result[k]) - old
         return result
 
     def _donor(self, members: list[Member], place: int) -> Term:
@@ -243,11 +235,10 @@ class _Search:
         return parts[int(self._rng.integers(len(parts)))]
 
     def _parent(self, members: list[Member]) -> Member:
-        """A good one of all sizes, or anyone of any size."""
+        """A good one of all sizes, or anyone of any size; ``members`` begin with the best."""
         if self._rng.random() < 0.3:
             return members[int(self._rng.integers(len(members)))]
-        ranked = sorted(members, key=lambda m: -m.mean)
-        return ranked[int(len(ranked) * self._rng.random() ** 2)]
+        return members[int(len(members) * self._rng.random() ** 2)]
 
     def _best_constants(self, parts: Parts, rollouts: Rollouts) -> tuple[Parts, float]:
         skeletons, values = lift(parts)

@@ -18,15 +18,13 @@ from nprl.distill.rollout import Rollouts, blank, with_terms
 from nprl.env.task import Task
 from nprl.lang.terms import Term, constants, nodes
 from nprl.program import Program
-from nprl.search.front import Front
+from nprl.search.front import Front, promising
 from nprl.search.grammar import Grammar
 from nprl.search.judge import judged
 from nprl.search.learner import Progress, Source, taught
 from nprl.search.tune import tune
 from nprl.search.work import INTERRUPTED, Clock, Work, rate
 
-OF_EACH_SIZE = 2
-"""Programs of each size that are tuned, and kept."""
 KEPT = 3
 """Terms of each size and number of constants that are played."""
 AT_ONCE = 16
@@ -90,8 +88,9 @@ def finished(
     say: Progress,
 ) -> Front:
     """The front of these programs, the most promising first; those too large are left out."""
-    pool = [p for p in dict.fromkeys(proposed) if p.nodes <= grammar.max_nodes]
+    pool = [p for p in dict.fromkeys(proposed) if grammar.is_small(p)]
     rollouts = Rollouts(task, work.tuning_seeds(seed), work.jobs)
+    refining = Rollouts(task, work.refining_seeds(seed), work.jobs)
     kept: list[Program] = []
     try:
         means: dict[Program, float] = {}
@@ -101,31 +100,21 @@ def finished(
             some = pool[at : at + AT_ONCE]
             played = rollouts.run_many(some)
             means |= {p: e.mean for p, e in zip(some, played, strict=True)}
-        kept = _best(means)
-        limit = rollouts.steps + work.tuning_steps
-        for program in sorted(kept, key=lambda p: -means[p]):
-            if rollouts.steps > limit or clock.late("tuning"):
+        best = promising(means, lambda p: p.nodes, means.__getitem__)
+        kept += best
+        for program in best:
+            if refining.steps > work.tuning_steps or clock.late("tuning"):
                 break
-            found = tune(program, rollouts, seed, work.evaluations, clock.deadline)
+            found = tune(program, refining, seed, work.evaluations, clock.deadline)
             say(f"tuned {program.nodes} nodes: {means[program]:.5g} -> {found.episodes.mean:.5g}")
             kept.append(found.program)
     except KeyboardInterrupt:
         clock.tell(INTERRUPTED)
     finally:
         rollouts.close()
-    small = [p for p in kept if p.nodes <= grammar.max_nodes]
-    return judged(task, list(filter(grammar.admits, small)), method, grammar, work, clock)
-
-
-def _best(means: dict[Program, float]) -> list[Program]:
-    """The best of each size, if no smaller program is better."""
-    top, result = -np.inf, []
-    for size in sorted({p.nodes for p in means}):
-        some = sorted((p for p in means if p.nodes == size), key=lambda p: -means[p])
-        some = [p for p in some[:OF_EACH_SIZE] if means[p] > top]
-        result += some
-        top = max([top, *(means[p] for p in some)])
-    return result
+        refining.close()
+    fits = [p for p in kept if grammar.is_small(p) and grammar.admits(p)]
+    return judged(task, fits, method, grammar, work, clock)
 
 
 class Pool:

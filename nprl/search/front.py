@@ -8,10 +8,11 @@ confidence interval.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from nprl.files import write_atomic
 from nprl.lang.serial import loads
@@ -19,6 +20,7 @@ from nprl.loops import from_data, to_data
 from nprl.program import Program, ProgramError
 
 FORMAT = "nprl-front/1"
+_One = TypeVar("_One")
 
 
 class FrontError(ValueError):
@@ -54,6 +56,20 @@ class Entry:
         mine = (-self.mean, self.nodes, self.constants)
         its = (-other.mean, other.nodes, other.constants)
         return mine != its and all(a <= b for a, b in zip(mine, its, strict=True))
+
+
+def promising(
+    some: Iterable[_One], size: Callable[[_One], int], mean: Callable[[_One], float]
+) -> list[_One]:
+    """The best two of each size, if no smaller one is better; the best first."""
+    by_size: dict[int, list[_One]] = {}
+    for one in some:
+        by_size.setdefault(size(one), []).append(one)
+    best, chosen = -math.inf, []
+    for _, here in sorted(by_size.items()):
+        chosen += [one for one in sorted(here, key=mean, reverse=True)[:2] if mean(one) > best]
+        best = max(best, *map(mean, here))
+    return sorted(chosen, key=mean, reverse=True)
 
 
 class Front:

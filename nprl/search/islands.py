@@ -15,6 +15,7 @@ from nprl.distill.rollout import Floats
 from nprl.lang.serial import term_from_json, to_json
 from nprl.lang.terms import Term
 from nprl.search.constants import lift
+from nprl.search.front import promising
 
 KEPT = 6
 """Programs of each size."""
@@ -28,13 +29,19 @@ class Member:
 
     parts: Parts
     size: int
-    returns: Floats
-    """Of the tuning episodes."""
+    means: tuple[float, ...]
+    """The mean return of the first tuning episode, of the first two, ... of all."""
 
     @property
     def mean(self) -> float:
         """The mean return."""
-        return float(self.returns.mean())
+        return self.means[-1]
+
+
+def member(parts: Parts, size: int, returns: Floats) -> Member:
+    """The member with these returns of the tuning episodes."""
+    means = np.cumsum(returns) / np.arange(1, len(returns) + 1)
+    return Member(parts, size, tuple(means.tolist()))
 
 
 class Islands:
@@ -43,6 +50,7 @@ class Islands:
     def __init__(self, members: Sequence[Member] = ()) -> None:
         """Begin with these."""
         self.by_size: dict[int, dict[Parts, Member]] = {}
+        self._ranked: list[Member] | None = None
         for member in members:
             self.add(member)
 
@@ -53,7 +61,7 @@ class Islands:
         old = [members[skeleton]] if skeleton in members else list(members.values())
         if len(old) < KEPT and skeleton not in members:
             return True
-        return mean > min(float(m.returns[:episodes].mean()) for m in old)
+        return mean > min(m.means[episodes - 1] for m in old)
 
     def add(self, member: Member) -> None:
         """Keep it, if it is among the best of its size and the best of its structure."""
@@ -61,7 +69,7 @@ class Islands:
         skeleton = lift(member.parts)[0]
         if skeleton in members and members[skeleton].mean >= member.mean:
             return
-        members[skeleton] = member
+        members[skeleton], self._ranked = member, None
         if len(members) > KEPT:
             worst = min(members, key=lambda s: (members[s].mean, str(s)))
             del members[worst]
@@ -70,19 +78,20 @@ class Islands:
         """All of them, the smallest first."""
         return [m for size in sorted(self.by_size) for m in self.by_size[size].values()]
 
+    def ranked(self) -> list[Member]:
+        """All of them, the best first."""
+        if self._ranked is None:
+            self._ranked = sorted(self.all(), key=lambda m: -m.mean)
+        return self._ranked
+
     def promising(self) -> list[Member]:
         """The best two of each size, if no smaller one is better; the best first."""
-        best, chosen = -np.inf, []
-        for size in sorted(self.by_size):
-            some = sorted(self.by_size[size].values(), key=lambda m: -m.mean)[:2]
-            chosen += [m for m in some if m.mean > best]
-            best = max([best, *(m.mean for m in some)])
-        return sorted(chosen, key=lambda m: -m.mean)
+        return promising(self.all(), lambda m: m.size, lambda m: m.mean)
 
     def to_json(self) -> list[dict[str, Any]]:
         """The members as JSON data, in their order."""
         return [
-            {"parts": [to_json(t) for t in m.parts], "size": m.size, "returns": m.returns.tolist()}
+            {"parts": [to_json(t) for t in m.parts], "size": m.size, "means": list(m.means)}
             for m in self.all()
         ]
 
@@ -98,7 +107,7 @@ def islands_from_json(data: Sequence[dict[str, Any]]) -> Islands:
             Member(
                 tuple(term_from_json(t) for t in m["parts"]),
                 int(m["size"]),
-                np.asarray(m["returns"], dtype=np.float64),
+                tuple(map(float, m["means"])),
             )
             for m in data
         ]

@@ -19,12 +19,13 @@ from nprl.lang.terms import (
     Unary,
     Var,
     Where,
+    children,
     nodes,
     rebuilt,
     subterms,
 )
 from nprl.search.constants import decimal
-from nprl.search.grammar import Grammar
+from nprl.search.grammar import Grammar, values
 
 CONSTANT = 0.35
 """How often a leaf is a number."""
@@ -138,6 +139,26 @@ class Mutator:
     def _fresh(self, t: Term, size: int) -> Term:
         """One place replaced by a new random term."""
         return self._at(t, lambda old: self.term(int(self._rng.integers(1, 2 + nodes(old)))))
+
+
+def computed(t: Term) -> Term:
+    """``t`` with each part that reads no variable as one number, a decimal of few digits.
+
+    For a search that fits its numbers again: what it means is only near to what it meant.
+    """
+
+    def visit(node: Term | Formula) -> Term | Formula:
+        new = rebuilt(node, visit)
+        parts = children(new)
+        if not isinstance(new, Term) or not parts or not all(isinstance(p, Num) for p in parts):
+            return new
+        with np.errstate(all="ignore"):
+            value = float(values(new, {}))
+        return Num(decimal(value, DIGITS)) if np.isfinite(value) else new
+
+    result = visit(t)
+    assert isinstance(result, Term)
+    return result
 
 
 def changed_at(t: Term, index: int, change: Callable[[Term], Term]) -> Term:

@@ -8,7 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from nprl.env.task import Task
 from nprl.files import write_atomic
+from nprl.search.grammar import Grammar
+from nprl.search.work import Work
 
 FORMAT = "nprl-search/1"
 EVERY_S = 60.0
@@ -26,6 +29,12 @@ class Saved:
         """``identity`` says which search it is: task, grammar, work, seed."""
         self._path, self._identity = path, json.loads(json.dumps(identity))
         self._last = time.monotonic()
+
+    @classmethod
+    def of(cls, work: Work, method: str, task: Task, grammar: Grammar, seed: int) -> Saved:
+        """That of a search by ``method``, in the file that ``work`` names."""
+        identity = {"method": method, "task": task.name, "grammar": repr(grammar)}
+        return cls(work.saved, identity | {"work": work.identity, "seed": seed})
 
     def load(self) -> dict[str, Any] | None:
         """The state; None where nothing was saved.

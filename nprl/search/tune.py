@@ -31,6 +31,8 @@ NOISE = 0.1
 """A loss of return is noise up to this part of the standard error of the mean."""
 FLAT = 0.01
 """The search ends when its last generations differ by less than this part of that error."""
+LEVEL = 1e-5
+"""It ends too when a generation differs by less than this part of its best."""
 SMALLEST = 0.05
 """The size of a constant that is 0, for the search."""
 
@@ -65,6 +67,11 @@ class Returns:
         self.evaluations += len(constants)
         played, _ = self._rollouts.settings(self._program, self._skeletons, constants)
         return np.asarray(played.mean(axis=1))
+
+    @property
+    def steps(self) -> int:
+        """The environment steps of these rollouts so far."""
+        return self._rollouts.steps
 
     def program(self, constants: Sequence[Fraction]) -> Program:
         """The program with these constants."""
@@ -141,10 +148,12 @@ def search_constants(
     deadline: float | None,
     spread: float,
     flat: float,
+    steps: float = np.inf,
 ) -> tuple[Floats, float]:
     """The best of CMA-ES, relative to ``first`` in units of ``scale``, and its mean return.
 
-    It ends when its generations differ by less than ``flat``, or at ``deadline``.
+    It ends when its generations differ by less than ``flat``, at ``deadline``, or when ``judge``
+    has played so many environment ``steps``.
     """
     best, best_mean = np.zeros(len(first)), -np.inf
     with warnings.catch_warnings():
@@ -153,16 +162,18 @@ def search_constants(
 
         # cma takes seed 0 for the clock
         options: dict[str, float] = {"seed": seed % (2**31 - 2) + 1, "verbose": -9}
-        options |= {"maxfevals": evaluations, "tolflatfitness": 2}
-        options |= {"tolfun": max(flat, 1e-9), "tolx": 1e-3}
+        options |= {"maxfevals": evaluations, "tolfun": max(flat, 1e-9), "tolx": 1e-3}
         strategy = cma.CMAEvolutionStrategy(np.zeros(len(first)), spread, options)
-        while not strategy.stop() and not _late(deadline):
+        until = judge.steps + steps
+        while not strategy.stop() and not _late(deadline) and judge.steps < until:
             asked = [np.asarray(z) for z in strategy.ask()]
             means = judge.means(first + scale * np.stack(asked))
             strategy.tell(asked, (-means).tolist())
             top = int(np.argmax(means))
             if means[top] > best_mean:
                 best, best_mean = asked[top], float(means[top])
+            if np.ptp(means) <= LEVEL * abs(best_mean):
+                break
     return best, best_mean
 
 

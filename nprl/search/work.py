@@ -25,6 +25,9 @@ RATE = {"model": 300_000_000, "simulated": 1_000_000, "environment": 600_000}
 """Environment steps that count as a minute, on two cores: of a model or a twin; of MuJoCo between
 our terms (`Task.simulated`); of environments stepped one by one."""
 
+STRUCTURES = 30_000
+"""What is not played of new structures, made and refused: so many take a minute."""
+
 
 def rate(task: Task) -> int:
     """The environment steps of ``task`` that count as a minute."""
@@ -51,6 +54,8 @@ class Work:
     """Episodes that what was found is tuned on, the search's among them."""
     choosing: int = 100
     """Episodes that decide between programs."""
+    structure: int = 10_000
+    """Environment steps that a new structure counts as, besides those it plays."""
     guard_s: float = 600.0
     """Seconds after which the rest is cut, loudly."""
     jobs: int = 1
@@ -74,8 +79,11 @@ class Work:
             raise ValueError(f"a budget is a positive number of minutes; got {minutes}")
         batched, steps = task.rolled is not None, int(minutes * rate(task))
         jobs = jobs or os.cpu_count() or 1
-        some = (300, 16, 32, 256, 100) if batched else (120, 8, 8, 16, 30)
-        return cls(int(0.6 * steps), int(0.4 * steps), *some, 240 * minutes, jobs)
+        some = (300, 16, 32, 256, 100)
+        if not batched:
+            some = (120, 8, 8, 32, 50 if task.simulated() is None else 100)
+        structure = rate(task) // STRUCTURES
+        return cls(int(0.6 * steps), int(0.4 * steps), *some, structure, 240 * minutes, jobs)
 
     def tuning_seeds(self, seed: int) -> range:
         """The seeds that the run with this seed searches on."""
