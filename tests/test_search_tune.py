@@ -24,8 +24,9 @@ from nprl.lang.terms import Num, subterms
 from nprl.lang.text import parse
 from nprl.program import Program, program_from_json
 from nprl.program_text import program_from_text
+from nprl.search.constants import hole, map_leaves
 from nprl.search.enumerate import Effort
-from nprl.search.tune import shorten, tune
+from nprl.search.tune import Returns, enough, search_constants, shorten, tune
 
 PENDULUM = load_task("nprl/Pendulum-v0")
 FRESH = range(1_000_000, 1_000_300)
@@ -251,3 +252,27 @@ def test_a_task_without_a_model_gets_a_program_with_real_names() -> None:
     names = {i.name for i in learned.program.inputs}
     assert names == {"position", "angle", "velocity", "angular_velocity"}
     assert learned.best.selection_return == 1000
+
+
+def test_as_many_episodes_count_as_tell_programs_apart() -> None:
+    rng = np.random.default_rng(0)
+    merit, seeds = np.arange(12.0)[:, None], 100 * rng.standard_normal(64)
+    assert enough(merit + seeds) == 1  # what a seed is worth to all of them is no luck
+    some = enough(merit + seeds + 8 * rng.standard_normal((12, 64)))
+    assert 8 < some < 40  # 4 * 64 / 13 = 20 in expectation
+    assert enough(np.zeros((12, 1)) + rng.standard_normal((12, 64))) == 64
+    assert enough(merit[:1] + seeds) == 64
+    assert enough(np.full((3, 5), np.nan)) == 5
+
+
+def test_the_search_plays_fewer_episodes_and_keeps_what_is_best_on_all_of_them() -> None:
+    task = load_task("CartPole-v1").unbound()
+    template = blank(task)
+    rollouts = Rollouts(task, range(3_000_000, 3_000_032))
+    skeleton = parse("c0 * theta + c1 * omega")
+    names = {"c0": hole(0), "c1": hole(1)}
+    judge = Returns(template, [map_leaves(skeleton, lambda v: names.get(str(v), v))], rollouts)
+    first, scale = np.array([0.0, 0.1]), np.array([1.0, 1.0])
+    z, mean = search_constants(judge, first, scale, 0, 120, None, 0.5, 1e-9)
+    assert rollouts.steps == judge.steps > 0
+    assert mean == judge.means((first + scale * z)[None])[0] > 50

@@ -163,7 +163,7 @@ class _Search:
         spread: float,
         turn: int,
         clock: Clock,
-        steps: float = math.inf,
+        steps: float,
     ) -> _Form:
         """The best that CMA-ES finds about a form on these episodes, or that form."""
         skeletons, scales = self._skeletons(form.used)
@@ -180,7 +180,7 @@ class _Search:
         pairs = itertools.product(range(len(self._template.output)), range(len(self._features)))
         used = tuple(pairs)
         best = nothing = _Form(used, np.zeros(len(used)), -np.inf)
-        each, turn = ROUND * (4 + int(3 * math.log(len(used)))), 0
+        each, turn = ROUND * _population(len(used)), 0
         most = self._work.search_steps
         while self.rollouts.steps < most and not clock.late("CMA-ES"):
             found = nothing
@@ -201,10 +201,9 @@ class _Search:
             whole = self.refining.run_many([self.program(form)])[0]
             form = _Form(form.used, form.values, whole.mean)
             left = (most - self.refining.steps) // _stages(len(form.used))
-            evaluations = left // int(whole.lengths.sum())
-            if evaluations >= LEAST:
-                turn = len(form.used)
-                form = self._searched(form, self.refining, evaluations, NEARBY, turn, clock)
+            if left >= LEAST * int(whole.lengths.sum()):
+                turn, most_of = len(form.used), ROUND * _population(len(form.used))
+                form = self._searched(form, self.refining, most_of, NEARBY, turn, clock, left)
             found.append(self.program(form))
             say(f"{len(form.used)} coefficients: {form.mean:.5g}")
             skeletons, scales = self._skeletons(form.used)
@@ -255,6 +254,11 @@ class _Search:
             say(f"tuned {found[k].constants} constants: {tuned.episodes.mean:.5g}")
             result.append(tuned.program)
         return result
+
+
+def _population(coefficients: int) -> int:
+    """How many settings CMA-ES plays in a generation."""
+    return 4 + int(3 * math.log(coefficients))
 
 
 def _dropped(coefficients: int) -> int:

@@ -1,13 +1,15 @@
 """Constants tuned on the return itself, and then shortened to the decimals that the program is.
 
-CMA-ES proposes constants; every candidate plays the same episodes (common random numbers), and with
-a model a whole population is one batch. Each constant is searched in units of its own size.
+CMA-ES proposes constants; every candidate of a generation plays the same episodes (common random
+numbers), as few as tell them apart, and with a model a whole population is one batch. Each constant
+is searched in units of its own size.
 Shortening accepts what loses no more than noise: a tenth of the standard error of the mean return
 on the selection seeds.
 """
 
 from __future__ import annotations
 
+import math
 import time
 import warnings
 from collections.abc import Sequence
@@ -35,6 +37,10 @@ LEVEL = 1e-5
 """It ends too when a generation differs by less than this part of its best."""
 SMALLEST = 0.05
 """The size of a constant that is 0, for the search."""
+LOOK = 10
+"""In one generation of so many all episodes are played: it tells how many the next ones need."""
+RELIABLE = 0.8
+"""The part of the variance between the mean returns of a generation that is no luck, at least."""
 
 
 Lifted = tuple[tuple[Term, ...], tuple[Fraction, ...]]
@@ -60,12 +66,33 @@ class Returns:
     def __init__(self, program: Program, skeletons: Sequence[Term], rollouts: Rollouts) -> None:
         """The skeletons of the terms of ``program``, constants as holes ``c:0``, ``c:1``, ...."""
         self._program, self._skeletons, self._rollouts = program, tuple(skeletons), rollouts
+        self._few = rollouts
+        self._told: Floats | None = None
         self.evaluations = 0
 
     def means(self, constants: Floats) -> Floats:
         """The mean return (s,) for each row of ``constants`` (s, count)."""
         self.evaluations += len(constants)
-        played, _ = self._rollouts.settings(self._program, self._skeletons, constants)
+        self._told, _ = self._rollouts.settings(self._program, self._skeletons, constants)
+        return np.asarray(self._told.mean(axis=1))
+
+    def need_all(self) -> bool:
+        """Whether it takes all episodes to tell the rows of the last `means` apart."""
+        if self._told is not None:
+            count = enough(self._told)
+            self._told, seeds = None, self._rollouts.seeds
+            if count == len(seeds):
+                self._few = self._rollouts
+            elif count != len(self._few.seeds):
+                self._few = self._rollouts.seeded(seeds[:count])
+        return self._few is self._rollouts
+
+    def few_means(self, constants: Floats) -> Floats:
+        """`means` over the first episodes only, as many as it takes where not `need_all`."""
+        self.evaluations += len(constants)
+        before = self._few.steps
+        played, _ = self._few.settings(self._program, self._skeletons, constants)
+        self._rollouts.steps += self._few.steps - before
         return np.asarray(played.mean(axis=1))
 
     @property
@@ -76,6 +103,23 @@ class Returns:
     def program(self, constants: Sequence[Fraction]) -> Program:
         """The program with these constants."""
         return with_terms(self._program, [simplify(fill(t, constants)) for t in self._skeletons])
+
+
+def enough(returns: Floats) -> int:
+    """How many of the episodes of these returns (s, n) rank the s programs as reliably as is needed.
+
+    What an episode is worth to all of them alike is no luck of one of them, and does not count.
+    """
+    programs, episodes = len(returns), len(returns[0])
+    if programs < 2 or episodes < 2:
+        return episodes
+    apart = returns - returns.mean(axis=0)
+    means = apart.mean(axis=1)
+    luck = float(((apart - means[:, None]) ** 2).sum()) / ((programs - 1) * (episodes - 1))
+    merit = float(means.var(ddof=1)) - luck / episodes
+    if not merit > 0:
+        return episodes
+    return max(1, math.ceil(min(episodes, RELIABLE / (1 - RELIABLE) * luck / merit)))
 
 
 def tune(
@@ -153,9 +197,16 @@ def search_constants(
     """The best of CMA-ES, relative to ``first`` in units of ``scale``, and its mean return.
 
     It ends when its generations differ by less than ``flat``, at ``deadline``, or when ``judge``
-    has played so many environment ``steps``.
+    has played so many environment ``steps``. What is best is what did best on all episodes.
     """
     best, best_mean = np.zeros(len(first)), -np.inf
+
+    def keep(asked: Sequence[Floats], means: Floats) -> None:
+        nonlocal best, best_mean
+        top = int(np.argmax(means))
+        if means[top] > best_mean:
+            best, best_mean = asked[top], float(means[top])
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # cma warns of one dimension, of missing plots and the like
         import cma
@@ -165,15 +216,20 @@ def search_constants(
         options |= {"maxfevals": evaluations, "tolfun": max(flat, 1e-9), "tolx": 1e-3}
         strategy = cma.CMAEvolutionStrategy(np.zeros(len(first)), spread, options)
         until = judge.steps + steps
+        asked, whole, turn = [np.zeros(len(first))], True, 0
         while not strategy.stop() and not _late(deadline) and judge.steps < until:
             asked = [np.asarray(z) for z in strategy.ask()]
-            means = judge.means(first + scale * np.stack(asked))
+            table, whole = first + scale * np.stack(asked), turn % LOOK == 0 or judge.need_all()
+            means = judge.means(table) if whole else judge.few_means(table)
             strategy.tell(asked, (-means).tolist())
-            top = int(np.argmax(means))
-            if means[top] > best_mean:
-                best, best_mean = asked[top], float(means[top])
-            if np.ptp(means) <= LEVEL * abs(best_mean):
+            if whole:
+                keep(asked, means)
+            if np.ptp(means) <= LEVEL * float(np.abs(means).max()):
                 break
+            turn += 1
+        if not whole:
+            asked = [np.asarray(strategy.result.xfavorite), asked[int(np.argmax(means))]]
+            keep(asked, judge.means(first + scale * np.stack(asked)))
     return best, best_mean
 
 
