@@ -36,10 +36,12 @@ TARGETS: dict[str, tuple[Target, ...]] = {
     "InvertedPendulum-v5": (Target(1000.0, constants=4),),
     "InvertedDoublePendulum-v5": (Target(9359.0, constants=6),),
     "Swimmer-v5": (Target(350.0, constants=16),),
-    "Hopper-v5": (Target(3292.0, constants=36),),
-    "HalfCheetah-v5": (Target(4500.0, constants=108),),
+    "Hopper-v5": (Target(3292.0, constants=36), Target(2439.0, constants=100)),
+    "HalfCheetah-v5": (Target(4500.0, constants=108), Target(5000.0, constants=108)),
     "Walker2d-v5": (Target(1107.0, constants=108),),
     "LunarLander-v3": (Target(250.0, constants=36),),
+    "LunarLanderContinuous-v3": (Target(287.0, nodes=17),),
+    "BipedalWalker-v3": (Target(294.0, nodes=26),),
 }
 """By environment. Sources: the best programs that were published or measured before, with returns
 re-measured on Gymnasium 1.4."""

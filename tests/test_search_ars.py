@@ -2,16 +2,20 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from nprl.distill.rollout import Rollouts, blank
+from nprl.distill.rollout import Rollouts, blank, with_terms
 from nprl.env.task import Task, load_task
+from nprl.lang.text import parse
+from nprl.program import Program
 from nprl.search import ars as ars_module
 from nprl.search.ars import SETTINGS, ars
 from nprl.search.front import Front
 from nprl.search.grammar import Grammar
+from nprl.search.learner import Taught
 from nprl.search.saved import SavedError
 from nprl.search.work import INTERRUPTED, RATE, Work
 
@@ -100,3 +104,67 @@ def test_a_minute_is_worth_what_the_kind_of_task_plays() -> None:
 def test_a_limit_of_no_constants_is_refused() -> None:
     with pytest.raises(ValueError, match="max_constants is at least 1"):
         grammar(CART, 0)
+
+
+class Teacher:
+    """Pushes where the pole falls."""
+
+    def predict(
+        self,
+        observation: Any,
+        state: Any = None,
+        episode_start: Any = None,
+        deterministic: bool = False,
+    ) -> tuple[Any, Any]:
+        """Right where ``theta + omega`` is positive."""
+        o = np.asarray(observation)
+        return np.asarray(o[..., 2] + o[..., 3] > 0, dtype=np.int64), state
+
+
+def test_with_a_teacher_it_begins_where_an_imitation_stands(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    met: list[float] = []
+    start = ars_module._Search.start
+
+    def watched(self: Any, program: Program) -> None:
+        start(self, program)
+        self.look()
+        met.append(self.looks[0][0])
+
+    monkeypatch.setattr(ars_module._Search, "start", watched)
+    work = Work(40_000, 10_000, tuning=4, refining=8, choosing=6)
+    for scores in (False, True):
+        met.clear()
+        source = Taught(CART, Teacher())
+        front = ars(source, grammar(CART, scores=scores), work)
+        assert min(met) > 200  # the origin lives for about ten steps
+        assert front.best().mean == 500.0
+        assert front.to_json() == ars(source, grammar(CART, scores=scores), work).to_json()
+
+
+def test_interrupted_while_it_imitates_it_ends(tmp_path: Path) -> None:
+    work = Work(40_000, 10_000, tuning=4, refining=8, choosing=6, saved=tmp_path / "state.json")
+
+    told: list[str] = []
+
+    def interrupt(text: str) -> None:
+        told.append(text)
+        if len(told) == 1:
+            raise KeyboardInterrupt
+
+    front = ars(Taught(CART, Teacher()), grammar(CART), work, 0, interrupt)
+    assert front.cut == (INTERRUPTED,)
+    assert len(front) == 0
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_a_start_stands_for_is_the_program_itself() -> None:
+    task = load_task("InvertedPendulum-v5").unbound()
+    template = blank(task)
+    names = [i.name for i in template.inputs]
+    program = with_terms(template, [parse(f"3 * {names[1]} + 0.5 * {names[3]} - 0.25")])
+    search = ars_module._Search(Rollouts(task, range(4)), grammar(task), SETTINGS[0], 0, 0)
+    search.start(program)
+    expected = [[0.0, 3.0, 0.0, 0.5, -0.25]]
+    assert np.allclose(search.constants(search._weights), expected, rtol=1e-9, atol=1e-9)

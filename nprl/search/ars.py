@@ -2,7 +2,8 @@
 
 The search sees observations with their running mean and deviation taken off; in the program these
 stand inside its constants, one for each observation and one more for each output. Where fewer are
-allowed the means stay in, the program is linear, and small weights are left out. No setting of the
+allowed the means stay in, the program is linear, and small weights are left out. With a teacher the
+searches begin where an affine imitation of it stands (`PART` of the work), else at 0. No setting of the
 search suits all tasks, and luck is part of it: several searches begin, each with a setting of
 `SETTINGS`, and after equal work the better half of them goes on.
 
@@ -14,12 +15,15 @@ arm identification and hyperparameter optimization", AISTATS 2016 (successive ha
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from nprl.distill.fitters import FITTERS, STUDENTS
+from nprl.distill.imitation import Imitation
 from nprl.distill.rollout import Floats, Rollouts, act_of, blank, with_terms
+from nprl.lang.floats import compile_batch
 from nprl.lang.serial import term_from_json, to_json
 from nprl.lang.terms import Term, Var
 from nprl.program import Program
@@ -27,7 +31,7 @@ from nprl.search.constants import ONE, decimal, hole, linear
 from nprl.search.front import Front
 from nprl.search.grammar import Grammar
 from nprl.search.judge import judged
-from nprl.search.learner import Progress, Source, task_of
+from nprl.search.learner import Progress, Source, Taught, task_of
 from nprl.search.saved import Saved
 from nprl.search.work import INTERRUPTED, Clock, Work
 
@@ -40,6 +44,8 @@ DIGITS = 4
 """Significant digits of the constants."""
 KEPT = 5
 """Programs that are judged in the end, and that each search remembers."""
+PART = 0.2
+"""Of the work, what imitates a teacher."""
 FIRST = 40_000_000
 """Where the seeds of the search's own episodes begin."""
 
@@ -94,7 +100,7 @@ class _Normaliser:
 
 
 class _Search:
-    """One search from the origin, with one setting."""
+    """One search with one setting, from the origin unless it is told to `start` elsewhere."""
 
     def __init__(
         self, tuning: Rollouts, grammar: Grammar, setting: Setting, seed: int, index: int
@@ -109,11 +115,13 @@ class _Search:
             bounds = [(float(c.low), float(c.high)) for c in template.outputs]
         self._half = np.asarray([(high - low) / 2 for low, high in bounds])
         self._middle = np.asarray([(high + low) / 2 for low, high in bounds])
-        self._weights = np.zeros((len(self._half), len(self._used)))
-        rows = np.arange(self._weights.size + len(self._half)).reshape(len(self._half), -1)
+        shape = (len(self._half), len(self._used) + 1)
+        rows = np.arange(shape[0] * shape[1]).reshape(shape)
         self._skeletons = [_sum(map(hole, row), self._features) for row in rows.tolist()]
         most = rows.size if grammar.max_constants is None else grammar.max_constants
         self._centred, self._most = rows.size <= most, most
+        # where there is room for means, the last weights are of the number 1
+        self._weights = np.zeros((shape[0], shape[1] - 1 + self._centred))
         self._kept = np.ones(self._weights.shape, dtype=np.bool_)
         self._normal = _Normaliser(0, np.zeros(len(names)), np.zeros(len(names)))
         self._rng = np.random.default_rng([seed, index])
@@ -157,10 +165,34 @@ class _Search:
 
     def constants(self, weights: Floats) -> Floats:
         """Those of the programs with these weights (..., outputs, inputs): one more for each output."""
-        scaled = self._half[:, None] * weights / self._normal.deviation[self._used]
-        mean = self._normal.mean[self._used] if self._centred else np.zeros(len(self._used))
-        bias = self._middle - scaled @ mean
+        d = len(self._used)
+        scaled = self._half[:, None] * weights[..., :d] / self._normal.deviation[self._used]
+        bias = self._middle - scaled @ self._mean + self._half * weights[..., d:].sum(axis=-1)
         return np.concatenate([scaled, bias[..., None]], axis=-1)
+
+    @property
+    def _mean(self) -> Floats:
+        """What is taken off the observations."""
+        return self._normal.mean[self._used] * self._centred
+
+    def start(self, program: Program) -> None:
+        """Stand where this affine program does, as far as its constants are allowed."""
+        self.look()  # what doing nothing earns
+        seen = self._tuning.run(act_of(program), record=True).observations
+        assert seen is not None
+        self._normal = _Normaliser(0, np.zeros(seen.shape[1]), np.zeros(seen.shape[1]))
+        self._normal.add(seen)
+        names = [i.name for i in program.inputs]
+        points = np.vstack([np.zeros(len(names)), np.eye(len(names))[self._used]])
+        values = compile_batch(program.output, [names])(points)
+        table = np.stack([np.broadcast_to(v, len(points)) for v in values])
+        bias, slopes = table[:, 0], table[:, 1:] - table[:, :1]
+        weights = slopes * self._normal.deviation[self._used] / self._half[:, None]
+        height = (bias - self._middle + slopes @ self._mean) / self._half
+        both = np.column_stack([weights, height])
+        self._weights = both[:, : self._weights.shape[1]]
+        if self._template.scores:  # only their order counts
+            self._weights /= np.sqrt(np.mean(self._weights**2)) or 1.0
 
     def look(self) -> None:
         """Play the centre on the tuning seeds, and count in what it observes."""
@@ -204,8 +236,8 @@ class _Search:
         """Leave out the smallest weights, ``part`` of the way to the number that is allowed."""
         size = self._weights.size
         most = round(size * min(1.0, self._most / size) ** part)
-        apart = np.sort(np.abs(self._weights), axis=None)[size - max(1, most)]
-        self._kept = np.abs(self._weights) >= apart
+        apart = np.sort(np.abs(self._weights[self._kept]))[-max(1, most)]
+        self._kept &= np.abs(self._weights) >= apart
         self._weights = self._weights * self._kept
 
     def go(self, clock: Clock, save: Callable[[], None]) -> None:
@@ -279,12 +311,9 @@ def ars(
     tuning = Rollouts(task, work.tuning_seeds(seed), work.jobs)
     begun = max(1, min(len(SETTINGS), work.search_steps // (EACH * task.horizon)))
     all_of = [_Search(tuning, grammar, s, seed, k) for k, s in enumerate(SETTINGS[:begun])]
-    halving = _Halving(all_of, work.search_steps)
     saved = Saved.of(work, METHOD, task, grammar, seed)
     state = saved.load()
-    if state is not None:
-        halving.go_on(state)
-    stands = halving.to_json()
+    halving, stands = _Halving(all_of, work.search_steps), state or {}
 
     def save() -> None:
         nonlocal stands
@@ -292,13 +321,23 @@ def ars(
         saved.save(lambda: stands)
 
     try:
+        if state is not None:
+            halving.go_on(state)
+        elif isinstance(source, Taught) and source.teacher is not None:
+            halving = _Halving(all_of, round((1 - PART) * work.search_steps))
+            imitated = _imitated(source, grammar, work, seed, say)
+            if imitated is not None:
+                for search in all_of:
+                    search.start(imitated)
+        stands = halving.to_json()
         while halving.round < halving.rounds:
             for search in halving.going:
                 search.go(clock, save)
                 say(f"{search.setting}, {search.spent} steps: {search.best:.5g}")
             halving.halve()
     except KeyboardInterrupt:
-        saved.save(lambda: stands, now=True)  # as it was before the step that was cut
+        if stands:
+            saved.save(lambda: stands, now=True)  # as it was before the step that was cut
         clock.tell(INTERRUPTED)
     finally:
         tuning.close()
@@ -306,6 +345,29 @@ def ars(
     programs, most = [p for _, p in looks], grammar.max_constants
     programs = [p for p in programs if most is None or p.constants <= most] or programs
     return judged(task, programs[:KEPT], METHOD, grammar, work, clock)
+
+
+def _imitated(
+    source: Taught, grammar: Grammar, work: Work, seed: int, say: Progress
+) -> Program | None:
+    """The affine program that imitates the teacher best, by DAgger; None where there is none.
+
+    Raises:
+        KeyboardInterrupt: where the imitation was interrupted.
+    """
+    part = replace(
+        work,
+        search_steps=max(1, int(PART * work.search_steps)),
+        tuning_steps=max(1, int(PART * work.tuning_steps)),
+        saved=None,
+    )
+    fits = replace(grammar, max_constants=None)
+    front = Imitation("dagger-affine", FITTERS["affine"], STUDENTS["affine"])(
+        source, fits, part, seed, say
+    )
+    if INTERRUPTED in front.cut:
+        raise KeyboardInterrupt
+    return front.best().program if len(front) else None
 
 
 def _sum(constants: Iterable[Term], features: Sequence[Term]) -> Term:
