@@ -21,6 +21,7 @@ from nprl.search.work import INTERRUPTED, RATE, Work
 
 CART = load_task("CartPole-v1").unbound()
 ACROBOT = load_task("Acrobot-v1").unbound()
+TEACHER = with_terms(blank(CART), [parse("theta + omega + theta")])
 
 
 def grammar(task: Task, most: int | None = None, scores: bool = False) -> Grammar:
@@ -106,21 +107,6 @@ def test_a_limit_of_no_constants_is_refused() -> None:
         grammar(CART, 0)
 
 
-class Teacher:
-    """Pushes where the pole falls."""
-
-    def predict(
-        self,
-        observation: Any,
-        state: Any = None,
-        episode_start: Any = None,
-        deterministic: bool = False,
-    ) -> tuple[Any, Any]:
-        """Right where ``theta + omega`` is positive."""
-        o = np.asarray(observation)
-        return np.asarray(o[..., 2] + o[..., 3] > 0, dtype=np.int64), state
-
-
 def test_with_a_teacher_it_begins_where_an_imitation_stands(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -136,7 +122,7 @@ def test_with_a_teacher_it_begins_where_an_imitation_stands(
     work = Work(40_000, 10_000, tuning=4, refining=8, choosing=6)
     for scores in (False, True):
         met.clear()
-        source = Taught(CART, Teacher())
+        source = Taught(CART, TEACHER)
         front = ars(source, grammar(CART, scores=scores), work)
         assert min(met) > 200  # the origin lives for about ten steps
         assert front.best().mean == 500.0
@@ -153,7 +139,7 @@ def test_interrupted_while_it_imitates_it_ends(tmp_path: Path) -> None:
         if len(told) == 1:
             raise KeyboardInterrupt
 
-    front = ars(Taught(CART, Teacher()), grammar(CART), work, 0, interrupt)
+    front = ars(Taught(CART, TEACHER), grammar(CART), work, 0, interrupt)
     assert front.cut == (INTERRUPTED,)
     assert len(front) == 0
     assert not list(tmp_path.iterdir())

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from nprl.distill.budget import Budget
 from nprl.distill.dagger import Student
 from nprl.distill.fitter import Fitter
+from nprl.distill.fitters import FITTERS, STUDENTS
 from nprl.distill.imitate import Imitating, nearest
 from nprl.distill.learn import STUDENT_ROWS, fit_student
 from nprl.distill.rollout import Rollouts, blank
@@ -81,3 +82,10 @@ def of_work(work: Work, task: Task) -> Budget:
         steps=max(1, work.tuning_steps),
         guard_s=work.guard_s,
     )
+
+
+IMITATIONS = {
+    f"dagger-{name}": Imitation(f"dagger-{name}", fitter, STUDENTS.get(name))
+    for name, fitter in FITTERS.items()
+}
+"""They fit whole programs to a teacher's answers."""

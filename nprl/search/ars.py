@@ -20,8 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from nprl.distill.fitters import FITTERS, STUDENTS
-from nprl.distill.imitation import Imitation
+from nprl.distill.imitation import IMITATIONS
 from nprl.distill.rollout import Floats, Rollouts, act_of, blank, with_terms
 from nprl.lang.floats import compile_batch
 from nprl.lang.serial import term_from_json, to_json
@@ -362,9 +361,7 @@ def _imitated(
         saved=None,
     )
     fits = replace(grammar, max_constants=None)
-    front = Imitation("dagger-affine", FITTERS["affine"], STUDENTS["affine"])(
-        source, fits, part, seed, say
-    )
+    front = IMITATIONS["dagger-affine"](source, fits, part, seed, say)
     if INTERRUPTED in front.cut:
         raise KeyboardInterrupt
     return front.best().program if len(front) else None

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from nprl.distill.fitters import FITTERS, STUDENTS
-from nprl.distill.imitation import Imitation
+from nprl.distill.imitation import IMITATIONS
 from nprl.search.ars import ars
 from nprl.search.direct import AFFINE, CUBIC, forms
 from nprl.search.evolve import evolve
@@ -20,11 +19,6 @@ FROM_RETURN: dict[str, Learner] = {
     "gradient": policy_gradient,
 }
 """They need a task only."""
-IMITATIONS: dict[str, Learner] = {
-    f"dagger-{name}": Imitation(f"dagger-{name}", fitter, STUDENTS.get(name))
-    for name, fitter in FITTERS.items()
-}
-"""They fit whole programs to a teacher's answers."""
 FROM_TEACHER: dict[str, Learner] = {"near": near, "relaxation": relaxed} | IMITATIONS
 """They need a teacher or demonstrations."""
 METHODS = FROM_RETURN | FROM_TEACHER
