@@ -1,28 +1,33 @@
 """Sets that a given program may keep alone: candidates from its closed loop.
 
-The invariant of the shield, shrunk; the maximal admissible polytope of the program's gain at the
-equilibrium; in few dimensions polytopes round the orbits of the starts; Lyapunov ellipsoids.
+Polytopes round the orbits of the starts, in few dimensions or as products of such, where the program
+leaves groups of coordinates that do not act on each other; the invariant of the shield, shrunk; the
+maximal admissible polytope of the program's gain at the equilibrium; Lyapunov ellipsoids.
 Each is held against sample points, with the program in the place of the backup; the proof is later.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
 from scipy.linalg import LinAlgError, solve_discrete_lyapunov
 
-from nprl.lang.terms import Num, Term, Var
+from nprl.lang.terms import Clip, Num, Term, Var
 from nprl.shields.certificate import Certificate
-from nprl.shields.polynomial import Polynomial, polynomial
-from nprl.shields.sequent import expanded
+from nprl.shields.polynomial import NotPolynomial, Polynomial, polynomial
+from nprl.shields.sequent import assign, expanded
 from nprl.shields.synthesis.candidate import Candidate
+from nprl.shields.synthesis.sets.decoupled import METHOD as PRODUCT
+from nprl.shields.synthesis.sets.decoupled import decoupled, groups
 from nprl.shields.synthesis.sets.lqr import admissible_set
 from nprl.shields.synthesis.trial import rays, trial
 from nprl.shields.synthesis.views.linearise import Inclusion, Point, equilibria, inclusion
 from nprl.shields.synthesis.views.numeric import Array, jacobian, values
 from nprl.shields.synthesis.views.polytope import (
+    affine_term,
     exact_polytope,
     irredundant,
     nearest,
@@ -37,13 +42,13 @@ LEVELS = 8
 WEIGHTS = 12
 RAYS = 1_500
 STARTS = (1.02, 1.3)
-GROWTHS = 60
+GROWTHS, GROWTH = 60, 0.01
 RESTING = 2_000
 GROWTH_SAMPLES = 600
 SPARE = 1e-4
-STEPS = 120
+STEPS = 400
 ORBIT_DIMENSIONS = 3
-DIRECTIONS = {1: (2,), 2: (16, 32, 64), 3: (60,)}
+DIRECTIONS = {1: (2,), 2: (8, 16, 32, 64), 3: (60,)}
 BITS = 2.0**-20
 
 
@@ -97,6 +102,13 @@ def _sets(
     seed: int,
 ) -> Iterator[tuple[str, tuple[Term, ...]]]:
     names = problem.model.state_names
+    for alone in (_closed(problem, p) for p in dict.fromkeys((_bare(policy), policy))):
+        if len(groups(alone, seed)) > 1:
+            for found in decoupled(alone, _round_orbits, seed):
+                yield f"{PRODUCT}, each round its orbits", found.invariant[0]
+        elif problem.n <= ORBIT_DIMENSIONS:
+            for found in _round_orbits(alone, seed):
+                yield str(found.notes["method"]), found.invariant[0]
     for factor in FACTORS:
         rows = _shrunk(certificate, problem, point.x, Fraction(factor).limit_denominator(100))
         if rows is not None:
@@ -108,10 +120,6 @@ def _sets(
     if h is not None:
         polytope = exact_polytope(h, maps.centre, maps.unit, problem)
         yield "admissible polytope of the program's gain", polytope.terms(names)
-    if problem.n <= ORBIT_DIMENSIONS:
-        for method, h in _orbits(problem, maps, policy, seed):
-            polytope = exact_polytope(h, maps.centre, maps.unit, problem)
-            yield method, polytope.terms(names)
     for row in _ellipsoids(problem, maps, gain, seed):
         yield "Lyapunov ellipsoid of the program's gain", (row,)
 
@@ -124,17 +132,26 @@ def _tried(
     method: str,
     seed: int,
 ) -> Candidate | None:
-    """The candidate, if the closed loop keeps it at sample points, with the initial box inside."""
+    """The candidate, if the closed loop keeps it at sample points, with the initial box inside.
+
+    Where the clips of the policy do nothing at these points it is proved without them.
+    """
     names = problem.model.state_names
     if not (values(rows, names, maps.centre[None]) > 0).all():
         return None
     x = rays(rows, names, maps.centre, maps.unit, RAYS, seed)
-    result = trial(problem, rows, policy, x)
-    if not result.good:
-        return None
-    curved = any(degree(polynomial(g)) > 1 for g in rows)
-    notes = {"method": method, "kept": result.kept, "init": result.init}
-    return Candidate("ellipsoid" if curved else "polytope", (rows,), policy, notes)
+    for backup in dict.fromkeys((_bare(policy), policy)):
+        result = trial(problem, rows, backup, x)
+        if result.good:
+            curved = any(degree(polynomial(g)) > 1 for g in rows)
+            notes = {"method": method, "kept": result.kept, "init": result.init}
+            return Candidate("ellipsoid" if curved else "polytope", (rows,), backup, notes)
+    return None
+
+
+def _bare(policy: tuple[Term, ...]) -> tuple[Term, ...]:
+    """The policy before it is clipped."""
+    return tuple(t.arg if isinstance(t, Clip) else t for t in policy)
 
 
 def _shrunk(
@@ -217,29 +234,42 @@ def _quadratic(problem: Problem, maps: Inclusion, p: Array) -> Term:
     return total
 
 
-def _orbits(
-    problem: Problem, maps: Inclusion, policy: tuple[Term, ...], seed: int
-) -> Iterator[tuple[str, Array]]:
+def _closed(problem: Problem, policy: tuple[Term, ...]) -> Problem:
+    """The closed loop as a problem of its own, without inputs."""
+    model = problem.model
+    acts = dict(zip(model.action_names, policy, strict=True))
+    steps = {n: _short(assign(t, acts)) for n, t in model.step.items()}
+    return problem_of(replace(model, action=(), step=steps, reward=Num(Fraction(0))))
+
+
+def _short(t: Term) -> Term:
+    """Without what cancels, if it is affine: what is not read ties no coordinates together."""
+    try:
+        p = polynomial(t)
+    except NotPolynomial:
+        return t
+    if degree(p) > 1:
+        return t
+    return affine_term([(c, m[0][0]) for m, c in p.items() if m], p.get((), Fraction(0)))
+
+
+def _round_orbits(problem: Problem, seed: int) -> Iterator[Candidate]:
     """Polytopes round the orbits of the starts, grown until the closed loop keeps them."""
+    maps = inclusion(problem, equilibria(problem)[0], seed=seed)
     starts = (problem.init_vertices() - maps.centre) / maps.unit
     for count in DIRECTIONS[problem.n]:
         rows = _directions(problem.n, count, seed)
         for factor in STARTS:
-            seen = _visited(problem, maps, policy, starts * factor, seed)
-            reach = (seen @ rows.T).max(axis=0)
-            h = _grown(problem, maps, policy, rows, reach, seed)
+            seen = _visited(problem, maps, starts * factor, seed)
+            h = _grown(problem, maps, rows, (seen @ rows.T).max(axis=0), seed)
             if h is not None:
-                yield f"orbits of {factor:g} times the starts, {len(h)} directions", h
+                polytope = exact_polytope(h, maps.centre, maps.unit, problem)
+                method = f"orbits of {factor:g} times the starts, {len(h)} directions"
+                terms = polytope.terms(problem.model.state_names)
+                yield Candidate("polytope", (terms,), (), {"method": method})
 
 
-def _grown(
-    problem: Problem,
-    maps: Inclusion,
-    policy: tuple[Term, ...],
-    rows: Array,
-    reach: Array,
-    seed: int,
-) -> Array | None:
+def _grown(problem: Problem, maps: Inclusion, rows: Array, reach: Array, seed: int) -> Array | None:
     """The polytope ``rows z <= reach``, widened by its own images until it holds them."""
     rng = np.random.default_rng(seed)
     for _ in range(GROWTHS):
@@ -252,11 +282,12 @@ def _grown(
         z = samples(h, GROWTH_SAMPLES, rng)
         if (z @ maps.h.T).max() > 1 - 1e-6:
             return None
-        images = [_next(problem, maps, policy, z, w) @ rows.T for w in problem.w]
+        images = [_next(problem, maps, z, w) @ rows.T for w in problem.w]
         image = np.max([i.max(axis=0) for i in images], axis=0)
-        if (image <= reach * (1 - SPARE)).all():
+        short = image > reach * (1 - SPARE)
+        if not short.any():
             return h
-        reach = np.maximum(reach, image * (1 + 2 * SPARE))
+        reach = np.where(short, np.maximum(reach, image) * (1 + GROWTH), reach)
     return None
 
 
@@ -271,21 +302,19 @@ def _directions(n: int, count: int, seed: int) -> Array:
     return np.vstack([every, -every])
 
 
-def _next(problem: Problem, maps: Inclusion, policy: tuple[Term, ...], z: Array, w: Array) -> Array:
+def _next(problem: Problem, maps: Inclusion, z: Array, w: Array) -> Array:
     x = maps.centre + maps.unit * z
-    u = values(policy, problem.model.state_names, x)
-    return np.asarray((problem.next(x, u, w) - maps.centre) / maps.unit)
+    after = problem.next(x, np.zeros((len(x), 0)), w)
+    return np.asarray((after - maps.centre) / maps.unit)
 
 
-def _visited(
-    problem: Problem, maps: Inclusion, policy: tuple[Term, ...], z: Array, seed: int
-) -> Array:
+def _visited(problem: Problem, maps: Inclusion, z: Array, seed: int) -> Array:
     """All states on the orbits of some points, several for each."""
     rng = np.random.default_rng(seed)
     now = np.repeat(z, 8, axis=0)
     seen = [now]
     for _ in range(STEPS):
         w = problem.w[rng.integers(0, len(problem.w))]
-        now = _next(problem, maps, policy, now, w)
+        now = _next(problem, maps, now, w)
         seen.append(now)
     return np.vstack(seen)
