@@ -25,7 +25,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib import metadata, resources
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ import gymnasium as gym
 import numpy as np
 import z3
 
+from experiments.certified import shipped_certificate
 from experiments.options import Parser
 from experiments.run_folder import RunError, RunFolder
 from nprl.distill.budget import Budget
@@ -52,11 +53,10 @@ from nprl.report.plots import draw_invariant, draw_learning, rollout
 from nprl.report.proofs import assumptions, volumes
 from nprl.report.tables import show, text_table
 from nprl.report.tree import draw_program
-from nprl.shields.certificate import Certificate
 from nprl.shields.certify_policy import PolicyOutcome, check_policy
 from nprl.shields.checker import Verdict, check
-from nprl.shields.load import load_certificate, load_claim
-from nprl.shields.records import SHIPPED, record_of
+from nprl.shields.load import load_certificate
+from nprl.shields.records import record_of
 from nprl.shields.shield import Filter
 from nprl.shields.synthesis.synthesize import synthesize
 from nprl.train import TrainConfig, load_teacher, train
@@ -385,15 +385,6 @@ _PROOF = (
     *("verdict", "family", "engines", "assumptions", "synthesis_s", "check_s"),
     *("volume_safe", "volume_kernel"),
 )
-
-
-def shipped_certificate(model: Model) -> Path | None:
-    """The certificate for exactly this model that is shipped with the package, if there is one."""
-    for path in sorted(Path(str(resources.files("nprl.shields.proved"))).glob("*.json")):
-        claim = load_claim(path) if path.name != SHIPPED else None
-        if isinstance(claim, Certificate) and claim.model.digest() == model.digest():
-            return path
-    return None
 
 
 def unsafe_start(model: Model) -> str:

@@ -3,7 +3,8 @@
 They are learned from its return alone, or from a teacher too (``--teacher FILE``). For each seed the
 search finds a front of programs, the best of each size. ``--freeze`` writes the best within the size
 of each target, with the return on the report's seeds, to ``experiments/results/ID.json``, which
-``python -m experiments.replay`` runs again.
+``python -m experiments.replay`` runs again. Where a target asks for it, that is the best program that
+is proved safe without a shield. With ``--also ID`` a loop is unrolled for another environment, too.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import Any
 
 import joblib
 
+from experiments.certified import certified
 from experiments.grammars import add_options, grammar_of, said
 from experiments.options import Parser
 from experiments.targets import TARGETS, Target
@@ -29,7 +31,7 @@ from nprl.env.task import Task, load_task
 from nprl.evaluate import Evaluation, paired_ci95
 from nprl.files import write_atomic
 from nprl.lang.text import parse
-from nprl.loops import from_data, to_data
+from nprl.loops import Unrolled, from_data, to_data
 from nprl.program import Program
 from nprl.report.front import draw_front
 from nprl.report.tables import text_table
@@ -62,6 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, nargs="+", default=[0], help="one run for each")
     parser.add_argument("--jobs", type=int, help="processes (all processors)")
     parser.add_argument("--out", type=Path, default=Path("runs/programs"))
+    parser.add_argument("--also", metavar="ID", help="a larger one that a learned loop is tried in")
     parser.add_argument("--freeze", action="store_true", help="write experiments/results/ID.json")
     add_options(parser)
     args = parser.parse_args(argv)
@@ -78,6 +81,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         teacher = teacher_of(args.teacher, task, args.statistics)
         nodes = max(limits, default=15) if args.method not in WHOLE else WIDE
         grammar = grammar_of(args, task, blank(task, args.scores), nodes, most)
+        tasks = [task, *([load_task(args.also)] if args.also else [])]
+        if args.also and args.loop is None:
+            raise ValueError("--also: only a loop can be unrolled; give one with --loop")
     except ValueError as error:
         print(f"programs: {error}", file=sys.stderr)
         return 2
@@ -102,18 +108,38 @@ def main(argv: Sequence[str] | None = None) -> int:
     for option in ("teacher", "statistics"):
         value = getattr(args, option)
         command += f" --{option} {shlex.quote(value)}" if value else ""
-    command += f" --budget {args.budget:g} {said(args, grammar)} --seed"
-    rows = [r for t in targets for r in reported(task, teacher, t, runs, args.method, command)]
-    if rows:
-        print(text_table(ROW, [row_cells(r) for r in rows]))
-    if args.freeze:
-        path = RESULTS / f"{args.env.replace('/', '_')}.json"
-        if path.exists():  # what other methods found stays
-            old = json.loads(path.read_text(encoding="utf-8"))
-            rows = [*(r for r in old if r["method"] != args.method), *rows]
-        write_atomic(path, json.dumps(rows, indent=1) + "\n")
-        print(f"frozen: {path}", file=sys.stderr)
+    also = f"--also {shlex.quote(args.also)} " if args.also else ""
+    command += f" --budget {args.budget:g} {said(args, grammar)} {also}--seed"
+    for where in tasks:
+        rows = [
+            row
+            for target in TARGETS.get(where.name, ())
+            for row in reported(where, teacher, target, runs, args.method, command)
+        ]
+        if rows:
+            print(text_table(ROW, [row_cells(r) for r in rows]))
+        if args.freeze and rows:
+            freeze(where.name, rows)
     return 0
+
+
+def path_of(env: str) -> Path:
+    """Where the rows of an environment stand."""
+    return RESULTS / f"{env.replace('/', '_')}.json"
+
+
+def freeze(env: str, rows: list[dict[str, Any]]) -> None:
+    """Write the rows of one method and teacher; what others found stays."""
+
+    def found_by(row: dict[str, Any]) -> tuple[str, str]:
+        return row["method"], row["teacher"]["name"] if row["teacher"] else ""
+
+    path = path_of(env)
+    if path.exists():
+        old = json.loads(path.read_text(encoding="utf-8"))
+        rows = [*(r for r in old if found_by(r) != found_by(rows[0])), *rows]
+    write_atomic(path, json.dumps(rows, indent=1) + "\n")
+    print(f"frozen: {path}", file=sys.stderr)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,19 +194,24 @@ def reported(
     method: str,
     command: str,
 ) -> list[dict[str, Any]]:
-    """The best program of each run within the target's size, on the report's seeds; the best first."""
+    """The best program of each run within the target's size, on the report's seeds; the best first.
+
+    Where the target asks for a proof, the best that has one.
+    """
     rows = []
     taught = played(task, teacher.policy, target.episodes) if teacher is not None else None
     for run in runs:
-        try:
-            entry = run.front.best(target.nodes, target.constants)
-        except ValueError:
+        fits = [e for e in run.front if small(target, e.program)]
+        fits = sorted(fits, key=lambda e: (-e.mean, e.nodes, e.constants))
+        if not fits:
             continue
-        result = played(task, entry.program, target.episodes)
+        entry = next((e for e in fits if proved(task, target, e.program)), fits[0])
+        program = there(task, entry.program)
+        result = played(task, program, target.episodes)
         rows.append(
             {
                 "env": task.name,
-                **to_data(entry.program),
+                **to_data(program),
                 "method": method,
                 "command": f"{command} {run.seed}",
                 "wall_s": run.wall_s,
@@ -191,28 +222,50 @@ def reported(
                 "nodes": entry.nodes,
                 "constants": entry.constants,
                 "claim": claim(target),
-                "holds": holds(task, target, entry.program, result),
+                "holds": holds(task, target, program, result),
             }
         )
     return sorted(rows, key=lambda r: -float(r["return"]))
 
 
+def there(task: Task, program: Program) -> Program:
+    """The program as it runs in ``task``, for which a loop is unrolled anew.
+
+    Raises:
+        ValueError: for a loop that does not fit the task.
+    """
+    loop = program.loop if isinstance(program, Unrolled) else None
+    return program if loop is None else loop.unroll(blank(task))
+
+
+def small(target: Target, program: Program) -> bool:
+    """Whether the program is as small as the target asks."""
+    return (target.nodes is None or program.nodes <= target.nodes) and (
+        target.constants is None or program.constants <= target.constants
+    )
+
+
+def proved(task: Task, target: Target, program: Program) -> bool:
+    """Whether the program is proved safe alone, if the target asks for it."""
+    return not target.certified or certified(task, there(task, program))
+
+
 def claim(target: Target) -> dict[str, Any]:
     """The target as it stands in a row."""
-    return {"return": target.mean, "nodes": target.nodes, "constants": target.constants}
+    limits = {"return": target.mean, "nodes": target.nodes, "constants": target.constants}
+    return limits | ({"certified": True} if target.certified else {})
 
 
 def holds(task: Task, target: Target, program: Program, result: Evaluation) -> bool:
-    """Whether the return is reached within the size.
+    """Whether the return is reached within the size, with the proof that the target asks for.
 
     A mean below the target still counts if the paired 95 % interval of the difference to the
     reference program, where that can be written down, excludes a loss.
     """
-    small = (target.nodes is None or program.nodes <= target.nodes) and (
-        target.constants is None or program.constants <= target.constants
-    )
-    if not small or result.mean >= target.mean or not target.reference:
-        return small and result.mean >= target.mean
+    if not small(target, program) or not proved(task, target, program):
+        return False
+    if result.mean >= target.mean or not target.reference:
+        return result.mean >= target.mean
     reference = with_terms(blank(task), [parse(target.reference)])
     low, _ = paired_ci95(result, played(task, reference, target.episodes))
     return low >= 0
@@ -228,14 +281,15 @@ def row_cells(row: dict[str, Any]) -> list[str | int | float | None]:
     """A row as cells of a table."""
     low, high = row["ci95"]
     limit = row["claim"]
-    size = f"{limit['nodes']} nodes" if limit["nodes"] else f"{limit['constants']} constants"
+    limits = [f"{limit[k]} {k}" for k in ("nodes", "constants") if limit[k]]
+    limits += ["certified"] if limit.get("certified") else []
     return [
         from_data(row).formula,
         row["nodes"],
         row["constants"],
         row["return"],
         f"[{low:.5g}, {high:.5g}]",
-        f"{limit['return']:g} with {size}",
+        f"{limit['return']:g}" + (f" with {', '.join(limits)}" if limits else ""),
         "yes" if row["holds"] else "no",
         row["wall_s"],
         *_teacher_cells(row["teacher"]),

@@ -32,7 +32,8 @@ def replayed(row: dict[str, Any]) -> dict[str, Any]:
     program = from_data(row)
     limit = row["claim"]
     same = (t for t in TARGETS.get(row["env"], ()) if claim(t) == limit)
-    bare = Target(limit["return"], limit["nodes"], limit["constants"])
+    certified = limit.get("certified", False)
+    bare = Target(limit["return"], limit["nodes"], limit["constants"], certified=certified)
     target = replace(next(same, bare), episodes=row["episodes"])  # with its reference, if any
     result = played(task, program, target.episodes)
     now = {

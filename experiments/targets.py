@@ -20,6 +20,8 @@ class Target:
     nodes: int | None = None
     constants: int | None = None
     episodes: int = 100
+    certified: bool = False
+    """Whether it must be proved safe without a shield."""
     reference: str = ""
     """A program of that return, as a term; empty where only its return is known."""
 
@@ -45,3 +47,36 @@ TARGETS: dict[str, tuple[Target, ...]] = {
 }
 """By environment. Sources: the best programs that were published or measured before, with returns
 re-measured on Gymnasium 1.4."""
+
+NETWORKS = {
+    "nprl/Satellite-v0": -3.192,
+    "nprl/DCMotor-v0": -8.742,
+    "nprl/Tape-v0": -0.7413,
+    "nprl/MagneticPointer-v0": -11.8,
+    "nprl/Suspension-v0": -900,
+    "nprl/DataCenterCooling-v0": -98.08,
+    "nprl/Quadcopter-v0": -9.03,
+    "nprl/PendulumDiscrete-v0": -3.763,
+    "nprl/PendulumLinear-v0": -70.27,
+    "nprl/PendulumLonger-v0": -72.6,
+    "nprl/PendulumHeavier-v0": -58.15,
+    "nprl/LinearCartPole-v0": -223.3,
+    "nprl/CartPoleLonger-v0": -755.9,
+    "nprl/Cruise-v0": -1.889,
+    "nprl/Platoon4-v0": -177,
+    "nprl/Platoon8-v0": -1582,
+    "nprl/SelfDrivingObstacle-v0": -8630,
+    "nprl/Biology-v0": -1156,
+    "nprl/Oscillator-v0": -459.6,
+    "nprl/SelfDriving-v0": -8.462,
+    "nprl/LaneKeeping-v0": -28.63,
+    "nprl/Duffing-v0": -566,
+    "nprl/AdaptiveCruise-v0": -81.89,
+    "nprl/Obstacle-v0": -106.6,
+    "nprl/MountainCar-v0": -112,
+    "nprl/NoisyRoad-v0": -260.7,
+    "nprl/SwingUp-v0": -289.7,
+    "nprl/Road-v0": -22.15,
+}
+"""What networks of PPO return, without a shield, in the systems of ours: `docs/usefulness.md`."""
+TARGETS |= {env: (Target(mean, certified=True, episodes=200),) for env, mean in NETWORKS.items()}

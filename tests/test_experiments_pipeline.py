@@ -15,7 +15,8 @@ import pytest
 
 import nprl.envs
 from experiments import pipeline
-from experiments.pipeline import main, shipped_certificate, unsafe_start
+from experiments.certified import shipped_certificate
+from experiments.pipeline import main, unsafe_start
 from nprl.env.task import load_task
 
 ROOT = Path(__file__).resolve().parent.parent
