@@ -3,7 +3,7 @@
 The search sees observations with their running mean and deviation taken off; in the program these
 stand inside its constants, one for each observation and one more for each output. Where fewer are
 allowed the means stay in, the program is linear, and small weights are left out. With a teacher the
-searches begin where an affine imitation of it stands (`PART` of the work), else at 0. No setting of the
+searches begin where an affine imitation of it stands (a part of the work), else at 0. No setting of the
 search suits all tasks, and luck is part of it: several searches begin, each with a setting of
 `SETTINGS`, and after equal work the better half of them goes on.
 
@@ -15,22 +15,21 @@ arm identification and hyperparameter optimization", AISTATS 2016 (successive ha
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from nprl.distill.imitation import IMITATIONS
 from nprl.distill.rollout import Floats, Rollouts, act_of, blank, with_terms
-from nprl.lang.floats import compile_batch
 from nprl.lang.serial import term_from_json, to_json
 from nprl.lang.terms import Term, Var
 from nprl.program import Program
+from nprl.search.begin import coefficients, imitated
 from nprl.search.constants import ONE, decimal, hole, linear
 from nprl.search.front import Front
 from nprl.search.grammar import Grammar
 from nprl.search.judge import judged
-from nprl.search.learner import Progress, Source, Taught, task_of
+from nprl.search.learner import Progress, Source, task_of
 from nprl.search.saved import Saved
 from nprl.search.work import INTERRUPTED, Clock, Work
 
@@ -43,8 +42,6 @@ DIGITS = 4
 """Significant digits of the constants."""
 KEPT = 5
 """Programs that are judged in the end, and that each search remembers."""
-PART = 0.2
-"""Of the work, what imitates a teacher."""
 FIRST = 40_000_000
 """Where the seeds of the search's own episodes begin."""
 
@@ -107,6 +104,7 @@ class _Search:
         self.setting, self._tuning, task = setting, tuning, tuning.task
         self._template = template = blank(task, grammar.scores)
         names = [i.name for i in template.inputs]
+        self._variables = grammar.variables
         self._used = [names.index(v) for v in grammar.variables]
         self._features: list[Term] = [*map(Var, grammar.variables), ONE]
         bounds = [(-1.0, 1.0)] * len(template.output)  # the highest score is so in any unit
@@ -181,11 +179,8 @@ class _Search:
         assert seen is not None
         self._normal = _Normaliser(0, np.zeros(seen.shape[1]), np.zeros(seen.shape[1]))
         self._normal.add(seen)
-        names = [i.name for i in program.inputs]
-        points = np.vstack([np.zeros(len(names)), np.eye(len(names))[self._used]])
-        values = compile_batch(program.output, [names])(points)
-        table = np.stack([np.broadcast_to(v, len(points)) for v in values])
-        bias, slopes = table[:, 0], table[:, 1:] - table[:, :1]
+        table = coefficients(program, self._variables)
+        bias, slopes = table[:, 0], table[:, 1:]
         weights = slopes * self._normal.deviation[self._used] / self._half[:, None]
         height = (bias - self._middle + slopes @ self._mean) / self._half
         both = np.column_stack([weights, height])
@@ -322,12 +317,12 @@ def ars(
     try:
         if state is not None:
             halving.go_on(state)
-        elif isinstance(source, Taught) and source.teacher is not None:
-            halving = _Halving(all_of, round((1 - PART) * work.search_steps))
-            imitated = _imitated(source, grammar, work, seed, say)
-            if imitated is not None:
+        else:
+            begun_at, left = imitated(source, grammar, work, seed, say)
+            halving = _Halving(all_of, left.search_steps)
+            if begun_at is not None:
                 for search in all_of:
-                    search.start(imitated)
+                    search.start(begun_at)
         stands = halving.to_json()
         while halving.round < halving.rounds:
             for search in halving.going:
@@ -344,27 +339,6 @@ def ars(
     programs, most = [p for _, p in looks], grammar.max_constants
     programs = [p for p in programs if most is None or p.constants <= most] or programs
     return judged(task, programs[:KEPT], METHOD, grammar, work, clock)
-
-
-def _imitated(
-    source: Taught, grammar: Grammar, work: Work, seed: int, say: Progress
-) -> Program | None:
-    """The affine program that imitates the teacher best, by DAgger; None where there is none.
-
-    Raises:
-        KeyboardInterrupt: where the imitation was interrupted.
-    """
-    part = replace(
-        work,
-        search_steps=max(1, int(PART * work.search_steps)),
-        tuning_steps=max(1, int(PART * work.tuning_steps)),
-        saved=None,
-    )
-    fits = replace(grammar, max_constants=None)
-    front = IMITATIONS["dagger-affine"](source, fits, part, seed, say)
-    if INTERRUPTED in front.cut:
-        raise KeyboardInterrupt
-    return front.best().program if len(front) else None
 
 
 def _sum(constants: Iterable[Term], features: Sequence[Term]) -> Term:

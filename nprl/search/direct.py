@@ -1,7 +1,8 @@
 """CMA-ES on the coefficients of affine or cubic forms, and then the elimination of coefficients.
 
 All monomials of the inputs up to a degree get a coefficient for each output, in units of what the
-inputs were seen to vary by. What the search finds loses its least useful coefficient, is searched
+inputs were seen to vary by. With a teacher the search begins where an affine imitation of it stands (a
+part of the work), else from nowhere. What it finds loses its least useful coefficient, is searched
 again near where it stands, and so on: a front of forms with ever fewer constants.
 
 Source: Hansen, Ostermeier, "Completely derandomized self-adaptation in evolution strategies",
@@ -24,6 +25,7 @@ from nprl.env.task import Task
 from nprl.lang.floats import compile_batch
 from nprl.lang.terms import Term, Var
 from nprl.program import Program
+from nprl.search.begin import coefficients, imitated
 from nprl.search.constants import ONE, ZERO, decimal, hole, linear
 from nprl.search.front import Front
 from nprl.search.grammar import Grammar
@@ -64,7 +66,7 @@ def _learn(
     progress: Progress | None = None,
     kind: str = AFFINE,
 ) -> Front:
-    """The front of forms found in the task of ``source``, whose teacher is not asked.
+    """The front of forms found in the task of ``source``.
 
     Of ``grammar`` the inputs, the scores and the constraints count, and its size is that of the
     largest program which is shown. The same seed gives the same front, whatever ``work.jobs`` is,
@@ -76,15 +78,18 @@ def _learn(
     grammar.refuse(f"the search for {kind} forms", scores=True)
     task, say = task_of(source), progress or (lambda text: None)
     clock, found = Clock(work, say), list[Program]()
-    search = _Search(task, grammar, work, seed, DEGREES[kind])
+    search: _Search | None = None
     try:
-        search.eliminate(search.first(clock, say), found, clock, say)
+        begun_at, work = imitated(source, grammar, work, seed, say)
+        search = _Search(task, grammar, work, seed, DEGREES[kind])
+        search.eliminate(search.first(begun_at, clock, say), found, clock, say)
         found += search.tuned(list(filter(grammar.is_small, found)), clock, say)
     except KeyboardInterrupt:
         clock.tell(INTERRUPTED)
     finally:
-        search.rollouts.close()
-        search.refining.close()
+        if search is not None:
+            search.rollouts.close()
+            search.refining.close()
     fits = [p for p in found if grammar.is_small(p) and grammar.admits(p)]
     return judged(task, fits, kind, grammar, work, clock)
 
@@ -104,6 +109,7 @@ class _Search:
         self.rollouts = Rollouts(task, work.tuning_seeds(seed), work.jobs)
         self.refining = Rollouts(task, work.refining_seeds(seed), work.jobs)
         self._work, self._seed = work, seed
+        self._variables = grammar.variables
         inputs = [Var(v) for v in grammar.variables]
         self._features: list[Term] = [ONE]
         for d in range(1, degree + 1):
@@ -175,16 +181,17 @@ class _Search:
         )
         return _Form(form.used, form.values + z, mean) if mean > form.mean else form
 
-    def first(self, clock: Clock, say: Progress) -> _Form:
-        """The best whole form: searched from nowhere again and again, each then from where it is."""
+    def first(self, begun_at: Program | None, clock: Clock, say: Progress) -> _Form:
+        """The best whole form: searched from there or from nowhere again and again, then nearby."""
         pairs = itertools.product(range(len(self._template.output)), range(len(self._features)))
         used = tuple(pairs)
-        best = nothing = _Form(used, np.zeros(len(used)), -np.inf)
+        best = start = _Form(used, self._values(begun_at).ravel(), -np.inf)
+        spreads = (SPREAD, NEARBY) if begun_at is None else (NEARBY,)
         each, turn = ROUND * _population(len(used)), 0
         most = self._work.search_steps
         while self.rollouts.steps < most and not clock.late("CMA-ES"):
-            found = nothing
-            for spread in (SPREAD, NEARBY):
+            found = start
+            for spread in spreads:
                 left = most - self.rollouts.steps
                 found = self._searched(found, self.rollouts, each, spread, 1000 * turn, clock, left)
                 turn += 1
@@ -193,6 +200,14 @@ class _Search:
                 break
             best = max(best, found, key=lambda f: f.mean)
         return best
+
+    def _values(self, program: Program | None) -> Floats:
+        """The coefficients (outputs, features) of an affine program, or 0."""
+        values = np.zeros(self._scales.shape)
+        if program is not None:
+            table = coefficients(program, self._variables)
+            values[:, : table.shape[1]] = table
+        return np.asarray(values / self._scales)
 
     def eliminate(self, form: _Form, found: list[Program], clock: Clock, say: Progress) -> None:
         """Drop coefficients, a tenth of them at a time; ``found`` gets the programs as they come."""
