@@ -19,6 +19,7 @@ from nprl.lang.text import parse
 from nprl.search.constants import hole
 from nprl.search.evolve import evolve
 from nprl.search.grammar import Grammar
+from nprl.search.learner import Taught
 from nprl.search.mutate import Mutator, changed_at, computed, near
 from nprl.search.saved import SavedError
 from nprl.search.work import INTERRUPTED, Work
@@ -118,6 +119,22 @@ def test_evolution_balances_the_pole_by_the_return_alone() -> None:
     assert best.episodes == 20
     sizes = [e.nodes for e in front]
     assert sizes == sorted(sizes)
+
+
+def test_with_a_teacher_evolution_begins_with_affine_programs_about_its_imitation(
+    tmp_path: Path,
+) -> None:
+    teacher = with_terms(blank(CART), [parse("theta + omega + theta")])
+    work = replace(LITTLE, search_steps=1_000_000, tuning_steps=1_000_000)
+    work = replace(work, saved=tmp_path / "state.json")
+    said: list[str] = []
+    front = evolve(Taught(CART, teacher), GRAMMAR, work, 0, said.append)
+    assert any("DAgger" in line for line in said)
+    assert front.best().mean == 500.0
+    begun = len(said)
+    again = evolve(Taught(CART, teacher), GRAMMAR, work, 0, said.append)
+    assert not any("DAgger" in line for line in said[begun:])  # it goes on from its state
+    assert again.to_json() == front.to_json()
 
 
 def test_the_same_seed_finds_the_same_front() -> None:

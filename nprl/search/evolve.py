@@ -4,7 +4,8 @@ Each size (in nodes) has a small population of its own, so that small programs d
 large ones. A child is a changed or crossed parent; its constants are tried at many settings near
 the inherited ones in one batch, on a few episodes; one that gets into its population is refined
 there by more. In the end the best of each size are tuned by CMA-ES on the tuning seeds, shortened,
-and judged on other seeds.
+and judged on other seeds. With a teacher the populations begin with affine programs, of ever fewer
+constants, that were searched about an imitation of it (`nprl.search.direct`).
 
 Source: Videau et al., "Multi-objective genetic programming for explainable reinforcement learning",
 EuroGP 2022.
@@ -24,11 +25,12 @@ from nprl.lang.terms import Term, nodes
 from nprl.memory import needed
 from nprl.program import Program
 from nprl.search.constants import decimal, fill, lift, simplify
+from nprl.search.direct import AFFINE, forms
 from nprl.search.front import Front
 from nprl.search.grammar import Grammar
 from nprl.search.islands import KEPT, Islands, Member, Parts, islands_from_json, member
 from nprl.search.judge import judged
-from nprl.search.learner import Progress, Source, task_of
+from nprl.search.learner import Progress, Source, Taught, task_of
 from nprl.search.mutate import Mutator, computed, near
 from nprl.search.saved import Saved
 from nprl.search.sketch import LoopSketch, free
@@ -40,6 +42,8 @@ SCREENS = (2, 8)
 """Episodes that a child is screened on, before it plays all of them."""
 DIGITS = 5
 """Significant digits of constants while they are searched."""
+AFFINES = 0.3
+"""Of the work, what finds affine programs to begin with, where there is a teacher."""
 FRESH, TWICE, CROSSED = 0.05, 0.3, 0.2
 """How often a child is new, changed twice, or made of two parents."""
 
@@ -51,7 +55,7 @@ def evolve(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Front:
-    """The front that evolution finds in the task of ``source``, whose teacher is not asked.
+    """The front that evolution finds in the task of ``source``.
 
     ``grammar.max_nodes`` limits whole programs, over all outputs. The same seed gives the same
     front, whatever ``work.jobs`` is, unless the clock cut it short (``progress`` is told).
@@ -64,6 +68,8 @@ def evolve(
     clock = Clock(work, say)
     search = _Search(task, grammar, work, seed)
     try:
+        if not search.born:
+            search.begin(source, seed, say)
         while search.spent < work.search_steps and not clock.late("evolution"):
             search.step()
             if search.born % 1000 == 0:
@@ -98,7 +104,7 @@ class _Search:
         self._refining = Rollouts(task, work.refining_seeds(seed), work.jobs)
         self._islands = Islands()
         self._seen: set[int] = set()
-        self.born = 0
+        self.born = self._before = 0
         self._saved = Saved.of(work, METHOD, task, grammar, seed)
         self._resume()
 
@@ -109,7 +115,7 @@ class _Search:
         self._rng.bit_generator.state = state["rng"]
         self._islands = islands_from_json(state["islands"])
         self._seen = set(state["seen"])
-        self.born = state["born"]
+        self.born, self._before = state["born"], state["before"]
         for rollouts, steps in zip(self._screens, state["steps"], strict=True):
             rollouts.steps = steps
 
@@ -121,15 +127,38 @@ class _Search:
                 "islands": self._islands.to_json(),
                 "seen": sorted(self._seen),
                 "born": self.born,
+                "before": self._before,
                 "steps": [r.steps for r in self._screens],
             },
             now,
         )
 
+    def begin(self, source: Source, seed: int, say: Progress) -> None:
+        """Begin with what is found about an imitation of the teacher, if there is one.
+
+        Raises:
+            KeyboardInterrupt: where that was interrupted.
+        """
+        alone = self._grammar.sketch is None and not self._grammar.registers
+        if not alone or not isinstance(source, Taught) or source.teacher is None:
+            return
+        some, part = self._work, AFFINES
+        steps = round(part * some.search_steps), round(part * some.tuning_steps)
+        work = replace(some, search_steps=steps[0], tuning_steps=steps[1], saved=None)
+        front = forms(AFFINE)(source, self._grammar, work, seed, say)
+        if INTERRUPTED in front.cut:
+            raise KeyboardInterrupt
+        self._before = sum(steps)
+        for entry in front:
+            found = tuple(map(simplify, entry.program.output))
+            played = self._tuning.run_many([self._program(found)])[0]
+            self._islands.add(member(found, entry.nodes, played.returns))
+
     @property
     def spent(self) -> int:
         """The work done so far, in environment steps."""
-        return sum(r.steps for r in self._screens) + self.born * self._work.structure
+        played = sum(r.steps for r in self._screens)
+        return self._before + played + self.born * self._work.structure
 
     @property
     def best(self) -> float:
