@@ -125,7 +125,7 @@ def test_with_a_teacher_evolution_begins_with_affine_programs_about_its_imitatio
     tmp_path: Path,
 ) -> None:
     teacher = with_terms(blank(CART), [parse("theta + omega + theta")])
-    work = replace(LITTLE, search_steps=1_000_000, tuning_steps=1_000_000)
+    work = replace(LITTLE, search_steps=1_000_000, tuning_steps=1_000_000, refining=8)
     work = replace(work, saved=tmp_path / "state.json")
     said: list[str] = []
     front = evolve(Taught(CART, teacher), GRAMMAR, work, 0, said.append)
