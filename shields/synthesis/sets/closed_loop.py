@@ -9,6 +9,7 @@ Each is held against sample points, with the program in the place of the backup;
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from fractions import Fraction
 
@@ -23,16 +24,15 @@ from nprl.shields.synthesis.candidate import Candidate
 from nprl.shields.synthesis.sets.decoupled import METHOD as PRODUCT
 from nprl.shields.synthesis.sets.decoupled import decoupled, groups
 from nprl.shields.synthesis.sets.lqr import admissible_set
+from nprl.shields.synthesis.sets.orbits import MOST, round_orbits
 from nprl.shields.synthesis.trial import rays, trial
 from nprl.shields.synthesis.views.linearise import Inclusion, Point, equilibria, inclusion
 from nprl.shields.synthesis.views.numeric import Array, jacobian, values
 from nprl.shields.synthesis.views.polytope import (
     affine_term,
     exact_polytope,
-    irredundant,
     nearest,
     row_term,
-    samples,
 )
 from nprl.shields.synthesis.views.problem import Problem, Unsuitable, problem_of
 from nprl.shields.synthesis.views.quadratic import concave_form, degree
@@ -41,14 +41,7 @@ FACTORS = (1.0, 0.99, 0.97, 0.94, 0.9, 0.85, 0.8, 0.7, 0.6, 0.5)
 LEVELS = 8
 WEIGHTS = 12
 RAYS = 1_500
-STARTS = (1.02, 1.3)
-GROWTHS, GROWTH = 60, 0.01
 RESTING = 2_000
-GROWTH_SAMPLES = 600
-SPARE = 1e-4
-STEPS = 400
-ORBIT_DIMENSIONS = 3
-DIRECTIONS = {1: (2,), 2: (8, 16, 32, 64), 3: (60,)}
 BITS = 2.0**-20
 
 
@@ -102,13 +95,9 @@ def _sets(
     seed: int,
 ) -> Iterator[tuple[str, tuple[Term, ...]]]:
     names = problem.model.state_names
-    for alone in (_closed(problem, p) for p in dict.fromkeys((_bare(policy), policy))):
-        if len(groups(alone, seed)) > 1:
-            for found in decoupled(alone, _round_orbits, seed):
-                yield f"{PRODUCT}, each round its orbits", found.invariant[0]
-        elif problem.n <= ORBIT_DIMENSIONS:
-            for found in _round_orbits(alone, seed):
-                yield str(found.notes["method"]), found.invariant[0]
+    for backup in dict.fromkeys((_bare(policy), policy)):
+        with suppress(Unsuitable):
+            yield from _round(_closed(problem, backup), seed)
     for factor in FACTORS:
         rows = _shrunk(certificate, problem, point.x, Fraction(factor).limit_denominator(100))
         if rows is not None:
@@ -122,6 +111,16 @@ def _sets(
         yield "admissible polytope of the program's gain", polytope.terms(names)
     for row in _ellipsoids(problem, maps, gain, seed):
         yield "Lyapunov ellipsoid of the program's gain", (row,)
+
+
+def _round(alone: Problem, seed: int) -> Iterator[tuple[str, tuple[Term, ...]]]:
+    """Polytopes round the orbits of a closed loop, or products of such."""
+    if len(groups(alone, seed)) > 1:
+        for found in decoupled(alone, round_orbits, seed):
+            yield f"{PRODUCT}, each round its orbits", found.invariant[0]
+    elif alone.n <= MOST:
+        for found in round_orbits(alone, seed):
+            yield str(found.notes["method"]), found.invariant[0]
 
 
 def _tried(
@@ -238,7 +237,8 @@ def _closed(problem: Problem, policy: tuple[Term, ...]) -> Problem:
     """The closed loop as a problem of its own, without inputs."""
     model = problem.model
     acts = dict(zip(model.action_names, policy, strict=True))
-    steps = {n: _short(assign(t, acts)) for n, t in model.step.items()}
+    named = zip(model.state_names, model.steps, strict=True)
+    steps = {n: _short(assign(t, acts)) for n, t in named}
     return problem_of(replace(model, action=(), step=steps, reward=Num(Fraction(0))))
 
 
@@ -251,70 +251,3 @@ def _short(t: Term) -> Term:
     if degree(p) > 1:
         return t
     return affine_term([(c, m[0][0]) for m, c in p.items() if m], p.get((), Fraction(0)))
-
-
-def _round_orbits(problem: Problem, seed: int) -> Iterator[Candidate]:
-    """Polytopes round the orbits of the starts, grown until the closed loop keeps them."""
-    maps = inclusion(problem, equilibria(problem)[0], seed=seed)
-    starts = (problem.init_vertices() - maps.centre) / maps.unit
-    for count in DIRECTIONS[problem.n]:
-        rows = _directions(problem.n, count, seed)
-        for factor in STARTS:
-            seen = _visited(problem, maps, starts * factor, seed)
-            h = _grown(problem, maps, rows, (seen @ rows.T).max(axis=0), seed)
-            if h is not None:
-                polytope = exact_polytope(h, maps.centre, maps.unit, problem)
-                method = f"orbits of {factor:g} times the starts, {len(h)} directions"
-                terms = polytope.terms(problem.model.state_names)
-                yield Candidate("polytope", (terms,), (), {"method": method})
-
-
-def _grown(problem: Problem, maps: Inclusion, rows: Array, reach: Array, seed: int) -> Array | None:
-    """The polytope ``rows z <= reach``, widened by its own images until it holds them."""
-    rng = np.random.default_rng(seed)
-    for _ in range(GROWTHS):
-        if not np.isfinite(reach).all() or (reach < 1e-9).any():
-            return None
-        try:
-            h = irredundant(rows / reach[:, None])
-        except ValueError:
-            return None
-        z = samples(h, GROWTH_SAMPLES, rng)
-        if (z @ maps.h.T).max() > 1 - 1e-6:
-            return None
-        images = [_next(problem, maps, z, w) @ rows.T for w in problem.w]
-        image = np.max([i.max(axis=0) for i in images], axis=0)
-        short = image > reach * (1 - SPARE)
-        if not short.any():
-            return h
-        reach = np.where(short, np.maximum(reach, image) * (1 + GROWTH), reach)
-    return None
-
-
-def _directions(n: int, count: int, seed: int) -> Array:
-    if n == 1:
-        return np.array([[1.0], [-1.0]])
-    if n == 2:
-        angle = 2 * np.pi * np.arange(count) / count
-        return np.stack([np.cos(angle), np.sin(angle)], axis=1)
-    some = np.random.default_rng(seed).normal(size=(count // 2, n))
-    every = np.vstack([some / np.linalg.norm(some, axis=1, keepdims=True), np.eye(n)])
-    return np.vstack([every, -every])
-
-
-def _next(problem: Problem, maps: Inclusion, z: Array, w: Array) -> Array:
-    x = maps.centre + maps.unit * z
-    after = problem.next(x, np.zeros((len(x), 0)), w)
-    return np.asarray((after - maps.centre) / maps.unit)
-
-
-def _visited(problem: Problem, maps: Inclusion, z: Array, seed: int) -> Array:
-    """All states on the orbits of some points, several for each."""
-    rng = np.random.default_rng(seed)
-    now = np.repeat(z, 8, axis=0)
-    seen = [now]
-    for _ in range(STEPS):
-        w = problem.w[rng.integers(0, len(problem.w))]
-        now = _next(problem, maps, now, w)
-        seen.append(now)
-    return np.vstack(seen)
