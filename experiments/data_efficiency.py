@@ -198,6 +198,9 @@ def draw(rows: Sequence[Row]) -> Figure:
                 x, [r.ci95[0] for r in some], [r.ci95[1] for r in some], color=colour, alpha=0.15
             )
             ax.plot(x, y, "o-", color=colour, ms=4, lw=1.4, label=name)
+        seen = [v for r in rows if r.env == env for v in (r.mean, r.teacher)]
+        spare = 0.15 * (max(seen) - min(seen))  # intervals of few draws may be far wider
+        ax.set_ylim(min(seen) - spare, max(seen) + spare)
         ax.axhline(next(r.teacher for r in rows if r.env == env), color=INK, lw=0.9, ls="--")
         ax.set_xscale("log")
         ax.set_title(env, fontsize=10)
@@ -219,8 +222,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=Path("runs/data_efficiency"))
     parser.add_argument("--markdown", action="store_true", help="print the table of the docs")
     args = parser.parse_args(argv)
-    if min(args.states) < 10 or args.seeds < 2:
-        parser.error("--states: 10 or more each; --seeds: 2 or more")
+    if min(args.states) < 10 or args.seeds < 3:
+        parser.error("--states: 10 or more each; --seeds: 3 or more")
     work = (joblib.delayed(measured)(e, n, args.seeds) for e in args.env for n in args.states)
     rows: list[Row] = []
     for some in joblib.Parallel(args.jobs, return_as="generator")(work):
