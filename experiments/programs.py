@@ -66,6 +66,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, nargs="+", default=[0], help="one run for each")
     parser.add_argument("--jobs", type=int, help="processes (all processors)")
     parser.add_argument("--out", type=Path, default=Path("runs/programs"))
+    parser.add_argument(
+        "--for-ever",
+        action="store_true",
+        help="play every other episode at its worst, and longer: for programs safe without a shield",
+    )
     parser.add_argument("--also", metavar="ID", help="a larger one that a learned loop is tried in")
     parser.add_argument("--freeze", action="store_true", help="write experiments/results/ID.json")
     add_options(parser)
@@ -83,18 +88,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         teacher = teacher_of(args.teacher, task, args.statistics)
         nodes = max(limits, default=15) if args.method not in WHOLE else WIDE
         grammar = grammar_of(args, task, blank(task, args.scores), nodes, most)
+        search = task.for_ever() if args.for_ever else task
         tasks = [task, *([load_task(args.also)] if args.also else [])]
         if args.also and args.loop is None:
             raise ValueError("--also: only a loop can be unrolled; give one with --loop")
     except ValueError as error:
         print(f"programs: {error}", file=sys.stderr)
         return 2
-    kind = hashlib.sha256(repr((grammar, args.teacher)).encode()).hexdigest()[:8]
+    kind = hashlib.sha256(repr((grammar, args.teacher, search.key)).encode()).hexdigest()[:8]
     name = f"{args.method}-{args.budget:g}-{kind}"
     folders = {seed: args.out / args.env.replace("/", "_") / f"{name}-{seed}" for seed in args.seed}
     side = work.jobs if task.rolled is not None else 1  # else a search takes all processes itself
     learned = joblib.Parallel(side, return_as="generator")(
-        joblib.delayed(learn)(task, teacher, grammar, work, args.method, *item)
+        joblib.delayed(learn)(search, teacher, grammar, work, args.method, *item)
         for item in folders.items()
     )
     runs: list[Run] = []
@@ -110,6 +116,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for option in ("teacher", "statistics"):
         value = getattr(args, option)
         command += f" --{option} {shlex.quote(value)}" if value else ""
+    command += " --for-ever" if args.for_ever else ""
     also = f"--also {shlex.quote(args.also)} " if args.also else ""
     command += f" --budget {args.budget:g} {said(args, grammar)} {also}--seed"
     for where in tasks:

@@ -37,6 +37,11 @@ from nprl.search.constants import ZERO, fill, hole, simplify
 Floats = NDArray[np.float64]
 Act = Callable[[Floats], NDArray[Any]]
 """From observations (n, d) to the environment's actions: (n, m), or (n,) indices."""
+BEYOND = Fraction(1, 20)
+"""How far outside the initial box an episode begins that is at its worst, in units of its half.
+
+A proof needs room: what is only just safe has none.
+"""
 LANDER = (
     *(("x", ""), ("y", ""), ("vx", ""), ("vy", ""), ("angle", "rad")),
     *(("angular_velocity", ""), ("left_leg", ""), ("right_leg", "")),
@@ -192,6 +197,12 @@ class Episodes:
         return float(self.returns.std(ddof=1) / np.sqrt(n)) if n > 1 else 0.0
 
 
+def _wider(ends: tuple[Fraction, Fraction]) -> tuple[Fraction, Fraction]:
+    low, high = ends
+    more = (high - low) / 2 * BEYOND
+    return low - more, high + more
+
+
 class Rollouts:
     """Episodes of ``task`` from ``seeds``; each call of `run` plays the same ones.
 
@@ -242,11 +253,20 @@ class Rollouts:
             return
         model, horizon = self._plant.model, self.task.horizon
         start = Uniform([model.init[n] for n in model.state_names], model.arithmetic.state)
+        beyond = Uniform([_wider(model.init[n]) for n in model.state_names], model.arithmetic.state)
         noise = Uniform([(c.low, c.high) for c in model.disturbance])
-        generators = [seeding.np_random(s)[0] for s in self.seeds]
-        self._starts = np.stack([start.place(g.random(start.dim)) for g in generators])
-        drawn = [noise.place(g.random((horizon, noise.dim))) for g in generators if noise.dim]
-        self._noise = np.stack(drawn, axis=1) if drawn else np.empty((horizon, len(self.seeds), 0))
+        begun, drawn = [], []
+        for k, seed in enumerate(self.seeds):
+            g = seeding.np_random(seed)[0]
+            first, rest = g.random(start.dim), g.random((horizon, noise.dim))
+            if self.task.stressed and k % 2:
+                held = int(horizon ** g.random())  # steps for which a disturbance stays
+                rest = np.round(rest)[np.arange(horizon) // held * held]
+                begun.append(beyond.place(np.round(first)))
+            else:
+                begun.append(start.place(first))
+            drawn.append(noise.place(rest))
+        self._starts, self._noise = np.stack(begun), np.stack(drawn, axis=1)
         if self._module is not None:
             self._machine = Machine(self._module, self._starts, self._noise, horizon)
 

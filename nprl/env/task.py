@@ -57,6 +57,8 @@ class Task:
     """What `gymnasium.make` is called with besides."""
     twin: Model | None = None
     """A model that steps as the environment does, for searches only (`nprl.envs.twins`)."""
+    stressed: bool = False
+    """Whether a search plays every other episode at its worst (see `for_ever`)."""
 
     @property
     def is_own(self) -> bool:
@@ -66,7 +68,8 @@ class Task:
     @property
     def key(self) -> str:
         """What tells it from other tasks in one process: equal keys make equal environments."""
-        return repr((self.name, self.env_id, self.binding is None, sorted(self.kwargs.items())))
+        how = (self.binding is None, self.stressed, self.horizon)
+        return repr((self.name, self.env_id, *how, sorted(self.kwargs.items())))
 
     @property
     def rolled(self) -> Model | None:
@@ -84,6 +87,19 @@ class Task:
 
         twin = TWINS.get(self.env_id)
         return replace(self, name=self.env_id, model=None, binding=None, twin=twin)
+
+    def for_ever(self) -> Task:
+        """What a search plays for programs that are safe alone, for ever.
+
+        Every other episode begins in a corner of the initial box or a little outside, under
+        disturbances at their ends, and all are twice as long. Only `nprl.distill.rollout` knows the difference.
+
+        Raises:
+            ValueError: where there is no model of ours to play.
+        """
+        if not self.is_own:
+            raise ValueError(f"{self.name}: safe for ever is said of a model; there is none")
+        return replace(self, stressed=True, horizon=2 * self.horizon)
 
     def simulated(self) -> Simulated | None:
         """The terms around MuJoCo's physics, for searches only; None where they are not known.

@@ -41,6 +41,9 @@ WATCHED = 10
 """Random programs whose observations say how much inputs vary."""
 SPREAD, NEARBY = 0.5, 0.1
 """Standard deviations at first, and when a coefficient was dropped, in units of coefficients."""
+SCANNED, SCAN, SCALES = 2000, 0.05, (-3.0, 1.0)
+"""Random coefficients that a search from nowhere begins with, at most, and the part of its work that
+they take; their sizes, as powers of ten, in units of coefficients."""
 ROUND = 100
 """Generations of one search from nowhere."""
 CEILING = 1e-9
@@ -186,11 +189,14 @@ class _Search:
         pairs = itertools.product(range(len(self._template.output)), range(len(self._features)))
         used = tuple(pairs)
         best = start = _Form(used, self._values(begun_at).ravel(), -np.inf)
-        spreads = (SPREAD, NEARBY) if begun_at is None else (NEARBY,)
+        spreads: tuple[float, ...] = (NEARBY,)
         each, turn = ROUND * _population(len(used)), 0
         most = self._work.search_steps
         while self.rollouts.steps < most and not clock.late("CMA-ES"):
             found = start
+            if begun_at is None:
+                found, size = self._scanned(start, turn)
+                spreads = (SPREAD * size, NEARBY * size)
             for spread in spreads:
                 left = most - self.rollouts.steps
                 found = self._searched(found, self.rollouts, each, spread, 1000 * turn, clock, left)
@@ -200,6 +206,25 @@ class _Search:
                 break
             best = max(best, found, key=lambda f: f.mean)
         return best
+
+    def _scanned(self, form: _Form, turn: int) -> tuple[_Form, float]:
+        """The best of many random coefficients of all sizes, and their size; 1 if none is better."""
+        skeletons, scales = self._skeletons(form.used)
+        judge = Returns(self._template, skeletons, self.rollouts)
+        rng = np.random.default_rng((self._seed, turn))
+        before = self.rollouts.steps
+        mean = float(judge.means(scales[None] * form.values)[0])
+        each = max(1, self.rollouts.steps - before)
+        count = min(SCANNED, int(SCAN * self._work.search_steps) // each)
+        if not count:
+            return form, 1.0
+        sizes = 10.0 ** rng.uniform(*SCALES, count)
+        values = sizes[:, None] * rng.standard_normal((count, len(form.used)))
+        means = judge.means(scales * values)
+        top = int(np.argmax(means))
+        if not means[top] > mean:
+            return form, 1.0
+        return _Form(form.used, values[top], float(means[top])), float(sizes[top])
 
     def _values(self, program: Program | None) -> Floats:
         """The coefficients (outputs, features) of an affine program, or 0."""
@@ -250,7 +275,8 @@ class _Search:
         inverse = np.linalg.pinv(square + RIDGE * np.trace(square) * np.eye(len(here)))
         column = inverse[:, here.index(k)]
         values = form.values.copy()
-        values[here] -= values[k] / column[here.index(k)] * column
+        if column[here.index(k)] > 0:  # else nothing was seen to vary
+            values[here] -= values[k] / column[here.index(k)] * column
         values[k] = 0.0
         return _Form(form.used, values, -np.inf)
 

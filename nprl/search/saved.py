@@ -33,7 +33,7 @@ class Saved:
     @classmethod
     def of(cls, work: Work, method: str, task: Task, grammar: Grammar, seed: int) -> Saved:
         """That of a search by ``method``, in the file that ``work`` names."""
-        identity = {"method": method, "task": task.name, "grammar": repr(grammar)}
+        identity = {"method": method, "task": task.key, "grammar": repr(grammar)}
         return cls(work.saved, identity | {"work": work.identity, "seed": seed})
 
     def load(self) -> dict[str, Any] | None:
