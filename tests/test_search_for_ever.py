@@ -86,3 +86,9 @@ def test_only_a_model_is_played_for_ever(capsys: pytest.CaptureFixture[str]) -> 
         load_task("Hopper-v5").for_ever()
     assert PENDULUM.for_ever().key != PENDULUM.key
     assert replace(PENDULUM.for_ever(), stressed=False, horizon=500) == PENDULUM
+
+
+def test_a_program_that_rests_nowhere_is_proved_until_the_terminal_states() -> None:
+    road = load_task("nprl/Road-v0")
+    assert certified(road, with_terms(blank(road), [parse("6.1")]))
+    assert not certified(road, with_terms(blank(road), [parse("-2")]))

@@ -1,6 +1,7 @@
 """Polytopes round the orbits of the starts, for a system without inputs in few dimensions.
 
 The hull of what the orbits reach in some directions, widened by its own images until it holds them.
+An orbit ends where a state is terminal, and terminal states have no image.
 """
 
 from __future__ import annotations
@@ -10,9 +11,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from nprl.shields.synthesis.proposal import Candidate
+from nprl.shields.synthesis.trial import alive
 from nprl.shields.synthesis.views.equilibrium import equilibria
 from nprl.shields.synthesis.views.linearise import Inclusion, inclusion
-from nprl.shields.synthesis.views.numeric import Array
+from nprl.shields.synthesis.views.numeric import Array, Mask
 from nprl.shields.synthesis.views.polytope import exact_polytope, irredundant, samples
 from nprl.shields.synthesis.views.problem import Problem
 
@@ -20,6 +22,9 @@ STARTS = (1.02, 1.3)
 GROWTHS, GROWTH = 60, 0.01
 GROWTH_SAMPLES = 600
 SPARE = 1e-4
+INNER = 1e-3
+"""The least that orbits count as reaching, in units: in each coordinate; in each direction, as a
+part of all. So the centre is inside where orbits begin in it and leave to one side."""
 STEPS = 400
 DIRECTIONS = {1: (2,), 2: (8, 16, 32, 64), 3: (60,)}
 MOST = max(DIRECTIONS)
@@ -34,7 +39,9 @@ def round_orbits(problem: Problem, seed: int) -> Iterator[Candidate]:
         rows = _directions(problem.n, count, seed)
         for factor in STARTS:
             seen = _visited(problem, maps, starts * factor, seed)
-            h = _grown(problem, maps, rows, (seen @ rows.T).max(axis=0), seed)
+            spanned = rows / np.maximum(np.abs(seen).max(axis=0), INNER)
+            reach = np.maximum((seen @ spanned.T).max(axis=0), INNER)
+            h = _grown(problem, maps, spanned, reach, seed)
             if h is not None:
                 polytope = exact_polytope(h, maps.centre, maps.unit, problem)
                 method = f"orbits of {factor:g} times the starts, {len(h)} directions"
@@ -55,8 +62,9 @@ def _grown(problem: Problem, maps: Inclusion, rows: Array, reach: Array, seed: i
         z = samples(h, GROWTH_SAMPLES, rng)
         if (z @ maps.h.T).max() > 1 - 1e-6:
             return None
+        z = _last(problem, maps, z, rng)
         images = [_next(problem, maps, z, w) @ rows.T for w in problem.w]
-        image = np.max([i.max(axis=0) for i in images], axis=0)
+        image = np.max([i.max(axis=0, initial=-np.inf) for i in images], axis=0)
         short = image > reach * (1 - SPARE)
         if not short.any():
             return h
@@ -75,6 +83,24 @@ def _directions(n: int, count: int, seed: int) -> Array:
     return np.vstack([every, -every])
 
 
+def _living(problem: Problem, maps: Inclusion, z: Array) -> Mask:
+    return alive(problem, maps.centre + maps.unit * z)
+
+
+def _last(problem: Problem, maps: Inclusion, z: Array, rng: np.random.Generator) -> Array:
+    """The points that are not terminal, and such at the edge of the terminal ones."""
+    living = _living(problem, maps, z)
+    if living.all() or not living.any():
+        return z[living]
+    near = z[living][rng.integers(living.sum(), size=len(z))]
+    far = z[~living][rng.integers((~living).sum(), size=len(z))]
+    for _ in range(40):
+        middle = (near + far) / 2
+        alive_there = _living(problem, maps, middle)[:, None]
+        near, far = np.where(alive_there, middle, near), np.where(alive_there, far, middle)
+    return np.vstack([z[living], near])
+
+
 def _next(problem: Problem, maps: Inclusion, z: Array, w: Array) -> Array:
     x = maps.centre + maps.unit * z
     after = problem.next(x, np.zeros((len(x), 0)), w)
@@ -88,6 +114,7 @@ def _visited(problem: Problem, maps: Inclusion, z: Array, seed: int) -> Array:
     seen = [now]
     for _ in range(STEPS):
         w = problem.w[rng.integers(0, len(problem.w))]
+        now = now[_living(problem, maps, now)]
         now = _next(problem, maps, now, w)
         seen.append(now)
     return np.vstack(seen)
